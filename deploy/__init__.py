@@ -1,0 +1,1 @@
+"""Starting, shipping and watching the platform."""

@@ -1,0 +1,1 @@
+"""The platform's services; each starts with python -m services.<name>."""

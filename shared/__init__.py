@@ -1,0 +1,1 @@
+"""What every service imports; imports no service."""

@@ -1,0 +1,1 @@
+"""The agent worker: one conversation a call."""

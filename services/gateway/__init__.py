@@ -1,0 +1,1 @@
+"""The gateway: Vobiz's webhooks and media sockets."""

@@ -1,0 +1,1 @@
+"""Phone audio: companding, resampling, framing, jitter. Pure."""

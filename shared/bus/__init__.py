@@ -1,0 +1,1 @@
+"""Call state and events between the services: contracts, Redis, memory."""

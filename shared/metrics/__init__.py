@@ -1,0 +1,1 @@
+"""Every metric of the platform, and the endpoint that serves them."""

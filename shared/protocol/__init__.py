@@ -1,0 +1,1 @@
+"""The wire formats and the vocabulary of a call. Pure."""

@@ -1,0 +1,1 @@
+"""The parts a conversation is made of, behind Protocols."""
