@@ -195,7 +195,7 @@ def merge_change(
     Returns:
         the record, whether its state changed (a new record counts), whether it became final.
     """
-    data = current.to_json() if current is not None else {"call_id": change.call_id}
+    data: dict[str, Any] = current.to_json() if current is not None else {"call_id": change.call_id}
     before = current.state if current is not None else None
     state = change.state if change.state is not None else before or CallState.QUEUED
     if before is not None and not state.follows(before):

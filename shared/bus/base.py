@@ -1,0 +1,146 @@
+"""Contracts of the bus, and what each part guarantees.
+
+Events: published ones are first made durable in a stream bounded by time, then announced by
+pub/sub. A subscriber gets every event at least once, in the order of the stream, however often
+its connection breaks, as long as it is away for less than the stream's retention; it may get an
+event twice, so handlers are idempotent by `entry_id` or by call.
+
+Records: a change is applied atomically. A state only moves forward and is final once; exactly
+one change is told that it made the call final, and exactly one `hangup` event says so.
+
+Pool: a booking is made and counted atomically, so that two gateways never overbook a worker. It
+lapses by itself unless the worker confirms it with its heartbeats.
+
+Every call to an implementation is bounded in time and raises `BusUnavailable` when the store
+does not answer; nothing is retried behind the caller's back except a subscription's reconnect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from shared.bus.messages import Applied, BusEvent, Channel, WorkerLease
+from shared.protocol.call import CallChange, CallId, CallRecord, WorkerId
+
+
+class BusUnavailable(Exception):
+    """The store behind the bus did not answer in time, or refused."""
+
+
+class EventBus(Protocol):
+    """Events between the services."""
+
+    async def publish(self, event: BusEvent) -> BusEvent:
+        """Make an event durable, announce it, and return it with its `entry_id`."""
+        ...
+
+    def subscribe(
+        self, *channels: Channel, after: str | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[BusEvent]]:
+        """Follow channels from now on, or from after a known `entry_id`.
+
+        What is published once the context is entered will be delivered.
+        """
+        ...
+
+
+class CallStore(Protocol):
+    """The calls' records."""
+
+    async def apply(self, change: CallChange) -> Applied:
+        """Merge a change, creating the record when there is none, and publish what it means.
+
+        A `state` event goes out on `calls` for each change of state and one `hangup` event on
+        `hangups` when the call becomes final.
+        """
+        ...
+
+    async def get(self, call_id: CallId) -> CallRecord | None:
+        """Return a record, or None when it is unknown or older than the retention."""
+        ...
+
+    async def recent(self, limit: int) -> list[CallRecord]:
+        """Return the newest records by creation, newest first."""
+        ...
+
+
+class WorkerRegistry(Protocol):
+    """The pool of agent workers."""
+
+    async def heartbeat(self, lease: WorkerLease, calls: Collection[CallId]) -> None:
+        """Renew a worker's lease and confirm the bookings of the calls it holds."""
+        ...
+
+    async def withdraw(self, worker_id: WorkerId) -> None:
+        """Take a worker out of the pool with all its bookings."""
+        ...
+
+    async def reserve(
+        self, call_id: CallId, *, exclude: Collection[WorkerId] = ()
+    ) -> WorkerLease | None:
+        """Book a place for a call on the least loaded worker, or None when the pool is full.
+
+        A call that holds a booking gets the same worker again, unless that one is excluded: then
+        the old booking is given up first.
+        """
+        ...
+
+    async def release(self, worker_id: WorkerId, call_id: CallId) -> None:
+        """Give a booking up."""
+        ...
+
+    async def workers(self) -> list[WorkerLease]:
+        """Return the workers whose lease is good, by id."""
+        ...
+
+
+class KeyValue(Protocol):
+    """Small values with a life time: answers given, tokens used, nonces seen."""
+
+    async def get(self, key: str) -> str | None:
+        """Return a value, or None."""
+        ...
+
+    async def put(
+        self, key: str, value: str, *, ttl_s: float, only_if_absent: bool = False
+    ) -> bool:
+        """Set a value; False when it was to be absent and was not."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove a value if it is there."""
+        ...
+
+    async def increment(self, key: str, *, ttl_s: float) -> int:
+        """Add one to a counter that starts at nought, renew its life, return the new number."""
+        ...
+
+
+class Bus(Protocol):
+    """All of it, on one store."""
+
+    @property
+    def events(self) -> EventBus:
+        """The events."""
+        ...
+
+    @property
+    def calls(self) -> CallStore:
+        """The records."""
+        ...
+
+    @property
+    def workers(self) -> WorkerRegistry:
+        """The pool."""
+        ...
+
+    @property
+    def values(self) -> KeyValue:
+        """The small values."""
+        ...
+
+    async def ping(self) -> bool:
+        """Whether the store answers now; never raises."""
+        ...

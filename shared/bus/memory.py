@@ -1,0 +1,204 @@
+"""The bus inside one process: for tests and for a single service without Redis.
+
+Holds the same contract as the Redis bus (tests/contract/test_bus.py runs over both).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from shared.bus.messages import (
+    Applied,
+    BusEvent,
+    Channel,
+    WorkerLease,
+    apply_change,
+    is_open_for_calls,
+)
+from shared.protocol.call import CallChange, CallId, CallRecord, WorkerId
+from shared.runtime.clock import Clock, SystemClock
+
+LEASE_S = 3.0
+BOOKING_S = 15.0
+_SUBSCRIBER_QUEUE = 10_000
+
+
+class MemoryEvents:
+    """EventBus in memory; keeps every event for late subscribers."""
+
+    def __init__(self) -> None:
+        self._log: list[BusEvent] = []
+        self._queues: dict[asyncio.Queue[BusEvent], frozenset[Channel]] = {}
+
+    async def publish(self, event: BusEvent) -> BusEvent:
+        """Append to the log and hand to every subscriber."""
+        placed = event.placed(f"{len(self._log) + 1}-0")
+        self._log.append(placed)
+        for queue, channels in self._queues.items():
+            if placed.channel in channels:
+                queue.put_nowait(placed)
+        return placed
+
+    @asynccontextmanager
+    async def subscribe(
+        self, *channels: Channel, after: str | None = None
+    ) -> AsyncIterator[AsyncIterator[BusEvent]]:
+        """Follow channels, after an entry where one is named."""
+        queue: asyncio.Queue[BusEvent] = asyncio.Queue(_SUBSCRIBER_QUEUE)
+        wanted = frozenset(channels)
+        if after is not None:
+            for event in self._log[int(after.split("-")[0]) :]:
+                if event.channel in wanted:
+                    queue.put_nowait(event)
+        self._queues[queue] = wanted
+        try:
+            yield _drain(queue)
+        finally:
+            del self._queues[queue]
+
+
+async def _drain(queue: asyncio.Queue[BusEvent]) -> AsyncIterator[BusEvent]:
+    while True:
+        yield await queue.get()
+
+
+class MemoryCalls:
+    """CallStore in memory."""
+
+    def __init__(self, events: MemoryEvents, wall: Callable[[], datetime]) -> None:
+        self._records: dict[CallId, CallRecord] = {}
+        self._events = events
+        self._wall = wall
+
+    async def apply(self, change: CallChange) -> Applied:
+        """Merge and publish."""
+        now_iso = self._wall().isoformat(timespec="milliseconds")
+        applied, events = apply_change(self._records.get(change.call_id), change, now_iso=now_iso)
+        self._records[change.call_id] = applied.record
+        for event in events:
+            await self._events.publish(event)
+        return applied
+
+    async def get(self, call_id: CallId) -> CallRecord | None:
+        """Look a record up."""
+        return self._records.get(call_id)
+
+    async def recent(self, limit: int) -> list[CallRecord]:
+        """Return the newest records first."""
+        return list(self._records.values())[::-1][: max(0, limit)]
+
+
+class MemoryWorkers:
+    """WorkerRegistry in memory."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._leases: dict[WorkerId, tuple[WorkerLease, float]] = {}
+        self._bookings: dict[CallId, tuple[WorkerId, float]] = {}
+
+    async def heartbeat(self, lease: WorkerLease, calls: Collection[CallId]) -> None:
+        """Renew lease and bookings."""
+        until_s = self._clock.now_s() + LEASE_S
+        self._leases[lease.worker_id] = (lease, until_s)
+        for call_id in calls:
+            self._bookings[call_id] = (lease.worker_id, until_s)
+
+    async def withdraw(self, worker_id: WorkerId) -> None:
+        """Forget a worker."""
+        self._leases.pop(worker_id, None)
+        self._bookings = {c: b for c, b in self._bookings.items() if b[0] != worker_id}
+
+    async def reserve(
+        self, call_id: CallId, *, exclude: Collection[WorkerId] = ()
+    ) -> WorkerLease | None:
+        """Book the least loaded worker."""
+        leases = {lease.worker_id: lease for lease in await self.workers()}
+        booked = self._bookings.get(call_id)
+        if booked is not None:
+            if booked[0] in leases and booked[0] not in exclude:
+                return leases[booked[0]]
+            del self._bookings[call_id]
+            leases = {lease.worker_id: lease for lease in await self.workers()}
+        free = [w for w in leases.values() if w.worker_id not in exclude and is_open_for_calls(w)]
+        if not free:
+            return None
+        best = min(free, key=lambda w: (w.active / w.capacity, w.lag_ms, w.worker_id))
+        self._bookings[call_id] = (best.worker_id, self._clock.now_s() + BOOKING_S)
+        return replace(best, active=best.active + 1)
+
+    async def release(self, worker_id: WorkerId, call_id: CallId) -> None:
+        """Give up a booking."""
+        if self._bookings.get(call_id, (None, 0.0))[0] == worker_id:
+            del self._bookings[call_id]
+
+    async def workers(self) -> list[WorkerLease]:
+        """Prune what lapsed and count bookings."""
+        now_s = self._clock.now_s()
+        self._leases = {w: entry for w, entry in self._leases.items() if entry[1] > now_s}
+        self._bookings = {
+            c: b for c, b in self._bookings.items() if b[1] > now_s and b[0] in self._leases
+        }
+        counts: dict[WorkerId, int] = {}
+        for worker_id, _ in self._bookings.values():
+            counts[worker_id] = counts.get(worker_id, 0) + 1
+        return [
+            replace(lease, active=counts.get(worker_id, 0))
+            for worker_id, (lease, _) in sorted(self._leases.items())
+        ]
+
+
+class MemoryValues:
+    """KeyValue in memory."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._values: dict[str, tuple[str, float]] = {}
+
+    async def get(self, key: str) -> str | None:
+        """Return a value that has not lapsed."""
+        value, until_s = self._values.get(key, ("", 0.0))
+        return value if until_s > self._clock.now_s() else None
+
+    async def put(
+        self, key: str, value: str, *, ttl_s: float, only_if_absent: bool = False
+    ) -> bool:
+        """Set a value."""
+        if only_if_absent and await self.get(key) is not None:
+            return False
+        self._values[key] = (value, self._clock.now_s() + ttl_s)
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Remove a value."""
+        self._values.pop(key, None)
+
+    async def increment(self, key: str, *, ttl_s: float) -> int:
+        """Count up."""
+        number = int(await self.get(key) or 0) + 1
+        await self.put(key, str(number), ttl_s=ttl_s)
+        return number
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryBus:
+    """All parts in this process's memory."""
+
+    def __init__(
+        self, *, clock: Clock | None = None, wall: Callable[[], datetime] = _utc_now
+    ) -> None:
+        clock = clock or SystemClock()
+        self.events = MemoryEvents()
+        self.calls = MemoryCalls(self.events, wall)
+        self.workers = MemoryWorkers(clock)
+        self.values = MemoryValues(clock)
+
+    async def ping(self) -> bool:
+        """Return True: memory answers."""
+        return True

@@ -1,0 +1,298 @@
+"""Every metric of the platform, declared once.
+
+Names are `voice_<service>_<what>` and end in their unit; the help says from which moment to which.
+Labels come from closed sets, never from ids, numbers or peers. A service builds its own class on
+the registry it serves; tests build one on a fresh registry and read values back.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+FRAME_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0)
+"""For what happens each 20 ms: jitter, lateness, relay delay."""
+REACTION_BUCKETS_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 1.0, 2.0)
+"""For what a caller waits for without noticing: barge-in, first audio."""
+TURN_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""For what a caller waits for and notices: an answer, a provider."""
+CALL_BUCKETS_S = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+"""For whole calls."""
+REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""For requests between the parts."""
+
+
+class BusMetrics:
+    """The store behind the bus, as one service sees it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.latency = Histogram(
+            "voice_bus_command_seconds",
+            "From sending a command to Redis until its answer, or its failure.",
+            ["operation"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self.errors = Counter(
+            "voice_bus_errors_total",
+            "Commands to Redis that failed or ran out of time.",
+            ["operation"],
+            registry=registry,
+        )
+        self.reconnects = Counter(
+            "voice_bus_subscription_reconnects_total",
+            "Subscriptions that lost Redis and began again from their last event.",
+            registry=registry,
+        )
+
+
+class RuntimeMetrics:
+    """The process itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.loop_lag = Histogram(
+            "voice_runtime_loop_lag_seconds",
+            "From when a timer of the event loop was due until it ran; sampled ten times a second.",
+            buckets=FRAME_BUCKETS_S,
+            registry=registry,
+        )
+        self.task_failures = Counter(
+            "voice_runtime_task_failures_total",
+            "Owned tasks that ended by an exception nobody expected: each is a bug.",
+            ["owner"],
+            registry=registry,
+        )
+
+
+class GatewayMetrics:
+    """The gateway."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.answers = Counter(
+            "voice_gateway_answers_total",
+            "Answer webhooks by what they were given: stream, busy, repeated, hangup, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.answer_seconds = Histogram(
+            "voice_gateway_answer_seconds",
+            "From the arrival of an answer webhook until its XML was made.",
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self.webhooks = Counter(
+            "voice_gateway_webhooks_total",
+            "Webhooks by event and by what authentication said of them.",
+            ["event", "verdict"],
+            registry=registry,
+        )
+        self.active_calls = Gauge(
+            "voice_gateway_active_calls",
+            "Callers' media sockets that are open.",
+            registry=registry,
+        )
+        self.media_sockets = Counter(
+            "voice_gateway_media_sockets_total",
+            "Media sockets asked for, by outcome: opened, reconnected, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.token_refusals = Counter(
+            "voice_gateway_token_refusals_total",
+            "Media sockets refused before the upgrade, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.refused_requests = Counter(
+            "voice_gateway_refused_requests_total",
+            "HTTP requests refused before they were read, by reason: too_large, unauthorized.",
+            ["reason"],
+            registry=registry,
+        )
+        self.relayed_frames = Counter(
+            "voice_gateway_relayed_frames_total",
+            "Text frames passed on, by the side they were sent to: worker, caller.",
+            ["to"],
+            registry=registry,
+        )
+        self.dropped_frames = Counter(
+            "voice_gateway_dropped_frames_total",
+            "Frames not passed on, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.relay_queue = Histogram(
+            "voice_gateway_relay_queue_frames",
+            "Frames that wait for a worker's socket when one more is added.",
+            buckets=(0, 1, 2, 5, 10, 25, 50, 100, 250),
+            registry=registry,
+        )
+        self.send_timeouts = Counter(
+            "voice_gateway_send_timeouts_total",
+            "Sends that did not end in time, by the side they were for; the socket is closed.",
+            ["to"],
+            registry=registry,
+        )
+        self.worker_refusals = Counter(
+            "voice_gateway_worker_refusals_total",
+            "Workers that did not take a call they were booked for, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+
+
+class AgentMetrics:
+    """An agent worker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.active_calls = Gauge(
+            "voice_agent_active_calls", "Calls this worker holds.", registry=registry
+        )
+        self.capacity = Gauge(
+            "voice_agent_capacity_calls", "Calls this worker would hold.", registry=registry
+        )
+        self.calls = Counter(
+            "voice_agent_calls_total",
+            "Calls that ended here, by end class and reason.",
+            ["end_class", "end_reason"],
+            registry=registry,
+        )
+        self.call_seconds = Histogram(
+            "voice_agent_call_seconds",
+            "From a call's first media until its end.",
+            buckets=CALL_BUCKETS_S,
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "voice_agent_refusals_total",
+            "Links refused before the upgrade, by reason: full, draining, unauthorized, malformed.",
+            ["reason"],
+            registry=registry,
+        )
+        self.frame_jitter = Histogram(
+            "voice_agent_frame_jitter_seconds",
+            "Interarrival jitter of the caller's frames (RFC 3550, 6.4.1), observed at each frame.",
+            buckets=FRAME_BUCKETS_S,
+            registry=registry,
+        )
+        self.frame_gaps = Counter(
+            "voice_agent_frame_gaps_total",
+            "Times the caller's frames skipped on their own timestamps by more than one frame.",
+            registry=registry,
+        )
+        self.frames = Counter(
+            "voice_agent_frames_total",
+            "Media frames, by direction: in (from the caller), out (to the caller).",
+            ["direction"],
+            registry=registry,
+        )
+        self.messages = Counter(
+            "voice_agent_messages_total",
+            "Messages on the media socket by event; malformed, oversized and unknown are skipped.",
+            ["event"],
+            registry=registry,
+        )
+        self.pacing_lateness = Histogram(
+            "voice_agent_pacing_lateness_seconds",
+            "From when a frame was due by the call's schedule until it was written.",
+            buckets=FRAME_BUCKETS_S,
+            registry=registry,
+        )
+        self.underruns = Counter(
+            "voice_agent_underruns_total",
+            "Times the caller's playback ran dry in the middle of an utterance, by our estimate.",
+            registry=registry,
+        )
+        self.send_timeouts = Counter(
+            "voice_agent_send_timeouts_total",
+            "Writes to a call's socket that did not end in time; the call is given up.",
+            registry=registry,
+        )
+        self.barge_in = Histogram(
+            "voice_agent_barge_in_seconds",
+            "From the onset of the caller's speech over the agent until clearAudio was written.",
+            buckets=REACTION_BUCKETS_S,
+            registry=registry,
+        )
+        self.clear_ack = Histogram(
+            "voice_agent_clear_ack_seconds",
+            "From clearAudio written until clearedAudio arrived.",
+            buckets=REACTION_BUCKETS_S,
+            registry=registry,
+        )
+        self.clear_timeouts = Counter(
+            "voice_agent_clear_timeouts_total",
+            "clearAudio that was never acknowledged; audio went on after the bound.",
+            registry=registry,
+        )
+        self.interruptions = Counter(
+            "voice_agent_interruptions_total",
+            "Interruptions by outcome: committed, resumed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.first_audio = Histogram(
+            "voice_agent_first_audio_seconds",
+            "From the call's first media message until the first playAudio was written.",
+            buckets=REACTION_BUCKETS_S,
+            registry=registry,
+        )
+        self.turn = Histogram(
+            "voice_agent_turn_seconds",
+            "From the end of the caller's speech until the reply's first playAudio was written, "
+            "by stage: endpointing, transcription, brain, synthesis, platform, total.",
+            ["stage"],
+            buckets=TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.turns = Counter(
+            "voice_agent_turns_total",
+            "Turns of callers by what was made of them: understood, not_understood, silence, dtmf.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.provider_errors = Counter(
+            "voice_agent_provider_errors_total",
+            "Failures of a provider, by kind: transcriber, brain, synthesiser, vad.",
+            ["kind"],
+            registry=registry,
+        )
+        self.dropped_audio = Counter(
+            "voice_agent_dropped_audio_total",
+            "Caller's frames a full queue dropped on the way to recognition.",
+            registry=registry,
+        )
+        self.ended_by_bug = Counter(
+            "voice_agent_sessions_crashed_total",
+            "Calls lost to an exception in their session: each is a bug.",
+            registry=registry,
+        )
+
+
+class DialerMetrics:
+    """The dialer."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "voice_dialer_calls_total",
+            "Calls asked for by API clients, by Vobiz's verdict.",
+            ["verdict"],
+            registry=registry,
+        )
+        self.vobiz_seconds = Histogram(
+            "voice_dialer_vobiz_seconds",
+            "From sending a request to Vobiz until its answer or failure, by operation.",
+            ["operation"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self.active_calls = Gauge(
+            "voice_dialer_active_calls",
+            "Outbound calls that are queued, ringing or in progress, as far as this dialer knows.",
+            registry=registry,
+        )
+        self.ended = Counter(
+            "voice_dialer_ended_total",
+            "Outbound calls that ended, by end class and reason.",
+            ["end_class", "end_reason"],
+            registry=registry,
+        )

@@ -1,0 +1,65 @@
+"""Settings: one frozen class a service, read once at start from the environment or `.env`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_LINK_SECRET = "parley-local"  # noqa: S105 - stands for "none was set", see warn_if_default
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. Empty variables count as absent, so `.env` may list them all."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="where Redis is")
+    redis_password: SecretStr | None = Field(None, description="its password, if not in the URL")
+    redis_prefix: str = Field("{parley}", description="prefix of every key, with one hash tag")
+    redis_timeout_s: float = Field(1.0, gt=0, le=30, description="bound of a command to Redis")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level"
+    )
+    log_format: str = Field("auto", pattern="^(auto|json|console)$", description="how logs look")
+    parley_link_secret: SecretStr = Field(
+        SecretStr(DEFAULT_LINK_SECRET), description="shared by gateways and workers, signs links"
+    )
+
+    @property
+    def password(self) -> str | None:
+        """The Redis password in the clear, for the client alone."""
+        return self.redis_password.get_secret_value() if self.redis_password else None
+
+    @property
+    def link_secret(self) -> str:
+        """The link secret in the clear."""
+        return self.parley_link_secret.get_secret_value()
+
+    @property
+    def has_default_link_secret(self) -> bool:
+        """Whether nobody set a link secret."""
+        return self.link_secret == DEFAULT_LINK_SECRET
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def load_settings(kind: type[S]) -> S:
+    """Read a service's settings, or end the process listing every fault, one a line.
+
+    Values are never repeated in the message: one of them may be a secret.
+    """
+    try:
+        return kind()
+    except ValidationError as exc:
+        lines = [
+            f"  {'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
+            for error in exc.errors(include_input=False, include_url=False)
+        ]
+        sys.stderr.write("These settings are wrong:\n" + "\n".join(lines) + "\n")
+        raise SystemExit(2) from None
