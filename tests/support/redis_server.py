@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """Started on entering, stopped on leaving; append-only, with a password, in a folder of its own."""
+    """Started on entering, stopped on leaving; append-only, with a password and its own folder."""
 
     password = "test-redis"
 
