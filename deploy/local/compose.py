@@ -1,0 +1,212 @@
+"""The platform in containers, by Docker Compose."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy.local import install
+from deploy.local.console import StartFailed, StopAsked, complain, say
+from deploy.local.plan import Address, Port, agent_replicas
+
+_PROBE_TIMEOUT_S = 20.0
+_BUILD_TIMEOUT_S = 1200.0
+_READY_TIMEOUT_S = 90
+_LOG_LINES_SHOWN = 15
+_PUBLISHED = (
+    ("gateway", ("GATEWAY_PUBLISHED_PORT", "HTTP_PORT"), 5000),
+    ("dialer", ("DIALER_PUBLISHED_PORT",), 5002),
+    ("simulator", ("SIMULATOR_PUBLISHED_PORT",), 5003),
+    ("prometheus", ("PROMETHEUS_PUBLISHED_PORT",), 9090),
+)
+
+
+def why_not() -> str | None:
+    """None when Compose can be used here, else why it can't."""
+    try:
+        for command in (["docker", "info"], ["docker", "compose", "version"]):
+            result = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False
+            )
+            if result.returncode != 0:
+                return f"`{' '.join(command)}` fails"
+    except FileNotFoundError:
+        return "there is no docker command"
+    except subprocess.TimeoutExpired:
+        return "docker does not answer"
+    return None
+
+
+class ComposePlatform:
+    """Drives `docker compose` with the simulator's profile on."""
+
+    mode = "compose"
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._environment = environment
+
+    def is_up(self) -> bool:
+        """Whether any container of ours runs."""
+        return bool(self._containers())
+
+    def up(self) -> None:
+        """Build, start and return when every container is healthy.
+
+        Raises:
+            StartFailed: something did not start; the rest is stopped again.
+        """
+        replicas = agent_replicas(self._environment)
+        if not self.is_up():
+            self._refuse_taken_ports()
+        say("building the images (the first time takes about a minute)")
+        self._compose("build", "--quiet", timeout_s=_BUILD_TIMEOUT_S, failing="building failed")
+        try:
+            self._compose(
+                *("up", "--detach", "--quiet-pull", "--scale", f"agent={replicas}"),
+                *("--wait", "--wait-timeout", str(_READY_TIMEOUT_S)),
+                timeout_s=_BUILD_TIMEOUT_S,
+                failing="not everything became ready",
+            )
+        except StartFailed:
+            self._show_what_failed()
+            self.down()
+            raise
+        except BaseException:
+            self.down()
+            raise
+
+    def _refuse_taken_ports(self) -> None:
+        address = self._environment.get("PUBLISH_ADDRESS") or "127.0.0.1"
+        for name, port in self._ports():
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((address, port.number))
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        continue  # Docker's to judge: it may publish where we may not bind
+                    raise StartFailed(
+                        f"port {port.number} ({name}) is in use by another program;"
+                        f" free it, or choose another: {port.setting}={port.number + 1000}"
+                    ) from error
+
+    def _ports(self) -> Iterator[tuple[str, Port]]:
+        for name, settings, default in _PUBLISHED:
+            given = next((s for s in settings if self._environment.get(s)), None)
+            number = int(self._environment[given]) if given else default
+            yield name, Port(number, settings[0])
+
+    def addresses(self) -> Sequence[Address]:
+        """Where things are, for people."""
+        return [Address(name, f"http://127.0.0.1:{port.number}") for name, port in self._ports()]
+
+    def status(self) -> Iterator[str]:
+        """One line a container."""
+        for container in self._containers(all_states=True):
+            health = container.get("Health") or container.get("State") or ""
+            yield f"{container.get('Name', ''):<24} {health}"
+
+    def _containers(self, *, all_states: bool = False) -> list[dict[str, Any]]:
+        flags = ["--all"] if all_states else []
+        result = self._run("ps", "--format", "json", *flags, capture=True, timeout_s=30)
+        # One object a line since Compose 2.21, one array before.
+        found: list[dict[str, Any]] = []
+        for line in result.stdout.splitlines():
+            if line.strip():
+                entry = json.loads(line)
+                found.extend(entry if isinstance(entry, list) else [entry])
+        return found
+
+    def _show_what_failed(self) -> None:
+        for container in self._containers(all_states=True):
+            if container.get("Health") == "healthy":
+                continue
+            if container.get("State") == "running" and not container.get("Health"):
+                continue
+            name = str(container.get("Service"))
+            complain(f"{name} is {container.get('Health') or container.get('State')}; it said:")
+            said = self._run(
+                *("logs", "--no-color", "--tail", str(_LOG_LINES_SHOWN), name),
+                capture=True,
+                timeout_s=30,
+            )
+            for line in said.stdout.splitlines():
+                print(f"  {line}", file=sys.stderr)
+
+    def down(self) -> bool:
+        """Stop and remove the containers, keeping the data. Returns whether anything ran.
+
+        A stop signal while calls finish cuts them.
+        """
+        was_up = bool(self._containers(all_states=True))
+        try:
+            self._run("--profile", "*", "down", "--remove-orphans", timeout_s=400)
+        except StopAsked:
+            complain("asked again: cutting calls in progress")
+            self._run("--profile", "*", "down", "--remove-orphans", "-t", "1", timeout_s=60)
+        return was_up
+
+    def demonstrate(self, arguments: Sequence[str]) -> int:
+        """Play one call through the simulator's command line; its exit status."""
+        calls = self._directory / "calls"
+        calls.mkdir(parents=True, exist_ok=True)
+        # As this user, so that the files in the mounted directory are ours to delete.
+        result = self._run(
+            *("run", "--rm", "--no-deps", "-T", "--user", f"{os.getuid()}:{os.getgid()}"),
+            *("--volume", f"{calls.resolve()}:/calls", "simulator", "call", *arguments),
+            *("--answer-url", "http://gateway:5000/answer", "--out", "/calls"),
+            timeout_s=180,
+        )
+        return result.returncode
+
+    def follow_logs(self) -> None:
+        """Print what the containers write, until a stop signal.
+
+        Raises:
+            StartFailed: Compose stopped following by itself.
+        """
+        self._run("logs", "--follow", "--tail", "0", timeout_s=None)
+        raise StartFailed("the containers stopped")
+
+    def _compose(self, *arguments: str, timeout_s: float, failing: str) -> None:
+        if self._run(*arguments, timeout_s=timeout_s).returncode != 0:
+            raise StartFailed(f"{failing} (see above)")
+
+    def _run(
+        self, *arguments: str, timeout_s: float | None, capture: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        try:
+            # A session of its own: a terminal's Ctrl-C is for us, who then stop it in order.
+            child = subprocess.Popen(
+                ["docker", "compose", "--profile", "simulator", *arguments],
+                cwd=install.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if capture else None,
+                text=True,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise StartFailed("there is no docker command") from error
+        try:
+            out, _ = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise StartFailed(
+                f"docker compose {arguments[0]} took over {timeout_s:.0f} s"
+            ) from error
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                try:
+                    child.wait(15)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+        return subprocess.CompletedProcess(arguments, child.returncode, out or "", "")
