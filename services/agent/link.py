@@ -1,0 +1,219 @@
+"""The worker's end of a gateway's link: a WebSocket without a task or a queue of its own.
+
+The Sans-I/O half of `websockets` does the protocol; this class moves bytes between it and an
+asyncio transport. A text frame reaches its call within the callback that read it, and what is
+written goes straight to the transport, so that a clearAudio can't wait behind anything of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+MAX_FRAME_BYTES = 1 << 20
+_WRITE_BUFFER_BYTES = 256 * 1024
+_HANDSHAKE_S = 5.0
+_CLOSE_S = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class LinkHandler(Protocol):
+    """Who a link's frames are for."""
+
+    def on_text(self, text: str) -> None:
+        """Take one text frame."""
+        ...
+
+    def on_link_closed(self, link: Link, code: int) -> None:
+        """The link is gone; 1006 when it was never closed properly."""
+        ...
+
+
+class Refused(Exception):
+    """A handshake is turned down before the upgrade."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+
+Admit = Callable[[Request, "Link"], LinkHandler]
+"""Decides on a handshake: returns whom the frames are for, or raises Refused."""
+
+
+class Link(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        admit: asked once, when the request has been read.
+        on_malformed: called for each frame that is not text.
+        ping_interval_s: a link that has been quiet for two of these is given up.
+    """
+
+    def __init__(
+        self,
+        admit: Admit,
+        *,
+        on_malformed: Callable[[], None],
+        ping_interval_s: float = 10.0,
+    ) -> None:
+        self._admit = admit
+        self._on_malformed = on_malformed
+        self._ping_interval_s = ping_interval_s
+        self._protocol = ServerProtocol(max_size=MAX_FRAME_BYTES)
+        self._transport: asyncio.Transport | None = None
+        self._handler: LinkHandler | None = None
+        self._fragments: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
+        self._full_since_s: float | None = None
+        self._is_text = False
+
+    # --- transport ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; the handshake has to come in time."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self._timer = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the protocol and act on what comes out."""
+        self._heard_s = asyncio.get_running_loop().time()
+        self._protocol.receive_data(data)
+        self._after_input()
+
+    def eof_received(self) -> bool:
+        """Tell the protocol; the transport closes by itself."""
+        self._protocol.receive_eof()
+        self._after_input()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the handler, once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.on_link_closed(self, self._protocol.close_code or 1006)
+
+    def pause_writing(self) -> None:
+        """Note since when the other side does not read fast enough."""
+        self._full_since_s = asyncio.get_running_loop().time()
+
+    def resume_writing(self) -> None:
+        """The other side has caught up."""
+        self._full_since_s = None
+
+    def _after_input(self) -> None:
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._on_request(event)
+            elif isinstance(event, Frame):
+                self._on_frame(event)
+        self._flush()
+        if self._protocol.close_expected() and self._transport is not None:
+            self._restart_timer(_CLOSE_S, self.abort)
+
+    def _flush(self) -> None:
+        if self._transport is None:
+            return
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    # --- protocol ----------------------------------------------------------------------------
+
+    def _on_request(self, request: Request) -> None:
+        response = self._protocol.accept(request)
+        if response.status_code == 101:
+            try:
+                self._handler = self._admit(request, self)
+            except Refused as exc:
+                response = self._protocol.reject(exc.status, exc.reason)
+        self._protocol.send_response(response)
+        if self._handler is not None:
+            self._restart_timer(self._ping_interval_s, self._ping)
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            self._is_text = frame.opcode is Opcode.TEXT
+            self._fragments = [bytes(frame.data)]
+        elif frame.opcode is Opcode.CONT:
+            self._fragments.append(bytes(frame.data))
+        else:
+            return
+        if not frame.fin or self._handler is None:
+            return
+        data, self._fragments = b"".join(self._fragments), []
+        if not self._is_text:
+            self._on_malformed()
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self._on_malformed()
+            return
+        self._handler.on_text(text)
+
+    def _restart_timer(self, delay_s: float, callback: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, callback)
+
+    def _ping(self) -> None:
+        quiet_s = asyncio.get_running_loop().time() - self._heard_s
+        if quiet_s > 2 * self._ping_interval_s:
+            _log.warning("link_silent", quiet_s=round(quiet_s, 1))
+            self.abort()
+            return
+        if self.is_open:
+            self._protocol.send_ping(b"")
+            self._flush()
+        self._restart_timer(self._ping_interval_s, self._ping)
+
+    # --- for the call ------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether text can be sent."""
+        return self._protocol.state is State.OPEN
+
+    def stuck_s(self) -> float:
+        """How long the other side has not been reading, in seconds."""
+        if self._full_since_s is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._full_since_s
+
+    def send_text(self, text: str) -> None:
+        """Write one text frame; nothing happens on a link that is closing."""
+        if self.is_open:
+            self._protocol.send_text(text.encode())
+            self._flush()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake; the transport follows within two seconds."""
+        try:
+            self._protocol.send_close(code, reason)
+        except InvalidState:
+            return
+        self._flush()
+        self._restart_timer(_CLOSE_S, self.abort)
+
+    def abort(self) -> None:
+        """Close the transport at once."""
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,368 @@
+"""PURE. What the agent says, on its way to the caller's ear.
+
+Sentences wait here as mu-law audio. `due` hands out the frames that the schedule asks for: the
+caller's playback is kept a small lead ahead of real time, no more, so that an interruption loses
+little and is silent at once. A checkpoint follows each sentence. From what was sent, when, and
+which checkpoints came back, `clear` tells what the caller has really heard.
+
+The schedule is absolute: a frame is due when the playback has less than the lead left, counted
+from when the playback began. A late clock therefore catches up by itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from shared.audio.format import FRAME_BYTES, FRAME_S
+from shared.protocol.call import StreamId
+from shared.protocol.telephony import Checkpoint, OutboundCommand, PlayAudio
+
+SILENCE = b"\xff"
+CLEAR_TIMEOUT_S = 1.0
+"""Backstop of the wait for clearedAudio (vobiz.ai, clearAudio page)."""
+CHECKPOINT_GRACE_S = 1.5
+"""How long after its expected end a sentence counts as heard without playedStream."""
+_BYTES_PER_S = 8000
+_CLOCK_GRAIN_S = 1e-6
+_SPOKEN_CHARS_PER_S = 15.0
+_WORD_SEARCH_FRAMES = 25
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence: its text, its audio as far as it exists, and how much went out.
+
+    `start_byte` is its place in the stream of everything sent since the last clear, None while
+    nothing of it was sent; `skipped` is what a caller had heard of it before it was resumed.
+    """
+
+    name: str
+    generation: int
+    text: str
+    audio: bytearray = field(default_factory=bytearray)
+    level_dbfs: float = -20.0
+    is_complete: bool = False
+    sent: int = 0
+    skipped: int = 0
+    start_byte: int | None = None
+    checkpoint: str | None = None
+    end_s: float = 0.0
+    is_played: bool = False
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether all of it, checkpoint included, went out."""
+        return self.checkpoint is not None
+
+    @property
+    def expected_bytes(self) -> int:
+        """Its whole length; a guess from its text while synthesis goes on."""
+        if self.is_complete:
+            return len(self.audio)
+        return max(len(self.audio), int(len(self.text) / _SPOKEN_CHARS_PER_S * _BYTES_PER_S))
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSentence:
+    """What the caller heard of a sentence; `text` is cut after the last whole word."""
+
+    generation: int
+    name: str
+    text: str
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be written now.
+
+    `lateness_s` has one entry a frame, from when it was due until now. `has_underrun`: the
+    caller's playback ran dry in the middle of a sentence.
+    """
+
+    commands: tuple[OutboundCommand, ...]
+    lateness_s: tuple[float, ...]
+    has_underrun: bool
+
+
+_NOTHING = Due((), (), has_underrun=False)
+
+
+class Playout:
+    """The way to one caller's ear. Not open until `open`; holds still after `clear`.
+
+    Args:
+        lead_s: how far playback is kept ahead of real time, 0.2 to 0.4 is sensible.
+    """
+
+    def __init__(self, *, lead_s: float = 0.3) -> None:
+        self._lead_s = lead_s
+        self._sentences: deque[Sentence] = deque()
+        self._by_name: dict[str, Sentence] = {}
+        self._stream_id: StreamId | None = None
+        self._is_open = False
+        self._is_held = False
+        self._clear_sent_s: float | None = None
+        self._total_sent = 0
+        self._played_until_s = 0.0
+        self._checkpoints = 0
+        self._has_sent_frame = False
+
+    # --- the stream --------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a stream to play to."""
+        return self._is_open
+
+    @property
+    def stream_id(self) -> StreamId | None:
+        """The newest stream's id, None where it is not known."""
+        return self._stream_id
+
+    def open(self, stream_id: StreamId | None) -> None:
+        """A stream is there; audio may go out."""
+        self._is_open = True
+        self._stream_id = stream_id
+
+    def name_stream(self, stream_id: StreamId) -> None:
+        """The stream's id became known after all."""
+        self._stream_id = stream_id
+
+    def reopen(self, stream_id: StreamId | None, *, lost_s: float) -> None:
+        """The caller is back on a new stream; nothing queued on the old one survived.
+
+        What was not heard by `lost_s` is taken up again, from the word in hand.
+        """
+        self._retain_unheard(lost_s)
+        self._rewind_to_word()
+        self._clear_sent_s = None
+        self.open(stream_id)
+
+    # --- sentences ---------------------------------------------------------------------------
+
+    def add_sentence(self, name: str, generation: int, text: str) -> None:
+        """Queue a sentence whose audio will follow. Names are used once."""
+        sentence = Sentence(name, generation, text)
+        self._sentences.append(sentence)
+        self._by_name[name] = sentence
+
+    def add_audio(self, name: str, ulaw: bytes, *, level_dbfs: float, is_last: bool) -> bool:
+        """Append audio to a sentence; False when the sentence is no longer wanted."""
+        sentence = self._by_name.get(name)
+        if sentence is None:
+            return False
+        sentence.audio += ulaw
+        sentence.is_complete = is_last
+        if ulaw:
+            sentence.level_dbfs = level_dbfs
+        return True
+
+    @property
+    def has_unplayed(self) -> bool:
+        """Whether anything is queued, sent and not played, or still being made."""
+        return bool(self._sentences)
+
+    def is_audible(self, now_s: float) -> bool:
+        """Whether the caller hears the agent now, as far as the playout clock tells."""
+        return self._played_until_s > now_s and self._has_sent_frame
+
+    def level_dbfs(self, now_s: float) -> float | None:
+        """How loud the agent is at the caller's end, None when it is silent."""
+        if not self.is_audible(now_s):
+            return None
+        return max((s.level_dbfs for s in self._sentences if s.sent), default=None)
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def due(self, now_s: float) -> Due:
+        """Return the commands to be written now, in order."""
+        is_waiting = self._is_held or self._clear_sent_s is not None
+        if is_waiting or not self._is_open or not self._sentences:
+            return _NOTHING
+        commands: list[OutboundCommand] = []
+        lateness: list[float] = []
+        has_underrun = False
+        for sentence in self._unsent():
+            while self._played_until_s - now_s < self._lead_s - _CLOCK_GRAIN_S:
+                frame = _next_frame(sentence)
+                if frame is None:
+                    break
+                is_mid_sentence = sentence.start_byte is not None
+                if self._played_until_s >= now_s:
+                    lateness.append(max(0.0, now_s - (self._played_until_s - self._lead_s)))
+                else:
+                    has_underrun |= is_mid_sentence
+                    self._played_until_s = now_s
+                if not is_mid_sentence:
+                    sentence.start_byte = self._total_sent
+                commands.append(PlayAudio(frame, stream_id=self._stream_id))
+                self._has_sent_frame = True
+                self._total_sent += FRAME_BYTES
+                self._played_until_s += FRAME_S
+            if not (sentence.is_complete and sentence.sent >= len(sentence.audio)):
+                break
+            sentence.end_s = self._played_until_s
+            if sentence.start_byte is None:
+                # Nothing to be said: no audio, so no checkpoint that could come back.
+                sentence.checkpoint = ""
+                sentence.is_played = True
+                continue
+            self._checkpoints += 1
+            sentence.checkpoint = f"{sentence.name}#{self._checkpoints}"
+            commands.append(Checkpoint(sentence.checkpoint, stream_id=self._stream_id))
+        return Due(tuple(commands), tuple(lateness), has_underrun)
+
+    def _unsent(self) -> Iterator[Sentence]:
+        return iter([s for s in self._sentences if not s.is_sent])
+
+    # --- hearing -----------------------------------------------------------------------------
+
+    def on_played(self, checkpoint: str) -> None:
+        """A checkpoint came back: it and all before it were heard. Unknown ones are old."""
+        if any(s.checkpoint == checkpoint for s in self._sentences):
+            for sentence in self._sentences:
+                sentence.is_played = True
+                if sentence.checkpoint == checkpoint:
+                    return
+
+    def take_heard(self, now_s: float) -> list[HeardSentence]:
+        """Remove and return the sentences that were heard to their end.
+
+        One whose checkpoint is overdue counts as heard: playedStream is not guaranteed.
+        """
+        heard = []
+        while self._sentences:
+            sentence = self._sentences[0]
+            is_overdue = sentence.is_sent and now_s > sentence.end_s + CHECKPOINT_GRACE_S
+            if not (sentence.is_sent and (sentence.is_played or is_overdue)):
+                break
+            self._forget(sentence)
+            heard.append(
+                HeardSentence(sentence.generation, sentence.name, sentence.text, is_whole=True)
+            )
+        return heard
+
+    def _forget(self, sentence: Sentence) -> None:
+        self._sentences.popleft()
+        del self._by_name[sentence.name]
+
+    def _heard_bytes(self, sentence: Sentence, now_s: float) -> int:
+        """How much of a sentence was heard, from its very beginning."""
+        if sentence.is_played:
+            return len(sentence.audio)
+        if sentence.start_byte is None:
+            return sentence.skipped
+        unplayed = max(0.0, self._played_until_s - now_s) * _BYTES_PER_S
+        heard = int(self._total_sent - unplayed) - sentence.start_byte
+        return sentence.skipped + min(max(heard, 0), sentence.sent - sentence.skipped)
+
+    # --- interruption ------------------------------------------------------------------------
+
+    def pause(self, now_s: float) -> bool:
+        """Fall silent until `resume` or `discard`; what was not heard is kept.
+
+        Returns:
+            whether anything was sent that has to be cleared: then clearAudio is to be written, and
+            audio goes out again only after `on_cleared` or its backstop.
+        """
+        self._is_held = True
+        was_audible = self.is_audible(now_s)
+        self._retain_unheard(now_s)
+        if was_audible and self._is_open:
+            self._clear_sent_s = now_s
+        return was_audible
+
+    def _retain_unheard(self, now_s: float) -> None:
+        for sentence in self._sentences:
+            heard = self._heard_bytes(sentence, now_s)
+            if sentence.is_sent and sentence.is_played:
+                continue
+            sentence.sent = sentence.skipped = heard
+            sentence.start_byte = None
+            sentence.checkpoint = None
+        self._played_until_s = now_s
+        self._total_sent = 0
+        self._has_sent_frame = False
+
+    def resume(self) -> None:
+        """Go on from the beginning of the word that was cut."""
+        self._is_held = False
+        self._rewind_to_word()
+
+    def _rewind_to_word(self) -> None:
+        sentence = next((s for s in self._sentences if not s.is_sent), None)
+        if sentence is not None:
+            sentence.sent = sentence.skipped = _word_start(bytes(sentence.audio), sentence.skipped)
+
+    def discard(self, now_s: float) -> list[HeardSentence]:
+        """Drop everything; return what was heard of it, in order, unheard sentences left out."""
+        self._is_held = False
+        heard = []
+        while self._sentences:
+            sentence = self._sentences[0]
+            count = self._heard_bytes(sentence, now_s)
+            is_whole = sentence.is_played or (sentence.is_complete and count >= len(sentence.audio))
+            text = (
+                sentence.text
+                if is_whole
+                else heard_text(sentence.text, count / max(1, sentence.expected_bytes))
+            )
+            if text:
+                heard.append(HeardSentence(sentence.generation, sentence.name, text, is_whole))
+            self._forget(sentence)
+        return heard
+
+    def on_cleared(self, now_s: float) -> float | None:
+        """Vobiz has cleared its queue; return how long that took, None if nobody had asked."""
+        if self._clear_sent_s is None:
+            return None
+        took_s = now_s - self._clear_sent_s
+        self._clear_sent_s = None
+        return took_s
+
+    def give_up_clear(self, now_s: float) -> bool:
+        """Stop waiting for clearedAudio when the backstop has passed; say whether it has."""
+        if self._clear_sent_s is None or now_s - self._clear_sent_s < CLEAR_TIMEOUT_S:
+            return False
+        self._clear_sent_s = None
+        return True
+
+
+def _next_frame(sentence: Sentence) -> bytes | None:
+    """Take the next 160 bytes of a sentence; its last ones are filled up with silence."""
+    frame = bytes(sentence.audio[sentence.sent : sentence.sent + FRAME_BYTES])
+    if len(frame) < FRAME_BYTES and not (sentence.is_complete and frame):
+        return None
+    sentence.sent += len(frame)
+    return frame.ljust(FRAME_BYTES, SILENCE)
+
+
+def heard_text(text: str, fraction: float) -> str:
+    """Return the whole words within the first part of a text, by length in characters."""
+    limit = fraction * len(text)
+    end = 0
+    for index, char in enumerate(f"{text} "):
+        if char == " " and index <= limit:
+            end = index
+    return text[:end].strip()
+
+
+def _word_start(ulaw: bytes, position: int) -> int:
+    """Find the quietest frame in the half second before a position: where a word began.
+
+    mu-law codes are inverted logarithmic magnitudes, so the mean of their inverted lower seven
+    bits orders frames by loudness well enough.
+    """
+    frames = min(_WORD_SEARCH_FRAMES, position // FRAME_BYTES)
+    if frames == 0:
+        return 0
+    first = position - frames * FRAME_BYTES
+    codes = np.frombuffer(ulaw[first:position], dtype=np.uint8).reshape(frames, FRAME_BYTES)
+    loudness = (~codes & 0x7F).mean(axis=1)
+    latest_quietest = frames - 1 - int(np.argmin(loudness[::-1]))
+    return first + latest_quietest * FRAME_BYTES

@@ -1,0 +1,220 @@
+"""A worker: the calls it holds, its place in the pool, the wheel that paces them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import NoReturn
+
+import structlog
+from websockets.http11 import Request
+
+from services.agent.call import Call, Parts
+from services.agent.capacity import Load, Refusal, refuse_attach, refuse_new_call
+from services.agent.link import Link, LinkHandler, Refused
+from services.agent.providers.errors import ProviderError
+from shared.bus.base import Bus, BusUnavailable
+from shared.bus.messages import Channel, WorkerLease
+from shared.protocol.call import CallId, EndReason
+from shared.protocol.worker import LinkRefused, LinkRequest
+from shared.runtime.lifecycle import LoopLag
+from shared.runtime.tasks import TaskOwner
+
+TICK_S = 0.02
+_HEARTBEAT_S = 1.0
+_STATUS = {
+    Refusal.FULL: 503,
+    Refusal.DRAINING: 503,
+    Refusal.UNAUTHORIZED: 401,
+    Refusal.STALE: 409,
+}
+_log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """All calls of this process.
+
+    Args:
+        lease: what the pool is told of this worker; load and draining are filled in.
+        parts: shared by the calls.
+        bus: the pool and the hang-up events.
+        secret: the secret gateways sign links with.
+        lag: of the event loop.
+    """
+
+    def __init__(
+        self, lease: WorkerLease, parts: Parts, *, bus: Bus, secret: str, lag: LoopLag
+    ) -> None:
+        self._lease = lease
+        self._parts = parts
+        self._bus = bus
+        self._secret = secret
+        self._lag = lag
+        self._calls: dict[CallId, Call] = {}
+        self._owner = TaskOwner("worker")
+        self._is_draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._pool_changed = asyncio.Event()
+        parts.metrics.capacity.set(lease.capacity)
+
+    # --- links -------------------------------------------------------------------------------
+
+    def make_link(self) -> Link:
+        """Return the protocol of one new connection."""
+        return Link(
+            self.admit,
+            on_malformed=self._parts.metrics.messages.labels("malformed").inc,
+        )
+
+    def admit(self, request: Request, link: Link) -> LinkHandler:
+        """Decide on a gateway's handshake.
+
+        Raises:
+            Refused: unsigned, full, draining, stale, or no recogniser to be had.
+        """
+        try:
+            asked = LinkRequest.from_headers(
+                request.path.partition("?")[0],
+                dict(request.headers.raw_items()),
+                self._secret,
+                self._parts.clock.wall().timestamp(),
+            )
+        except LinkRefused as exc:
+            self._refuse(Refusal.UNAUTHORIZED, exc)
+        known = self._calls.get(asked.call_id)
+        if known is not None:
+            if refusal := refuse_attach(known.epoch, asked.epoch):
+                self._refuse(refusal)
+            known.attach(link, asked.epoch)
+            return known
+        load = Load(len(self._calls), self._lease.capacity, self._is_draining)
+        if refusal := refuse_new_call(load):
+            self._refuse(refusal)
+        try:
+            call = Call(asked, self._parts, on_over=self._on_over)
+        except ProviderError as exc:
+            _log.error("call_not_taken", error=str(exc))
+            self._refuse(Refusal.FULL, exc)
+        self._calls[asked.call_id] = call
+        self._idle.clear()
+        self._parts.metrics.active_calls.set(len(self._calls))
+        call.attach(link, asked.epoch)
+        call.start()
+        return call
+
+    def _refuse(self, reason: Refusal, cause: Exception | None = None) -> NoReturn:
+        self._parts.metrics.refusals.labels(reason.value).inc()
+        raise Refused(_STATUS[reason], reason.value) from cause
+
+    def _on_over(self, call: Call) -> None:
+        if self._calls.get(call.request.call_id) is call:
+            del self._calls[call.request.call_id]
+        self._parts.metrics.active_calls.set(len(self._calls))
+        self._owner.start(self._let_go(call), name="let_go")
+        if not self._calls:
+            self._idle.set()
+
+    async def _let_go(self, call: Call) -> None:
+        await call.stop()
+        try:
+            await self._bus.workers.release(self._lease.worker_id, call.request.call_id)
+        except BusUnavailable:
+            _log.info("booking_not_released", call_id=call.request.call_id)
+
+    # --- tasks -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start pacing, heartbeats and the reader of hang-ups."""
+        self._owner.start(self._turn_wheel(), name="wheel")
+        self._owner.start(self._heartbeats(), name="heartbeats")
+        self._owner.start(self._read_hangups(), name="hangups")
+        self._owner.start(self._lag.run(), name="lag")
+
+    async def _turn_wheel(self) -> None:
+        """Tick every call each 20 ms, on an absolute schedule.
+
+        All calls are served in one pass; a pass that comes late is not made up by another, since
+        each call sends whatever its own schedule says is due.
+        """
+        clock = self._parts.clock
+        due_s = clock.now_s()
+        while True:
+            due_s = max(due_s + TICK_S, clock.now_s())
+            await asyncio.sleep(due_s - clock.now_s())
+            for call in list(self._calls.values()):
+                call.on_tick()
+
+    async def _heartbeats(self) -> None:
+        is_lost = False
+        while True:
+            lease = replace(
+                self._lease,
+                active=len(self._calls),
+                lag_ms=self._lag.worst_ms,
+                draining=self._is_draining,
+            )
+            try:
+                await self._bus.workers.heartbeat(lease, list(self._calls))
+                is_lost = False
+            except BusUnavailable as exc:
+                if not is_lost:
+                    _log.warning("heartbeat_failed", error=str(exc))
+                is_lost = True
+            self._pool_changed.clear()
+            try:
+                async with asyncio.timeout(_HEARTBEAT_S):
+                    await self._pool_changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _read_hangups(self) -> None:
+        while True:
+            try:
+                async with self._bus.events.subscribe(Channel.HANGUPS) as events:
+                    async for event in events:
+                        call = self._calls.get(event.call_id) if event.call_id else None
+                        if call is not None:
+                            call.over(_reason(event.data.get("end_reason", "")))
+            except BusUnavailable as exc:
+                _log.warning("hangups_not_followed", error=str(exc))
+                await asyncio.sleep(_HEARTBEAT_S)
+
+    # --- stopping ----------------------------------------------------------------------------
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new calls are turned down for good."""
+        return self._is_draining
+
+    def drain(self) -> None:
+        """Take no new calls and tell the pool now."""
+        self._is_draining = True
+        self._pool_changed.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until no call is left."""
+        await self._idle.wait()
+
+    async def stop(self) -> None:
+        """End the calls that are left and withdraw from the pool."""
+        self._is_draining = True
+        for call in list(self._calls.values()):
+            call.over(EndReason.AGENT_FAILED)
+        try:
+            async with asyncio.timeout(3.0):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.error("calls_left", calls=len(self._calls))
+        await self._owner.stop()
+        try:
+            await self._bus.workers.withdraw(self._lease.worker_id)
+        except BusUnavailable:
+            _log.info("not_withdrawn")
+
+
+def _reason(text: str) -> EndReason:
+    try:
+        return EndReason(text)
+    except ValueError:
+        return EndReason.CALLER_HUNG_UP
