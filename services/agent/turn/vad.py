@@ -1,0 +1,150 @@
+"""PURE. Where the caller's speech begins and ends, from scored frames.
+
+Start: one frame whose speech probability and level are both high enough. The level gate is low
+while the agent is silent; while it is audible, and a little longer, the gate is tied to the
+agent's own level, because the echo of its voice is speech too. End: silence for a settable time.
+
+Why one frame is enough, and where the numbers come from: `tests/unit/services/agent/turn/
+test_vad_on_speech.py` measures onset latency and false starts on synthetic callers, noise, tones
+and echo.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+FRAME_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class VadTuning:
+    """What counts as speech.
+
+    Attributes:
+        start_probability: a frame at least this likely to be speech starts it.
+        gate_dbfs: level (RMS of 20 ms) below which nothing starts.
+        echo_margin_db: while the agent is audible the gate is its level less this. 13 keeps an
+            echo 20 dB below the agent from starting speech; 20 is enough for one 30 dB below and
+            lets quieter callers interrupt sooner.
+        echo_tail_s: how long after the agent fell silent its echo may still come.
+        stay_probability: in speech, a frame below this is silence...
+        stay_gate_db: ...and so is one this much below the gate.
+        end_silence_s: silence that ends speech.
+        lookback_s: how far before the deciding frame the onset is looked for.
+    """
+
+    start_probability: float = 0.4
+    gate_dbfs: float = -45.0
+    echo_margin_db: float = 13.0
+    echo_tail_s: float = 0.25
+    stay_probability: float = 0.25
+    stay_gate_db: float = 6.0
+    end_silence_s: float = 0.5
+    lookback_s: float = 0.24
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The caller speaks. `onset_s`: when they began, as far as the frames tell (20 ms grain)."""
+
+    onset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The caller has been silent long enough. `ended_s`: the end of the last frame of speech."""
+
+    onset_s: float
+    ended_s: float
+
+
+SpeechEvent: TypeAlias = SpeechStarted | SpeechEnded
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    end_s: float
+    probability: float
+    level_dbfs: float
+
+
+class SpeechDetector:
+    """One caller's speech. Feed every 20 ms frame, in order."""
+
+    def __init__(self, tuning: VadTuning | None = None) -> None:
+        self._tuning = tuning or VadTuning()
+        self._recent: deque[_Frame] = deque(maxlen=round(self._tuning.lookback_s / FRAME_S) + 1)
+        self._agent_dbfs: float | None = None
+        self._agent_heard_s = 0.0
+        self._onset_s: float | None = None
+        self._voiced_s = 0.0
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether speech has started and not ended."""
+        return self._onset_s is not None
+
+    def on_frame(
+        self, probability: float, level_dbfs: float, agent_dbfs: float | None, now_s: float
+    ) -> SpeechEvent | None:
+        """Judge the newest frame.
+
+        Args:
+            probability: of speech in it, by the voice-activity model.
+            level_dbfs: its RMS level, dB of full scale.
+            agent_dbfs: level of the agent's speech at the caller's end now, None while silent.
+            now_s: when the frame had arrived, on any steady clock.
+
+        Returns:
+            what this frame decided, mostly None.
+        """
+        frame = _Frame(now_s, probability, level_dbfs)
+        before = self._recent[-1] if self._recent else frame
+        self._recent.append(frame)
+        gate = self._gate_dbfs(agent_dbfs, now_s)
+        loudness = max(level_dbfs, before.level_dbfs)
+        if self._onset_s is None:
+            if probability < self._tuning.start_probability or loudness < gate:
+                return None
+            self._onset_s = self._find_onset()
+            self._voiced_s = now_s
+            return SpeechStarted(self._onset_s)
+        is_voiced = (
+            probability >= self._tuning.stay_probability
+            and loudness >= gate - self._tuning.stay_gate_db
+        )
+        if is_voiced:
+            self._voiced_s = now_s
+        elif now_s - self._voiced_s >= self._tuning.end_silence_s - FRAME_S / 2:
+            ended = SpeechEnded(self._onset_s, self._voiced_s)
+            self._onset_s = None
+            return ended
+        return None
+
+    def _gate_dbfs(self, agent_dbfs: float | None, now_s: float) -> float:
+        if agent_dbfs is not None:
+            self._agent_dbfs, self._agent_heard_s = agent_dbfs, now_s
+        elif now_s - self._agent_heard_s > self._tuning.echo_tail_s:
+            self._agent_dbfs = None
+        if self._agent_dbfs is None:
+            return self._tuning.gate_dbfs
+        return max(self._tuning.gate_dbfs, self._agent_dbfs - self._tuning.echo_margin_db)
+
+    def _find_onset(self) -> float:
+        """Go back from the deciding frame while the sound is near it in level and rising.
+
+        Speech often begins with a consonant that the model does not yet call speech; its level
+        gives it away, within 20 dB of the frame that decided and above what came before it.
+        """
+        frames = list(self._recent)
+        floor_dbfs = min(frame.level_dbfs for frame in frames)
+        loud_dbfs = max(frames[-1].level_dbfs, frames[-2].level_dbfs if len(frames) > 1 else -127.0)
+        least_dbfs = max(loud_dbfs - 20.0, min(floor_dbfs + 6.0, loud_dbfs - 3.0))
+        onset = frames[-1]
+        for frame in reversed(frames[:-1]):
+            if frame.level_dbfs < least_dbfs and frame.probability < self._tuning.stay_probability:
+                break
+            onset = frame
+        return onset.end_s - FRAME_S
