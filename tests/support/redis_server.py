@@ -7,7 +7,6 @@ that stops and restarts it.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.local.embedded_redis import EmbeddedRedis, find_server
+from deploy.local import install
+from deploy.local.embedded_redis import EmbeddedRedis
 from tests.support.engine import REDIS_IMAGE, why_no_engine
 
 _START_TIMEOUT_S = 15.0
@@ -25,7 +25,7 @@ class RedisServer:
     """A Redis process that a test may stop and start again on the same port, data kept."""
 
     def __init__(self, directory: Path) -> None:
-        self._embedded = EmbeddedRedis(find_server(Path(sys.executable)), directory)
+        self._embedded = EmbeddedRedis(install.ensure_redis_server(), directory)
         self._log_path = directory / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
 
