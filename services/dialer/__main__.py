@@ -1,0 +1,98 @@
+"""Start the dialer: `python -m services.dialer`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+
+from services.dialer.app import create_app
+from services.dialer.client import open_vobiz
+from services.dialer.dialer import Dialer
+from services.dialer.follow import CallFollower
+from services.dialer.settings import DialerSettings
+from shared.bus.redis import open_bus
+from shared.metrics.catalogue import BusMetrics, DialerMetrics, RuntimeMetrics
+from shared.metrics.server import service_registry
+from shared.runtime.http import serve_app
+from shared.runtime.lifecycle import Lifecycle, LoopLag
+from shared.runtime.logs import configure_logging
+from shared.runtime.settings import load_settings
+from shared.runtime.tasks import TaskOwner
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: DialerSettings) -> None:
+    """Serve until SIGTERM; requests under way are finished, each bounded by its own timeouts."""
+    lifecycle = Lifecycle()
+    lifecycle.install_signals()
+    registry = service_registry()
+    metrics, runtime = DialerMetrics(registry), RuntimeMetrics(registry)
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(
+            open_bus(
+                settings.redis_url,
+                password=settings.password,
+                prefix=settings.redis_prefix,
+                timeout_s=settings.redis_timeout_s,
+                metrics=BusMetrics(registry),
+            )
+        )
+        vobiz = await stack.enter_async_context(
+            open_vobiz(
+                settings.account,
+                timeout_s=settings.dialer_vobiz_timeout_s,
+                connect_timeout_s=settings.dialer_vobiz_connect_s,
+            )
+        )
+        dialer = Dialer(vobiz, bus.calls, metrics, gateway=settings.gateway, limits=settings.limits)
+        tasks = await stack.enter_async_context(
+            TaskOwner("dialer", on_failure=lambda *_: runtime.task_failures.labels("dialer").inc())
+        )
+        tasks.start(CallFollower(bus, metrics).run(), name="follow")
+        tasks.start(dialer.run_sweeps(silent_for_s=settings.dialer_silent_after_s), name="sweep")
+        tasks.start(LoopLag(runtime).run(), name="loop_lag")
+        app = create_app(
+            dialer,
+            bus,
+            registry,
+            desk=settings.desk,
+            is_draining=lifecycle.draining.is_set,
+        )
+        port = await stack.enter_async_context(
+            serve_app(app, host=settings.dialer_host, port=settings.dialer_port)
+        )
+        _announce(settings, port)
+        await lifecycle.draining.wait()
+
+
+def _announce(settings: DialerSettings, port: int) -> None:
+    _log.info("dialer_started", port=port, gateway=settings.gateway.base)
+    if settings.dialer_api_key is None:
+        _log.warning("api_is_open", hint="set DIALER_API_KEY; fine for local trials alone")
+    if settings.account is None:
+        _log.warning("vobiz_not_configured", hint="set VOBIZ_AUTH_ID and VOBIZ_AUTH_TOKEN")
+    elif settings.is_unreachable_for_vobiz:
+        _log.warning(
+            "gateway_not_public", hint="Vobiz can't call back: set PUBLIC_URL to the gateway's"
+        )
+
+
+def main() -> None:
+    """Run the service."""
+    settings = load_settings(DialerSettings)
+    configure_logging("dialer", level=settings.log_level, log_format=settings.log_format)
+    if sys.platform == "win32":
+        asyncio.run(run(settings))
+        return
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

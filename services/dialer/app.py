@@ -1,0 +1,95 @@
+"""The dialer's HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+
+from services.dialer.dialer import Dialer
+from services.dialer.errors import DialerError
+from services.dialer.problems import MEDIA_TYPE, Problem, bus_problem, problem_of
+from services.dialer.routes import OrderDesk, Refused, call_routes
+from shared.bus.base import Bus, BusUnavailable
+from shared.metrics.server import ops_routes
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(
+    dialer: Dialer,
+    bus: Bus,
+    registry: CollectorRegistry,
+    *,
+    desk: OrderDesk,
+    is_draining: Callable[[], bool] = lambda: False,
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        dialer: places the calls.
+        bus: asked for readiness.
+        registry: what /metrics shows.
+        desk: the rules of the desk: key, limits, default caller.
+        is_draining: called for readiness; true while the process is stopping.
+    """
+
+    async def ready() -> Mapping[str, str]:
+        states = {"redis": "ok" if await bus.ping() else "unavailable"}
+        if is_draining():
+            states["dialer"] = "draining"
+        return states
+
+    app = FastAPI(title="Parley dialer", docs_url=None, redoc_url=None)
+    app.include_router(call_routes(dialer, desk))
+    app.router.routes.extend(ops_routes(registry, ready))
+    _add_problem_handlers(app)
+    return app
+
+
+def _add_problem_handlers(app: FastAPI) -> None:
+    @app.exception_handler(DialerError)
+    async def on_dialer_error(_: Request, error: DialerError) -> JSONResponse:
+        return problem_response(problem_of(error))
+
+    @app.exception_handler(Refused)
+    async def on_refused(_: Request, error: Refused) -> JSONResponse:
+        return problem_response(error.problem, error.headers)
+
+    @app.exception_handler(BusUnavailable)
+    async def on_bus_unavailable(_: Request, error: BusUnavailable) -> JSONResponse:
+        _log.warning("records_unavailable", error=str(error))
+        return problem_response(bus_problem())
+
+    @app.exception_handler(RequestValidationError)
+    async def on_bad_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+        places = ", ".join(str(fault["loc"][-1]) for fault in error.errors())
+        detail = f"These can't be read: {places}."
+        return problem_response(Problem(422, "invalid-request", "Bad parameters", detail))
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
+        kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+        return problem_response(
+            Problem(error.status_code, kind, str(error.detail)), dict(error.headers or {})
+        )
+
+    @app.exception_handler(Exception)
+    async def on_bug(_: Request, error: Exception) -> JSONResponse:
+        # Logged by the server, to which Starlette raises it again.
+        return problem_response(Problem(500, "internal", "The dialer failed", "This is a bug."))
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a problem as a response."""
+    sent = dict(headers or {})
+    if problem.retry_after_s is not None:
+        sent["Retry-After"] = str(problem.retry_after_s)
+    return JSONResponse(
+        problem.to_json(), status_code=problem.status, headers=sent, media_type=MEDIA_TYPE
+    )

@@ -1,0 +1,154 @@
+"""Vobiz's REST API, as far as calls go: a Protocol, and its implementation over httpx."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import httpx
+
+from services.dialer.answers import is_already_over, read_failure, read_make_call
+from services.dialer.errors import Verdict, VobizFailure
+
+_MAX_ANSWER_BYTES = 64 * 1024
+_MAX_CONNECTIONS = 50
+
+
+class HangupOutcome(StrEnum):
+    """What came of a hang-up; both are success."""
+
+    ENDED = "ended"
+    ALREADY_OVER = "already_over"
+
+
+class CallControl(Protocol):
+    """Whoever can dial and hang up."""
+
+    async def make_call(self, body: Mapping[str, str | int]) -> str | None:
+        """Dial, once, and return Vobiz's id of the call, None when it gave none.
+
+        Raises:
+            VobizFailure: its verdict tells whether the phone may be ringing all the same.
+        """
+        ...
+
+    async def hang_up(self, call_uuid: str) -> HangupOutcome:
+        """End a call.
+
+        Raises:
+            VobizFailure: nobody knows whether it ended; asking again does no harm.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VobizAccount:
+    """Which account, and where."""
+
+    auth_id: str
+    auth_token: str
+    api_base: str
+
+    def __repr__(self) -> str:
+        return f"VobizAccount({self.auth_id!r}, api_base={self.api_base!r})"
+
+
+class VobizClient:
+    """CallControl on Vobiz.
+
+    Make Call is sent once, on a new connection: on a kept one, a server that closes it while we
+    write would leave us not knowing whether it dialled. Nothing is retried but a hang-up's path.
+
+    Args:
+        account: None: every call fails as NOT_CONFIGURED.
+        http: sends the requests; owned by who made it.
+        timeout_s: bound of a request, from connecting to the last byte of the answer.
+    """
+
+    def __init__(
+        self, account: VobizAccount | None, http: httpx.AsyncClient, *, timeout_s: float
+    ) -> None:
+        self._account = account
+        self._http = http
+        self._timeout_s = timeout_s
+
+    async def make_call(self, body: Mapping[str, str | int]) -> str | None:
+        """POST Call/: any 2xx is a yes."""
+        # The slash at the end matters: without it Vobiz answers 401 or 404.
+        status, headers, answer = await self._send("POST", "Call/", json=dict(body))
+        return read_make_call(status, headers, answer)
+
+    async def hang_up(self, call_uuid: str) -> HangupOutcome:
+        """DELETE Call/{uuid}/; on 401 or 404 once more without the slash."""
+        statuses = []
+        for path in (f"Call/{call_uuid}/", f"Call/{call_uuid}"):
+            status, headers, answer = await self._send("DELETE", path)
+            if 200 <= status < 300:
+                return HangupOutcome.ENDED
+            statuses.append(status)
+            if status not in {401, 404}:
+                break
+        if is_already_over(statuses):
+            return HangupOutcome.ALREADY_OVER
+        raise read_failure(status, headers, answer)
+
+    async def _send(
+        self, method: str, path: str, json: Mapping[str, str | int] | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._account is None:
+            raise VobizFailure(Verdict.NOT_CONFIGURED)
+        url = f"{self._account.api_base}/Account/{self._account.auth_id}/{path}"
+        credentials = {
+            "X-Auth-ID": self._account.auth_id,
+            "X-Auth-Token": self._account.auth_token,
+        }
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                async with self._http.stream(
+                    method, url, json=json, headers=credentials
+                ) as response:
+                    return response.status_code, response.headers, await _read(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
+            raise VobizFailure(Verdict.UNREACHABLE, message=type(exc).__name__) from exc
+        except (httpx.HTTPError, TimeoutError) as exc:
+            raise VobizFailure(Verdict.OUTCOME_UNKNOWN, message=type(exc).__name__) from exc
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return the answer's first 64 KiB; more of it is not waited for."""
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) >= _MAX_ANSWER_BYTES:
+            break
+    return bytes(body[:_MAX_ANSWER_BYTES])
+
+
+@asynccontextmanager
+async def open_vobiz(
+    account: VobizAccount | None, *, timeout_s: float, connect_timeout_s: float
+) -> AsyncIterator[VobizClient]:
+    """Open a client.
+
+    Args:
+        account: None when nobody gave one.
+        timeout_s: bound of a whole request.
+        connect_timeout_s: bound of connecting; its end means that nothing was sent.
+    """
+    is_local = account is not None and httpx.URL(account.api_base).host in {
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    }
+    async with httpx.AsyncClient(
+        timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=connect_timeout_s),
+        limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
+        follow_redirects=False,
+        trust_env=not is_local,  # a proxy can't reach our loopback
+        headers={"User-Agent": "parley-dialer"},
+    ) as http:
+        yield VobizClient(account, http, timeout_s=timeout_s)

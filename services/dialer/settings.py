@@ -1,0 +1,140 @@
+"""The dialer's settings, from the environment; README.md has the table."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from services.dialer.client import VobizAccount
+from services.dialer.order import CallLimits, GatewayAddress, NumberCheck
+from services.dialer.routes import OrderDesk
+from shared.runtime.settings import ServiceSettings
+
+VOBIZ_API_BASE = "https://api.vobiz.ai/api/v1"
+# A stand-in for Vobiz asks for credentials as Vobiz does; these are made up on both sides.
+_TRIAL_ID, _TRIAL_TOKEN = "MA_PARLEYLOCAL", "parley-local-token"
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+
+class DialerSettings(ServiceSettings):
+    """Read once at start."""
+
+    dialer_port: int = Field(5002, ge=0, le=65535, description="port of the API")
+    dialer_host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a server
+    dialer_api_key: SecretStr | None = Field(None, description="bearer key of the API")
+    dialer_gateway_url: str | None = Field(None, description="gateway's base URL as Vobiz sees it")
+    dialer_number_check: NumberCheck = Field(NumberCheck.POSSIBLE, description="see README")
+    dialer_ring_timeout_s: int | None = Field(None, ge=5, le=600, description="None: Vobiz's 120")
+    dialer_time_limit_s: int | None = Field(
+        None, ge=10, le=86_400, description="longest call; None: Vobiz's 14400"
+    )
+    dialer_vobiz_timeout_s: float = Field(20.0, gt=0, le=120, description="of a request to Vobiz")
+    dialer_vobiz_connect_s: float = Field(5.0, gt=0, le=60, description="to connect to Vobiz")
+    dialer_silent_after_s: float = Field(
+        600.0, ge=150, le=86_400, description="a queued call without any news has failed"
+    )
+    dialer_body_max_bytes: int = Field(65_536, ge=1024, le=1_048_576, description="of a request")
+    dialer_body_timeout_s: float = Field(10.0, gt=0, le=60, description="to receive a body")
+    dialer_list_max: int = Field(200, ge=1, le=1000, description="most records in one list")
+    dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
+
+    public_url: str | None = Field(None, description="gateway's public URL")
+    ngrok_auth_token: SecretStr | None = Field(None, description="tells that the gateway is public")
+    gateway_path_secret: SecretStr | None = Field(None, description="as set for the gateway")
+    from_number: str | None = Field(None, description="caller of orders that name none")
+    vobiz_auth_id: str | None = Field(None, description="the Vobiz account")
+    vobiz_auth_token: SecretStr | None = Field(None, description="its token")
+    vobiz_api_base: str = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
+
+    @field_validator("public_url", "dialer_gateway_url", "vobiz_api_base")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must look like https://voice.example.com")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must have no user, query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("vobiz_auth_id")
+    @classmethod
+    def _is_auth_id(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+            raise ValueError("must be letters, digits, - or _ as in MA_XXXXXXXX")
+        return value
+
+    @field_validator("gateway_path_secret")
+    @classmethod
+    def _is_unguessable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _PATH_SECRET.fullmatch(value.get_secret_value()):
+            raise ValueError("must be 16 to 128 letters, digits, - or _")
+        return value
+
+    @model_validator(mode="after")
+    def _key_where_public(self) -> Self:
+        if self.is_public and self.dialer_api_key is None:
+            raise ValueError(
+                "DIALER_API_KEY is needed once the gateway is public: without it whoever reaches"
+                " this port can place calls at your cost"
+            )
+        if self.vobiz_auth_id is not None and self.vobiz_auth_token is None:
+            raise ValueError("VOBIZ_AUTH_ID needs VOBIZ_AUTH_TOKEN beside it")
+        return self
+
+    @property
+    def is_public(self) -> bool:
+        """Whether this is more than a local trial: strangers' phones can be reached."""
+        return (
+            self.public_url is not None
+            or self.ngrok_auth_token is not None
+            or (self.dialer_gateway_url or "").startswith("https:")
+        )
+
+    @property
+    def is_unreachable_for_vobiz(self) -> bool:
+        """Whether the real Vobiz is told to call back an address that only this machine has."""
+        is_local = urlsplit(self.gateway.base).hostname in _LOOPBACK
+        return is_local and urlsplit(self.vobiz_api_base).hostname not in _LOOPBACK
+
+    @property
+    def gateway(self) -> GatewayAddress:
+        """Where webhooks go."""
+        base = self.dialer_gateway_url or self.public_url or "http://127.0.0.1:5000"
+        return GatewayAddress(base, _text(self.gateway_path_secret))
+
+    @property
+    def limits(self) -> CallLimits:
+        """What Vobiz enforces for each call."""
+        return CallLimits(self.dialer_ring_timeout_s, self.dialer_time_limit_s)
+
+    @property
+    def account(self) -> VobizAccount | None:
+        """The account; made up towards a stand-in for Vobiz, None when the real one has none."""
+        token = _text(self.vobiz_auth_token)
+        if self.vobiz_auth_id is not None and token is not None:
+            return VobizAccount(self.vobiz_auth_id, token, self.vobiz_api_base)
+        if self.vobiz_api_base == VOBIZ_API_BASE:
+            return None
+        return VobizAccount(_TRIAL_ID, _TRIAL_TOKEN, self.vobiz_api_base)
+
+    @property
+    def desk(self) -> OrderDesk:
+        """The rules of the API."""
+        return OrderDesk(
+            api_key=_text(self.dialer_api_key),
+            from_number=self.from_number,
+            number_check=self.dialer_number_check,
+            body_max_bytes=self.dialer_body_max_bytes,
+            body_timeout_s=self.dialer_body_timeout_s,
+            list_max=self.dialer_list_max,
+        )
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
