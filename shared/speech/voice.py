@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -64,7 +64,7 @@ class Voice:
             self._speak(piece, is_last=is_last, sink=_always(chunks.append))
         return np.concatenate(chunks) if chunks else np.zeros(0, np.int16)
 
-    async def stream(self, text: str) -> AsyncIterator[Pcm]:
+    async def stream(self, text: str) -> AsyncGenerator[Pcm, None]:
         """Speak a text of any length, yielding chunks as they exist (25 ms at first, then 100).
 
         Closing the iterator, or cancelling the wait, stops the synthesis within one chunk.
