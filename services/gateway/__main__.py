@@ -1,0 +1,121 @@
+"""Starts the gateway: settings in, parts together, signals, and down again in reverse."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+
+from services.gateway.app import build_state, create_app, server_options
+from services.gateway.public_url import NoTunnel, open_tunnel
+from services.gateway.settings import GatewaySettings
+from services.gateway.state import GatewayState
+from services.gateway.webhook_auth import CannotAuthenticate
+from shared.bus.redis import open_bus
+from shared.metrics.catalogue import BusMetrics, GatewayMetrics, RuntimeMetrics
+from shared.metrics.server import service_registry
+from shared.runtime.clock import SystemClock
+from shared.runtime.http import serve_app
+from shared.runtime.lifecycle import Lifecycle, LoopLag
+from shared.runtime.logs import configure_logging
+from shared.runtime.settings import load_settings
+from shared.runtime.tasks import TaskOwner
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Serve until told to stop, then let calls finish."""
+    lifecycle = Lifecycle()
+    lifecycle.install_signals()
+    registry = service_registry()
+    runtime = RuntimeMetrics(registry)
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(
+            open_bus(
+                settings.redis_url,
+                password=settings.password,
+                prefix=settings.redis_prefix,
+                timeout_s=settings.redis_timeout_s,
+                metrics=BusMetrics(registry),
+            )
+        )
+        tasks = await stack.enter_async_context(
+            TaskOwner(
+                "gateway",
+                on_failure=lambda *_: runtime.task_failures.labels(owner="gateway").inc(),
+            )
+        )
+        state = build_state(settings, bus, GatewayMetrics(registry), SystemClock(), tasks)
+        _warn(settings)
+        app = create_app(state, bus, registry)
+        port = await stack.enter_async_context(
+            serve_app(
+                app, host=settings.gateway_host, port=settings.http_port, **server_options(settings)
+            )
+        )
+        await _make_public(state, port, stack)
+        tasks.start(LoopLag(runtime).run(), name="loop_lag")
+        tasks.start(state.switchboard.keep_house(), name="keep_house")
+        tasks.start(state.switchboard.follow_events(), name="follow_events")
+        _log.info("gateway_ready", port=port, gateway_id=settings.own_id, url=state.public_base)
+        await lifecycle.draining.wait()
+        state.switchboard.is_draining = True
+        is_idle = await lifecycle.drain(
+            state.switchboard.until_idle, drain_s=settings.gateway_drain_s
+        )
+        _log.info("gateway_stopping", is_idle=is_idle, calls=state.switchboard.held_calls)
+
+
+async def _make_public(state: GatewayState, port: int, stack: AsyncExitStack) -> None:
+    settings = state.settings
+    if settings.public_url is not None:
+        return
+    if settings.ngrok_auth_token is None:
+        _log.info(
+            "local_gateway",
+            hint="Vobiz can't reach it: set PUBLIC_URL, or NGROK_AUTH_TOKEN for a tunnel",
+        )
+        return
+    tunnel = await open_tunnel(
+        port,
+        settings.ngrok_auth_token.get_secret_value(),
+        timeout_s=settings.gateway_tunnel_timeout_s,
+    )
+    stack.callback(tunnel.close)
+    state.public_base = tunnel.url
+
+
+def _warn(settings: GatewaySettings) -> None:
+    if settings.is_public and settings.has_default_link_secret:
+        _log.warning(
+            "default_link_secret", hint="set PARLEY_LINK_SECRET to the same text on all services"
+        )
+    if settings.has_own_token_secret:
+        _log.warning(
+            "token_secret_made_up",
+            hint="several gateways need a common GATEWAY_TOKEN_SECRET or PARLEY_LINK_SECRET",
+        )
+
+
+def main() -> None:
+    """Run the gateway; exit 2 with one line where the settings can't work."""
+    settings = load_settings(GatewaySettings)
+    configure_logging("gateway", level=settings.log_level, log_format=settings.log_format)
+    # uvicorn writes the media socket's path, and with it the token, at INFO.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    try:
+        uvloop.run(run(settings))
+    except (CannotAuthenticate, NoTunnel) as exc:
+        sys.stderr.write(f"{exc}\n")
+        raise SystemExit(2) from None
+    except OSError as exc:
+        sys.stderr.write(f"Port {settings.http_port} can't be used: {exc.strerror}.\n")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Builds the application from its parts; starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.admission import Admission
+from services.gateway.bridge import BridgeLimits
+from services.gateway.limits import RequestLimits
+from services.gateway.links import LinkLimits, LinkOpener
+from services.gateway.media_protocol import MediaProtocol
+from services.gateway.nonces import NonceMemory
+from services.gateway.records import Records
+from services.gateway.routes import calls, media
+from services.gateway.routes.webhooks import WebhookRejected, webhook_routes
+from services.gateway.routing import Texts
+from services.gateway.settings import GatewaySettings
+from services.gateway.state import GatewayState
+from services.gateway.switchboard import Switchboard, SwitchboardLimits
+from services.gateway.webhook_auth import webhook_policy
+from shared.bus.base import Bus, BusUnavailable
+from shared.metrics.catalogue import GatewayMetrics
+from shared.metrics.server import ops_routes
+from shared.runtime.clock import Clock
+from shared.runtime.tasks import TaskOwner
+
+
+def build_state(
+    settings: GatewaySettings, bus: Bus, metrics: GatewayMetrics, clock: Clock, tasks: TaskOwner
+) -> GatewayState:
+    """Put the parts together.
+
+    Raises:
+        CannotAuthenticate: a public gateway without a way to tell Vobiz from strangers.
+    """
+    policy = webhook_policy(
+        settings.gateway_webhook_auth,
+        is_public=settings.is_public,
+        tokens=settings.auth_tokens,
+        path_secret=settings.path_secret,
+    )
+    records = Records(bus.calls, settings.own_id)
+    switchboard = Switchboard(
+        bus=bus,
+        records=records,
+        opener=LinkOpener(bus, settings.link_secret, _link_limits(settings), metrics, clock),
+        admission=Admission(
+            bus,
+            settings.token_secret,
+            settings.own_id,
+            clock,
+            memory_s=settings.gateway_call_max_s,
+        ),
+        limits=SwitchboardLimits(
+            token_lifetime_s=settings.gateway_token_lifetime_s,
+            call_memory_s=settings.gateway_call_max_s,
+            stream_max_retries=settings.gateway_stream_max_retries,
+            texts=Texts(settings.gateway_busy_text, settings.gateway_apology_text),
+            token_secret=settings.token_secret,
+        ),
+        bridge_limits=_bridge_limits(settings),
+        metrics=metrics,
+        clock=clock,
+        tasks=tasks,
+    )
+    return GatewayState(
+        settings=settings,
+        policy=policy,
+        switchboard=switchboard,
+        records=records,
+        nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
+        metrics=metrics,
+        clock=clock,
+        public_base=settings.public_url,
+    )
+
+
+def _link_limits(settings: GatewaySettings) -> LinkLimits:
+    return LinkLimits(
+        connect_s=settings.gateway_link_connect_s,
+        ping_s=settings.gateway_link_ping_s,
+        pong_s=settings.gateway_link_pong_s,
+        send_s=settings.gateway_send_timeout_s,
+        close_s=settings.gateway_close_timeout_s,
+        message_max_bytes=settings.gateway_message_hard_max_bytes,
+        tries=settings.gateway_worker_tries,
+    )
+
+
+def _bridge_limits(settings: GatewaySettings) -> BridgeLimits:
+    return BridgeLimits(
+        queue_frames=settings.gateway_relay_queue_frames,
+        message_rate=settings.gateway_message_rate,
+        message_max_chars=settings.gateway_message_max_bytes,
+        caller_idle_s=settings.gateway_caller_idle_s,
+        reconnect_grace_s=settings.gateway_reconnect_grace_s,
+        send_timeout_s=settings.gateway_send_timeout_s,
+        worker_tries=settings.gateway_worker_tries,
+    )
+
+
+def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> FastAPI:
+    """Return the application that serves a state."""
+    settings = state.settings
+    # No documentation pages: they would tell strangers what there is to try.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.gateway = state
+
+    async def ready() -> Mapping[str, str]:
+        return await readiness(state, bus)
+
+    app.router.routes.extend(ops_routes(registry, ready))
+    app.include_router(calls.router)
+    app.include_router(media.router)
+    app.include_router(webhook_routes(has_path_secret=settings.path_secret is not None))
+    app.add_exception_handler(WebhookRejected, _rejected)
+    app.add_middleware(
+        RequestLimits,
+        header_max_bytes=settings.gateway_header_max_bytes,
+        body_max_bytes=settings.gateway_body_max_bytes,
+        metrics=state.metrics,
+    )
+    return app
+
+
+def _rejected(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, WebhookRejected)
+    return Response(status_code=exc.status)
+
+
+async def readiness(state: GatewayState, bus: Bus) -> Mapping[str, str]:
+    """Return each dependency's state, "ok" where new calls can be taken."""
+    states = {"redis": "ok", "workers": "ok", "gateway": "ok"}
+    if not await bus.ping():
+        states["redis"] = "unreachable"
+    try:
+        leases = await bus.workers.workers()
+        if not any(not lease.draining for lease in leases):
+            states["workers"] = "none"
+    except BusUnavailable:
+        states["workers"] = "unknown"
+    if state.switchboard.is_draining:
+        states["gateway"] = "draining"
+    return states
+
+
+def server_options(settings: GatewaySettings) -> dict[str, object]:
+    """Return uvicorn's options.
+
+    `websockets-sansio` costs half of the `websockets` implementation a frame. A pong that does not
+    come ends nothing: whether Vobiz answers pings is not documented; a silent caller is noticed by
+    its missing frames. Forwarding headers are not looked at, because anybody can send them.
+    """
+    return {
+        "http": "h11",
+        "ws": MediaProtocol,
+        "ws_max_size": settings.gateway_message_hard_max_bytes,
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": settings.gateway_caller_ping_s,
+        "ws_ping_timeout": None,
+        "h11_max_incomplete_event_size": 65_536,
+        "proxy_headers": False,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 5,
+    }

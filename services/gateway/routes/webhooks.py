@@ -1,0 +1,214 @@
+"""Vobiz's webhooks: authenticate, read, hand to the switchboard, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+import structlog
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.routing import HANGUP_EVENT, PublicAddress, base_of_host
+from services.gateway.state import GatewayState, gateway_state
+from services.gateway.switchboard import AnswerOutcome
+from services.gateway.webhook_auth import AuthVerdict, body_digest, nonce_key
+from shared.bus.base import BusUnavailable
+from shared.protocol.call import CallId
+from shared.protocol.errors import MalformedWebhook
+from shared.protocol.webhook import Webhook, parse_webhook
+
+_log = structlog.get_logger(__name__)
+_MAX_FIELDS = 300
+_EVENTS = frozenset(
+    {
+        *("Ring", "StartApp", "Hangup", "Redirect", "Transfer", "MachineDetection"),
+        *("Record", "RecordStop", "StartStream", "StopStream", "PlayedStream", "ClearedAudio"),
+        *("DegradedStream", "DroppedStream", "DialAnswer", "DialConnected", "DialDigitsMatch"),
+        *("DialHangup", "DialAction"),
+    }
+)
+_STREAM_TROUBLE = frozenset({"DegradedStream", "DroppedStream"})
+
+State = Annotated[GatewayState, Depends(gateway_state)]
+
+
+class WebhookRejected(Exception):
+    """A webhook that is answered by a bare status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def _read(request: Request, state: GatewayState) -> Webhook:
+    """Authenticate and parse a webhook; the body is not touched before the first says yes."""
+    verdict = state.policy.judge(
+        _single(request), _called_url(request, state), request.path_params.get("path_secret")
+    )
+    if not verdict.is_accepted:
+        _count(state, "unread", verdict)
+        raise WebhookRejected(403)
+    try:
+        async with asyncio.timeout(state.settings.gateway_body_timeout_s):
+            body = await request.body()
+    except TimeoutError:
+        _count(state, "unread", verdict)
+        raise WebhookRejected(408) from None
+    if verdict is AuthVerdict.SIGNED and await _is_replay(request, body, state):
+        _count(state, "unread", AuthVerdict.REPLAYED)
+        raise WebhookRejected(403)
+    try:
+        webhook = parse_webhook(_fields(request, body))
+    except (MalformedWebhook, ValueError) as exc:
+        _count(state, "malformed", verdict)
+        _log.info("webhook_malformed", path=request.url.path.rsplit("/", 1)[-1], problem=str(exc))
+        raise WebhookRejected(400) from exc
+    _count(state, webhook.event if webhook.event in _EVENTS else "other", verdict)
+    return webhook
+
+
+def _count(state: GatewayState, event: str, verdict: AuthVerdict) -> None:
+    state.metrics.webhooks.labels(event=event, verdict=verdict).inc()
+    if not verdict.is_accepted:
+        state.metrics.refused_requests.labels(reason="unauthorized").inc()
+
+
+def _single(request: Request) -> dict[str, str]:
+    """Return the headers by lower-case name, a repeated one's values joined by commas."""
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
+
+
+def _called_url(request: Request, state: GatewayState) -> str:
+    """Return the URL as Vobiz has it; only a local gateway takes it from the request."""
+    base = state.public_base or f"http://{request.headers.get('host', '')}"
+    raw_path: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return base + raw_path.decode("ascii", "replace")
+
+
+async def _is_replay(request: Request, body: bytes, state: GatewayState) -> bool:
+    """Whether a signed request comes again with other content.
+
+    A signature covers neither body nor query. The same content again is a plain retry.
+    """
+    key = nonce_key(_single(request))
+    if key is None:
+        return False
+    digest = body_digest(request.url.path, request.url.query, body)
+    return await state.nonces.is_other(key, digest)
+
+
+def _fields(request: Request, body: bytes) -> dict[str, str]:
+    """Return a webhook's fields: of the body, and of the query where the body has none."""
+    fields = dict(request.query_params)
+    if body:
+        pairs = parse_qsl(
+            body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS
+        )
+        fields |= dict(pairs)
+    return fields
+
+
+def _address(request: Request, state: GatewayState) -> PublicAddress:
+    base = state.public_base or base_of_host(request.headers.get("host", ""))
+    if base is None:
+        raise WebhookRejected(400)
+    return PublicAddress(base, state.settings.path_secret)
+
+
+def _xml(body: bytes) -> Response:
+    return Response(body, media_type="application/xml")
+
+
+async def _identified(request: Request, state: GatewayState) -> tuple[CallId, Webhook]:
+    webhook = await _read(request, state)
+    return await state.switchboard.identify(webhook, request.query_params.get("c")), webhook
+
+
+async def answer(request: Request, state: State) -> Response:
+    """Say what a new call is to do; also takes hang-ups, where no hangup_url was given."""
+    started_s = state.clock.now_s()
+    call_id, webhook = await _identified(request, state)
+    if webhook.event == HANGUP_EVENT:
+        state.metrics.answers.labels(outcome="hangup").inc()
+        return await _hang_up(call_id, webhook, state)
+    given = await state.switchboard.answer(
+        call_id, webhook, request.query_params.get("agent"), _address(request, state)
+    )
+    state.metrics.answers.labels(outcome=given.outcome).inc()
+    if given.outcome is AnswerOutcome.DRAINING:
+        return Response(status_code=503, headers={"retry-after": "1"})
+    state.metrics.answer_seconds.observe(state.clock.now_s() - started_s)
+    _log.info("call_answered", call_id=call_id, outcome=given.outcome)
+    return _xml(given.xml)
+
+
+async def hangup(request: Request, state: State) -> Response:
+    """A call has ended."""
+    call_id, webhook = await _identified(request, state)
+    return await _hang_up(call_id, webhook, state)
+
+
+async def _hang_up(call_id: CallId, webhook: Webhook, state: GatewayState) -> Response:
+    try:
+        await state.switchboard.hang_up(call_id, webhook)
+    except BusUnavailable:
+        # Vobiz brings a status webhook again when it is not answered by 200.
+        return Response(status_code=503)
+    _log.info("call_hung_up", call_id=call_id, cause=webhook.hangup_cause_code)
+    return Response()
+
+
+async def ring(request: Request, state: State) -> Response:
+    """The far phone rings."""
+    call_id, webhook = await _identified(request, state)
+    await state.records.ringing(call_id, webhook)
+    return Response()
+
+
+async def stream_status(request: Request, state: State) -> Response:
+    """Something happened to a stream: counted; trouble is logged."""
+    webhook = await _read(request, state)
+    if webhook.event in _STREAM_TROUBLE:
+        _log.warning(
+            "stream_trouble", call_uuid=webhook.call_uuid, kind=webhook.event, error=webhook.error
+        )
+    return Response()
+
+
+async def machine_detection(request: Request, state: State) -> Response:
+    """A person or a machine has answered."""
+    call_id, webhook = await _identified(request, state)
+    if webhook.machine is not None:
+        await state.records.machine_detected(call_id, is_machine=webhook.machine)
+    return Response()
+
+
+async def fallback(request: Request, state: State) -> Response:
+    """What a call does when its stream has ended, or when /answer could not be reached."""
+    call_id, webhook = await _identified(request, state)
+    if webhook.event == HANGUP_EVENT:
+        return await _hang_up(call_id, webhook, state)
+    return _xml(await state.switchboard.fall_back(call_id))
+
+
+def webhook_routes(*, has_path_secret: bool) -> APIRouter:
+    """Return the webhooks' routes, each also below the path's secret where one is set."""
+    router = APIRouter()
+    handlers = {
+        "answer": answer,
+        "hangup": hangup,
+        "ring": ring,
+        "stream-status": stream_status,
+        "machine-detection": machine_detection,
+        "fallback": fallback,
+    }
+    for name, handler in handlers.items():
+        for path in [f"/{name}", *([f"/{{path_secret}}/{name}"] if has_path_secret else [])]:
+            router.add_api_route(path, handler, methods=["GET", "POST"], response_model=None)
+    return router

@@ -1,0 +1,170 @@
+"""The gateway's settings, from the environment; README.md has the table."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import socket
+from functools import cached_property
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from services.gateway.webhook_auth import WebhookAuth
+from shared.runtime.settings import ServiceSettings
+
+_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+
+class GatewaySettings(ServiceSettings):
+    """Read once at start."""
+
+    http_port: int = Field(5000, ge=0, le=65535, description="port of webhooks and media sockets")
+    gateway_host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a server
+    gateway_id: str | None = Field(None, description="name of this gateway; made up when absent")
+
+    public_url: str | None = Field(None, description="base URL under which Vobiz reaches us")
+    ngrok_auth_token: SecretStr | None = Field(None, description="opens a tunnel when set")
+    gateway_tunnel_timeout_s: float = Field(20.0, gt=0, le=120, description="to open the tunnel")
+
+    vobiz_auth_token: SecretStr | None = Field(None, description="checks webhook signatures")
+    gateway_extra_auth_tokens: SecretStr | None = Field(
+        None, description="further tokens that may sign, comma-joined (sub-accounts, rotation)"
+    )
+    gateway_webhook_auth: WebhookAuth = Field(WebhookAuth.AUTO, description="see README")
+    gateway_path_secret: SecretStr | None = Field(None, description="unguessable first path part")
+    gateway_token_secret: SecretStr | None = Field(None, description="signs media tokens")
+    gateway_api_key: SecretStr | None = Field(None, description="bearer key of /calls")
+
+    gateway_token_lifetime_s: float = Field(
+        60.0, ge=5, le=3600, description="from the answer until the media socket must have come"
+    )
+    gateway_call_max_s: float = Field(
+        86_400.0, ge=60, le=172_800, description="how long answers and tokens are remembered"
+    )
+    gateway_stream_max_retries: int = Field(
+        10, ge=0, le=10, description="reconnects of a media socket that Vobiz may try"
+    )
+    gateway_busy_text: str = Field(
+        "All our lines are busy at the moment. Please call again in a few minutes. Goodbye.",
+        min_length=1,
+        max_length=500,
+        description="said when no worker has room",
+    )
+    gateway_apology_text: str = Field(
+        "We are sorry, there is a technical problem. Please call again in a few minutes. Goodbye.",
+        min_length=1,
+        max_length=500,
+        description="said when the agent was lost",
+    )
+
+    gateway_worker_tries: int = Field(3, ge=1, le=10, description="workers asked for one call")
+    gateway_link_connect_s: float = Field(1.0, gt=0, le=10, description="to open a worker's link")
+    gateway_link_ping_s: float = Field(2.0, gt=0, le=60, description="between pings to a worker")
+    gateway_link_pong_s: float = Field(5.0, gt=0, le=60, description="until a pong must be there")
+    gateway_caller_ping_s: float = Field(15.0, gt=0, le=120, description="between pings to Vobiz")
+    gateway_caller_idle_s: float = Field(
+        30.0, ge=10, le=600, description="without any frame until a caller's socket counts as lost"
+    )
+    gateway_send_timeout_s: float = Field(5.0, gt=0, le=60, description="of one send, either side")
+    gateway_close_timeout_s: float = Field(1.0, gt=0, le=10, description="of a closing handshake")
+    gateway_reconnect_grace_s: float = Field(
+        5.0, ge=0, le=60, description="a lost caller's worker link is kept for a reconnect"
+    )
+
+    gateway_body_max_bytes: int = Field(65_536, ge=1024, le=1_048_576, description="of a webhook")
+    gateway_header_max_bytes: int = Field(16_384, ge=2048, le=65_536, description="all headers")
+    gateway_body_timeout_s: float = Field(10.0, gt=0, le=60, description="to receive a body")
+    gateway_message_max_bytes: int = Field(
+        65_536, ge=1024, le=1_048_576, description="longer messages are dropped"
+    )
+    gateway_message_hard_max_bytes: int = Field(
+        1_048_576, ge=65_536, le=16_777_216, description="longer ones close the socket with 1009"
+    )
+    gateway_relay_queue_frames: int = Field(
+        250, ge=10, le=10_000, description="frames waiting for a worker; then the oldest is dropped"
+    )
+    gateway_message_rate: float = Field(
+        500.0, ge=100, le=100_000, description="messages a second taken from one caller"
+    )
+    gateway_nonce_memory_s: float = Field(
+        86_400.0, ge=60, le=604_800, description="how long a webhook's nonce is remembered"
+    )
+    gateway_drain_s: float = Field(
+        120.0, ge=0, le=7200, description="calls may finish this long after SIGTERM"
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must look like https://voice.example.com")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must have no user, query or fragment")
+        return value.rstrip("/")
+
+    @field_validator("gateway_path_secret")
+    @classmethod
+    def _is_unguessable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _PATH_SECRET.fullmatch(value.get_secret_value()):
+            raise ValueError("must be 16 to 128 letters, digits, - or _")
+        return value
+
+    @model_validator(mode="after")
+    def _limits_are_ordered(self) -> Self:
+        if self.gateway_message_hard_max_bytes < self.gateway_message_max_bytes:
+            raise ValueError("GATEWAY_MESSAGE_HARD_MAX_BYTES is below GATEWAY_MESSAGE_MAX_BYTES")
+        return self
+
+    @property
+    def is_public(self) -> bool:
+        """Whether strangers can reach the webhooks: by a public URL or by a tunnel."""
+        return self.public_url is not None or self.ngrok_auth_token is not None
+
+    @property
+    def auth_tokens(self) -> tuple[str, ...]:
+        """Every token that may sign a webhook."""
+        extra = _text(self.gateway_extra_auth_tokens) or ""
+        tokens = [_text(self.vobiz_auth_token) or "", *extra.split(",")]
+        return tuple(token.strip() for token in tokens if token.strip())
+
+    @property
+    def path_secret(self) -> str | None:
+        """The path secret in the clear."""
+        return _text(self.gateway_path_secret)
+
+    @property
+    def api_key(self) -> str | None:
+        """The key of /calls in the clear."""
+        return _text(self.gateway_api_key)
+
+    @cached_property
+    def own_id(self) -> str:
+        """This gateway's name on the bus."""
+        return self.gateway_id or f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
+
+    @cached_property
+    def has_own_token_secret(self) -> bool:
+        """Whether media tokens are signed with a secret that no other gateway has.
+
+        So it is when the gateway is public and nobody set a secret: the default link secret is
+        printed in our source, and tokens made from it would be anybody's to make.
+        """
+        return self.gateway_token_secret is None and self.is_public and self.has_default_link_secret
+
+    @cached_property
+    def token_secret(self) -> bytes:
+        """The key of media tokens."""
+        if self.has_own_token_secret:
+            return secrets.token_bytes(32)
+        chosen = _text(self.gateway_token_secret) or f"media-token:{self.link_secret}"
+        return hashlib.sha256(chosen.encode()).digest()
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

@@ -1,0 +1,39 @@
+"""What the routes need, built once in app.py and handed out by one dependency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from services.gateway.nonces import NonceMemory
+from services.gateway.records import Records
+from services.gateway.settings import GatewaySettings
+from services.gateway.switchboard import Switchboard
+from services.gateway.webhook_auth import WebhookPolicy
+from shared.metrics.catalogue import GatewayMetrics
+from shared.runtime.clock import Clock
+
+
+@dataclass(slots=True)
+class GatewayState:
+    """The parts of a running gateway.
+
+    `public_base` is the URL under which Vobiz reaches it, None for a local gateway: then it is
+    told by each request. It is set once, before the first request, when a tunnel gives it.
+    """
+
+    settings: GatewaySettings
+    policy: WebhookPolicy
+    switchboard: Switchboard
+    records: Records
+    nonces: NonceMemory
+    metrics: GatewayMetrics
+    clock: Clock
+    public_base: str | None
+
+
+def gateway_state(connection: HTTPConnection) -> GatewayState:
+    """Return the application's state; a FastAPI dependency."""
+    state: GatewayState = connection.app.state.gateway
+    return state
