@@ -49,8 +49,11 @@ class DialerSettings(ServiceSettings):
     vobiz_auth_id: str | None = Field(None, description="the Vobiz account")
     vobiz_auth_token: SecretStr | None = Field(None, description="its token")
     vobiz_api_base: str = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
+    dialer_trial_api_base: str | None = Field(
+        None, description="a stand-in for Vobiz's REST API, used as long as VOBIZ_AUTH_ID is unset"
+    )
 
-    @field_validator("public_url", "dialer_gateway_url", "vobiz_api_base")
+    @field_validator("public_url", "dialer_gateway_url", "vobiz_api_base", "dialer_trial_api_base")
     @classmethod
     def _is_base_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -100,7 +103,7 @@ class DialerSettings(ServiceSettings):
     def is_unreachable_for_vobiz(self) -> bool:
         """Whether the real Vobiz is told to call back an address that only this machine has."""
         is_local = urlsplit(self.gateway.base).hostname in _LOOPBACK
-        return is_local and urlsplit(self.vobiz_api_base).hostname not in _LOOPBACK
+        return is_local and urlsplit(self.api_base).hostname not in _LOOPBACK
 
     @property
     def gateway(self) -> GatewayAddress:
@@ -114,14 +117,21 @@ class DialerSettings(ServiceSettings):
         return CallLimits(self.dialer_ring_timeout_s, self.dialer_time_limit_s)
 
     @property
+    def api_base(self) -> str:
+        """Where requests for Vobiz go: to the stand-in until somebody gives an account."""
+        if self.vobiz_auth_id is None and self.dialer_trial_api_base is not None:
+            return self.dialer_trial_api_base
+        return self.vobiz_api_base
+
+    @property
     def account(self) -> VobizAccount | None:
         """The account; made up towards a stand-in for Vobiz, None when the real one has none."""
         token = _text(self.vobiz_auth_token)
         if self.vobiz_auth_id is not None and token is not None:
-            return VobizAccount(self.vobiz_auth_id, token, self.vobiz_api_base)
-        if self.vobiz_api_base == VOBIZ_API_BASE:
+            return VobizAccount(self.vobiz_auth_id, token, self.api_base)
+        if self.api_base == VOBIZ_API_BASE:
             return None
-        return VobizAccount(_TRIAL_ID, _TRIAL_TOKEN, self.vobiz_api_base)
+        return VobizAccount(_TRIAL_ID, _TRIAL_TOKEN, self.api_base)
 
     @property
     def desk(self) -> OrderDesk:
