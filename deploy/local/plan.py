@@ -101,7 +101,7 @@ def make_plan(
             {
                 "DIALER_HOST": _LOOPBACK,
                 "DIALER_GATEWAY_URL": environment.get("PUBLIC_URL") or gateway_url,
-                **_vobiz(environment, simulator_url),
+                "DIALER_TRIAL_API_BASE": f"{simulator_url}/api/v1",
             }
         ),
         ports=(dialer_port,),
@@ -146,19 +146,12 @@ def _agents(
             "services.agent",
             f"http://{_LOOPBACK}:{numbers[1]}/readyz",
             environment={
-                **given_or({"AGENT_HOST": _LOOPBACK, "AGENT_ADVERTISE_HOST": _LOOPBACK}),
+                **given_or({"AGENT_WS_HOST": _LOOPBACK, "AGENT_ADVERTISE_HOST": _LOOPBACK}),
                 "AGENT_WS_PORT": str(numbers[0]),
                 "AGENT_METRICS_PORT": str(numbers[1]),
             },
             ports=ports,
         )
-
-
-def _vobiz(environment: Mapping[str, str], simulator_url: str) -> dict[str, str]:
-    """The simulator stands in for Vobiz as long as nobody gave an account."""
-    if environment.get("VOBIZ_AUTH_ID"):
-        return {}
-    return {"VOBIZ_API_BASE": f"{simulator_url}/api/v1"}
 
 
 def agent_replicas(environment: Mapping[str, str]) -> int:

@@ -58,12 +58,10 @@ def test_further_agents_get_free_ports() -> None:
     assert ports == [("5001", "9101"), ("30000", "30001"), ("30002", "30003")]
 
 
-def test_the_simulator_stands_in_for_vobiz_only_without_an_account() -> None:
-    assert (
-        _program(_plan(), "dialer").environment["VOBIZ_API_BASE"] == "http://127.0.0.1:5003/api/v1"
-    )
-    with_account = _program(_plan({"VOBIZ_AUTH_ID": "MA_XXXXXXXX"}), "dialer")
-    assert "VOBIZ_API_BASE" not in with_account.environment
+def test_the_dialer_is_told_of_the_simulator_and_its_own_rule_decides() -> None:
+    environment = _program(_plan(), "dialer").environment
+    assert environment["DIALER_TRIAL_API_BASE"] == "http://127.0.0.1:5003/api/v1"
+    assert "VOBIZ_API_BASE" not in environment
 
 
 def test_moved_ports_move_every_address_that_names_them() -> None:
@@ -71,7 +69,7 @@ def test_moved_ports_move_every_address_that_names_them() -> None:
     assert plan.gateway_url == "http://127.0.0.1:5100"
     dialer = _program(plan, "dialer")
     assert dialer.environment["DIALER_GATEWAY_URL"] == "http://127.0.0.1:5100"
-    assert dialer.environment["VOBIZ_API_BASE"] == "http://127.0.0.1:5103/api/v1"
+    assert dialer.environment["DIALER_TRIAL_API_BASE"] == "http://127.0.0.1:5103/api/v1"
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "٣"])
