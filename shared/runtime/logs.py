@@ -11,6 +11,11 @@ import structlog
 
 _SECRET_KEYS = ("token", "secret", "password", "authorization", "api_key")
 
+# Without local variables: they hold numbers, transcripts and secrets.
+_dict_tracebacks = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def _hide_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     for key in event:
@@ -35,9 +40,11 @@ def configure_logging(service: str, *, level: str = "INFO", log_format: str = "a
         _hide_secrets,
     ]
     renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
-    exceptions: list[Callable[..., Any]] = [structlog.processors.dict_tracebacks] if as_json else []
+    exceptions: list[Callable[..., Any]] = [_dict_tracebacks] if as_json else []
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -58,6 +65,6 @@ def configure_logging(service: str, *, level: str = "INFO", log_format: str = "a
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("websockets", "uvicorn.access", "httpx", "httpcore", "pyngrok"):
+    for noisy in ("websockets", "uvicorn", "httpx", "httpcore", "pyngrok"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(service=service)
