@@ -471,6 +471,14 @@ class Switchboard:
 
     async def follow_events(self) -> None:
         """Follow hang-ups and claims of other gateways, until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except BusUnavailable:
+                # Once begun, a subscription mends itself: only its beginning can fail.
+                await asyncio.sleep(HEARTBEAT_S)
+
+    async def _follow(self) -> None:
         async with self._bus.events.subscribe(Channel.HANGUPS, Channel.WORKERS) as events:
             async for event in events:
                 if event.call_id is None:
@@ -491,11 +499,15 @@ class Switchboard:
 
     async def keep_house(self) -> None:
         """Say that we live and forget calls that never came or are over, until cancelled."""
+        is_bus_up = True
         while True:
             try:
                 await self._admission.heartbeat()
+                is_bus_up = True
             except BusUnavailable:
-                _log.warning("heartbeat_not_written")
+                if is_bus_up:
+                    _log.warning("bus_away")
+                is_bus_up = False
             now_s = self._clock.now_s()
             for call_id, held in list(self._held.items()):
                 if held.bridge is None and held.forget_at_s <= now_s:
