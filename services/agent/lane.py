@@ -69,7 +69,7 @@ class Lane:
         return job.keeps or job.generation > self._abandoned
 
     def _next(self) -> None:
-        if self._running is None and self._waiting:
+        if self._running is None and self._waiting and not self._owner.is_stopping:
             job = self._waiting.popleft()
             task = self._owner.start(job.make(), name=self._name)
             self._running = (job, task)

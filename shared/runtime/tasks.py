@@ -44,6 +44,12 @@ class TaskOwner:
         self._on_failure = on_failure
         self._stop_timeout_s = stop_timeout_s
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_stopping = False
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called: nothing may be started any more."""
+        return self._is_stopping
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -79,6 +85,7 @@ class TaskOwner:
 
     async def stop(self) -> None:
         """Cancel every task and wait for them, bounded."""
+        self._is_stopping = True
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
