@@ -1,1 +1,1 @@
-"""Dialogues of the offline brain, as data."""
+"""Scripts of the offline agents: data for `services/agent/providers/flow.py`."""

@@ -1,16 +1,19 @@
-"""PURE. A dialogue by rules: steps, the phrases each expects, and what is said to them.
+"""PURE. A scripted Brain: steps, expected phrases, digits, and what to do about silence.
 
-The offline brain. What a step expects becomes the recogniser's grammar, which is what makes a
-small recogniser on a phone line useful; free text of another recogniser is matched loosely to the
-same phrases. A flow is data (see services/agent/flows); this is what walks it.
+A flow is data (`services/agent/flows/`). At each step the agent expects certain phrases; they make
+the recogniser's grammar, so what is understood is exactly what the flow can answer. Free text, of
+another recogniser or a terminal, is matched to the nearest phrase where it is near enough.
+
+All state is in a conversation's `variables`, texts only, so that another worker can go on with it.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
 
 from services.agent.providers.base import (
     CallFacts,
@@ -23,313 +26,410 @@ from services.agent.providers.base import (
     Piece,
     Say,
     Silence,
+    Transfer,
     Words,
 )
 
-_ALIKE = 0.82
-_DIGIT_WORDS = {
-    "zero": "0",
-    "oh": "0",
-    "o": "0",
-    "nought": "0",
-    "one": "1",
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "nine": "9",
-}
-_REPEATS = {"double": 2, "triple": 3}
-_WORD = re.compile(r"[a-z0-9']+")
+# --- what a flow is made of ---------------------------------------------------------------------
+
+Texts: TypeAlias = tuple[str, ...]
+"""Ways to say one thing, used in turn. `{name}` is replaced by that variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """Go to another step after the answer; its prompt follows."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Stay, and wait for what the caller says next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Say the last thing again."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call after the answer."""
+
+    reason: str = "goodbye"
+
+
+@dataclass(frozen=True, slots=True)
+class ToOperator:
+    """Transfer the caller when there is somebody; else the answer says that there is not."""
+
+    found: Texts
+
+
+@dataclass(frozen=True, slots=True)
+class ClearNumber:
+    """Forget the digits collected, then go to a step."""
+
+    step: str
+
+
+Then: TypeAlias = Goto | Stay | Repeat | HangUp | ToOperator | ClearNumber
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Something a caller may want.
+    """Something the caller may want: how they say it (or key it), the answer, what comes then.
 
-    Attributes:
-        name: of the intent, for the state and for tests.
-        phrases: what a caller may say for it, lower case; the first is the model.
-        say: answers; the n-th time the n-th is given, and after the last one the last again.
-        next: the step to go to; None stays.
-        ends: hang up after the answer.
-        repeats: say again what was said last, in place of an answer.
+    `unknown` is said instead where the answer names a variable that has no value yet.
     """
 
     name: str
-    phrases: tuple[str, ...]
-    say: tuple[str, ...] = ()
-    next: str | None = None
-    ends: bool = False
-    repeats: bool = False
+    phrases: Texts
+    say: Texts = ()
+    unknown: Texts = ()
+    then: Then = field(default_factory=Stay)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class NumberRule:
-    """A step takes a number, by keypad or voice, and goes on when it has one.
+class Digits:
+    """Collect a number at this step, spoken or keyed, until `#`, a pause, or enough of it.
 
-    Attributes:
-        shortest: fewer digits are not a number yet.
-        longest: so many digits are complete without the hash key.
-        next: the step that confirms; its prompts may name `{number}`.
-        go_on: said when some digits came by voice and more are wanted.
-        too_short: said when the caller ended a number that is too short.
+    A spoken group that makes fewer than `least` digits in all is answered by `more`; with `enough`
+    spoken, or `most` keyed, no pause is waited for. Then the flow goes to step `then`, with the
+    number in the variables `digits` and `spoken_digits`.
     """
 
-    shortest: int
-    longest: int
-    next: str
-    go_on: str
-    too_short: str
+    then: str
+    least: int
+    enough: int
+    most: int
+    more: Texts
+    too_few: Texts
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A place in the dialogue.
-
-    Attributes:
-        prompts: said on entering, by visits like an intent's answers.
-        intents: what is understood here, beside the flow's own.
-        number: set where a number is taken.
-        no_match: said to speech that is not understood, by turns; examples help.
-        no_input: said to a silent caller, by turns; after the last one the call is ended.
-        silence_s: how long silence is waited for here.
-    """
+    """A place in the conversation. Its own intents come before the flow's common ones."""
 
     name: str
-    prompts: tuple[str, ...] = ()
-    intents: tuple[Intent, ...] = ()
-    number: NumberRule | None = None
-    no_match: tuple[str, ...] = ()
-    no_input: tuple[str, ...] = ()
-    silence_s: float | None = None
+    prompt: Texts
+    intents: tuple[Intent, ...]
+    no_input: Texts
+    no_match: Texts
+    digits: Digits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A whole dialogue.
+    """A whole script.
 
     Attributes:
-        greeting: the first words.
-        welcome_back: the first words when a call is gone on with elsewhere.
-        first: the step after them.
-        steps: by name.
-        always: intents understood in every step.
-        no_match: said where a step has none of its own.
-        no_input: likewise.
-        farewell: said before hanging up on a silent caller.
+        name: with a version; variables of another name begin anew.
+        greeting: said first, then the first step waits (its prompt is not said).
+        welcome_back: said first by a worker that goes on with a call.
+        steps: the first one is where the call begins.
+        common: intents of every step.
+        keypad: the step that a digit goes to where the present step has no use for it.
+        farewell: said before hanging up on a caller who stays silent.
+        most_silences: silences in a row until then.
+        pause_s: the pause that ends a number being keyed.
     """
 
-    greeting: str
-    welcome_back: str
-    first: str
-    steps: Mapping[str, Step]
-    always: tuple[Intent, ...]
-    no_match: tuple[str, ...]
-    no_input: tuple[str, ...]
-    farewell: str
+    name: str
+    greeting: Texts
+    welcome_back: Texts
+    steps: tuple[Step, ...]
+    common: tuple[Intent, ...]
+    farewell: Texts
+    keypad: str | None = None
+    most_silences: int = 3
+    pause_s: float = 3.0
 
-    def __post_init__(self) -> None:
-        targets = {self.first, *(i.next for i in self._intents() if i.next is not None)}
-        targets |= {step.number.next for step in self.steps.values() if step.number}
-        if unknown := targets - set(self.steps):
-            raise ValueError(f"a flow leads to steps it does not have: {sorted(unknown)}")
+    def step(self, name: str) -> Step:
+        """Return a step by name.
 
-    def _intents(self) -> Iterable[Intent]:
-        yield from self.always
-        for step in self.steps.values():
-            yield from step.intents
+        Raises:
+            KeyError: there is none.
+        """
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
 
-
-class FlowBrain:
-    """The Brain that walks a flow."""
-
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
-
-    def open(self, call: CallFacts, variables: Mapping[str, str]) -> FlowConversation:
-        """Begin, or go on where the variables say; unknown steps begin anew."""
-        known = dict(variables) if variables.get("step") in self._flow.steps else {}
-        return FlowConversation(self._flow, known)
+    def intents(self, step: Step) -> tuple[Intent, ...]:
+        """Return what can be meant at a step, its own intents first."""
+        return (*step.intents, *self.common)
 
 
-class FlowConversation:
-    """One call's walk. Variables: step, last, digits, misses, and how often things were said."""
+# --- understanding ------------------------------------------------------------------------------
 
-    def __init__(self, flow: Flow, variables: Mapping[str, str]) -> None:
-        self._flow = flow
-        self._is_resumed = bool(variables)
-        self._vars = {"step": flow.first, **variables}
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """The state, as texts."""
-        return dict(self._vars)
-
-    @property
-    def _step(self) -> Step:
-        return self._flow.steps[self._vars["step"]]
-
-    async def greet(self) -> AsyncIterator[Piece]:
-        """Say the first words."""
-        yield self._say(self._flow.welcome_back if self._is_resumed else self._flow.greeting)
-        yield self._expect()
-
-    async def reply(self, heard: Heard, history: Sequence[Message]) -> AsyncIterator[Piece]:
-        """Answer by the rules of the present step."""
-        for piece in self._answer(heard):
-            yield piece
-
-    def _answer(self, heard: Heard) -> list[Piece]:
-        match heard:
-            case Digit():
-                return self._on_digit(heard.digit)
-            case Silence():
-                return self._on_silence(heard)
-            case Words():
-                return self._on_words(heard)
-
-    # --- what is heard -----------------------------------------------------------------------
-
-    def _on_words(self, words: Words) -> list[Piece]:
-        digits = spoken_digits(words.text) if self._step.number else ""
-        if words.is_understood and digits:
-            return self._on_spoken_number(digits)
-        intent = self._match(words.text) if words.is_understood else None
-        if intent is None:
-            return self._on_no_match()
-        self._vars["misses"] = "0"
-        if intent.repeats:
-            return [Say(self._vars.get("last", self._flow.greeting)), self._expect()]
-        pieces: list[Piece] = []
-        if intent.say:
-            pieces.append(self._say(self._turn(f"said:{intent.name}", intent.say)))
-        if intent.ends:
-            return [*pieces, EndCall(intent.name)]
-        if intent.next is not None:
-            pieces += self._enter(intent.next)
-        return [*pieces, self._expect()]
-
-    def _match(self, text: str) -> Intent | None:
-        said = " ".join(_WORD.findall(text.lower()))
-        phrases = {p: i for i in (*self._flow.always, *self._step.intents) for p in i.phrases}
-        if said in phrases:
-            return phrases[said]
-        contained = [p for p in phrases if f" {p} " in f" {said} "]
-        if contained:
-            return phrases[max(contained, key=len)]
-        alike = difflib.get_close_matches(said, phrases, n=1, cutoff=_ALIKE)
-        return phrases[alike[0]] if alike else None
-
-    def _on_no_match(self) -> list[Piece]:
-        misses = int(self._vars.get("misses", "0"))
-        self._vars["misses"] = str(misses + 1)
-        texts = self._step.no_match or self._flow.no_match
-        return [self._say(texts[misses % len(texts)], is_last=False), self._expect()]
-
-    def _on_silence(self, silence: Silence) -> list[Piece]:
-        rule = self._step.number
-        if rule is not None and self._vars.get("digits"):
-            return self._end_number(rule)
-        texts = self._step.no_input or self._flow.no_input
-        if silence.count > len(texts):
-            return [Say(self._flow.farewell), EndCall("silence")]
-        return [self._say(texts[silence.count - 1], is_last=False), self._expect()]
-
-    # --- numbers -----------------------------------------------------------------------------
-
-    def _on_digit(self, digit: str) -> list[Piece]:
-        rule = self._step.number
-        if rule is None:
-            return self._on_menu_digit(digit)
-        if digit == "*":
-            self._vars["digits"] = ""
-            return [self._expect()]
-        if digit == "#":
-            return self._end_number(rule)
-        return self._add_digits(rule, digit, is_spoken=False)
-
-    def _on_menu_digit(self, digit: str) -> list[Piece]:
-        intent = self._match(f"press {digit}")
-        return self._on_words(Words(intent.phrases[0], is_understood=True)) if intent else []
-
-    def _on_spoken_number(self, digits: str) -> list[Piece]:
-        rule = self._step.number
-        assert rule is not None
-        return self._add_digits(rule, digits, is_spoken=True)
-
-    def _add_digits(self, rule: NumberRule, digits: str, *, is_spoken: bool) -> list[Piece]:
-        collected = (self._vars.get("digits", "") + digits)[: rule.longest]
-        self._vars["digits"] = collected
-        is_complete = len(collected) == rule.longest
-        if is_complete or (is_spoken and len(collected) >= rule.shortest):
-            return self._end_number(rule)
-        return [self._say(rule.go_on, is_last=False), self._expect()] if is_spoken else []
-
-    def _end_number(self, rule: NumberRule) -> list[Piece]:
-        digits = self._vars.get("digits", "")
-        self._vars["digits"] = ""
-        if len(digits) < rule.shortest:
-            return [self._say(rule.too_short), self._expect()]
-        self._vars["number"] = digits
-        return [*self._enter(rule.next), self._expect()]
-
-    # --- what is said ------------------------------------------------------------------------
-
-    def _enter(self, name: str) -> list[Piece]:
-        self._vars |= {"step": name, "misses": "0", "digits": ""}
-        step = self._flow.steps[name]
-        if not step.prompts:
-            return []
-        return [self._say(self._turn(f"entered:{name}", step.prompts))]
-
-    def _turn(self, counter: str, texts: Sequence[str]) -> str:
-        """Return the text for this time, and count it."""
-        times = int(self._vars.get(counter, "0"))
-        self._vars[counter] = str(times + 1)
-        return texts[min(times, len(texts) - 1)]
-
-    def _say(self, text: str, *, is_last: bool = True) -> Say:
-        spoken = text.replace("{number}", spell(self._vars.get("number", "")))
-        if is_last:
-            self._vars["last"] = spoken
-        return Say(spoken)
-
-    def _expect(self) -> Expect:
-        step = self._step
-        phrases = [p for i in (*self._flow.always, *step.intents) for p in i.phrases]
-        return Expect(
-            Expectation(
-                tuple(dict.fromkeys(p for p in phrases if not p.startswith("press "))),
-                digits=step.number is not None,
-                silence_s=step.silence_s,
-            )
-        )
+_NAME = re.compile(r"{(\w+)}")
+_WORD = re.compile(r"[a-z0-9']+")
+_FILLERS = frozenset(("uh", "um", "er", "hm", "well", "so", "okay", "ok", "please", "just", "and"))
+_NEAR_ENOUGH = 0.82
+_DIGIT_WORDS = {
+    word: str(digit)
+    for digit, words in enumerate(
+        ("zero oh o nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    )
+    for word in words.split()
+}
+_DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TIMES = {"double": 2, "triple": 3}
 
 
-def spoken_digits(text: str) -> str:
-    """Return the digits of a spoken number ("one two oh double five" is 12055).
+def normalise(text: str) -> str:
+    """Return lower-case words with single spaces, small filling words and signs left out."""
+    words = _WORD.findall(text.lower().replace("’", "'"))
+    return " ".join([word for word in words if word not in _FILLERS] or words)
 
-    Empty when any other word is among them.
-    """
+
+def find_intent(text: str, intents: Sequence[Intent]) -> Intent | None:
+    """Return what a text means: the same words, a phrase within it, or the nearest phrase."""
+    said = normalise(text)
+    if not said:
+        return None
+    phrases = {normalise(p): intent for intent in reversed(intents) for p in intent.phrases}
+    if said in phrases:
+        return phrases[said]
+    within = [p for p in phrases if " " in p and f" {p} " in f" {said} "]
+    if within:
+        return phrases[max(within, key=len)]
+    near = difflib.get_close_matches(said, phrases, n=1, cutoff=_NEAR_ENOUGH)
+    return phrases[near[0]] if near else None
+
+
+def read_digits(text: str) -> str:
+    """Return the digits in a text: figures, and words like "one two oh double five"."""
     digits, times = "", 1
     for word in _WORD.findall(text.lower()):
-        if word in _REPEATS:
-            times = _REPEATS[word]
+        if word in _TIMES:
+            times = _TIMES[word]
             continue
-        digit = _DIGIT_WORDS.get(word, word if word.isdigit() else "")
-        if not digit:
-            return ""
-        digits += digit * times
+        digits += _DIGIT_WORDS.get(word, word if word.isdecimal() else "") * times
         times = 1
     return digits
 
 
-def spell(number: str) -> str:
-    """Return a number digit by digit, with pauses the ear likes: in groups of three or four."""
-    size = 4 if len(number) % 3 == 1 and len(number) > 4 else 3
-    groups = [number[i : i + size] for i in range(0, len(number), size)]
-    return ", ".join(" ".join(group) for group in groups)
+def speak_digits(digits: str) -> str:
+    """Return digits as words in groups for the ear: of three, the last of four."""
+    groups = []
+    while len(digits) > 4:
+        groups.append(digits[:3])
+        digits = digits[3:]
+    groups.append(digits)
+    return ", ".join(" ".join(_DIGIT_NAMES[int(d)] for d in group) for group in groups)
+
+
+# --- conversing ---------------------------------------------------------------------------------
+
+
+class FlowBrain:
+    """Answers by a flow.
+
+    Args:
+        flow: the script.
+        operator_number: where callers who ask for a human are transferred; None: nobody there.
+    """
+
+    def __init__(self, flow: Flow, *, operator_number: str | None = None) -> None:
+        self._flow = flow
+        self._operator_number = operator_number
+
+    def open(self, call: CallFacts, variables: Mapping[str, str]) -> FlowConversation:
+        """See Brain."""
+        return FlowConversation(self._flow, self._operator_number, variables)
+
+
+class FlowConversation:
+    """One call. See Conversation.
+
+    Variables: `flow`, `step`, `digits` (collected), `spoken_digits`, `last` (what `Repeat` says),
+    `misses` (not understood in a row), `turn` (counts answers, so that texts vary).
+    """
+
+    def __init__(
+        self, flow: Flow, operator_number: str | None, variables: Mapping[str, str]
+    ) -> None:
+        self._flow = flow
+        self._operator_number = operator_number
+        known_steps = {step.name for step in flow.steps}
+        self._is_resumed = variables.get("flow") == flow.name and variables["step"] in known_steps
+        fresh = {"flow": flow.name, "step": flow.steps[0].name}
+        self._variables = dict(variables) if self._is_resumed else fresh
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """See Conversation."""
+        return self._variables
+
+    @property
+    def _step(self) -> Step:
+        return self._flow.step(self._variables["step"])
+
+    async def greet(self) -> AsyncIterator[Piece]:
+        """See Conversation."""
+        if self._is_resumed:
+            pieces = [*self._say(self._flow.welcome_back), *self._say(self._step.prompt)]
+        else:
+            pieces = [*self._say(self._flow.greeting)]
+        self._set(last=" ".join(piece.text for piece in pieces))
+        for piece in pieces:
+            yield piece
+        yield self._expect()
+
+    async def reply(self, heard: Heard, history: Sequence[Message]) -> AsyncIterator[Piece]:
+        """See Conversation."""
+        for piece in list(self._answer(heard)):
+            yield piece
+
+    def _answer(self, heard: Heard) -> Iterator[Piece]:
+        self._set(turn=str(int(self._variables.get("turn", "0")) + 1))
+        match heard:
+            case Words():
+                yield from self._on_words(heard)
+            case Digit():
+                yield from self._on_digit(heard.digit)
+            case Silence():
+                yield from self._on_silence(heard)
+            case _:
+                assert_never(heard)
+
+    # --- what was heard ---
+
+    def _on_words(self, words: Words) -> Iterator[Piece]:
+        step = self._step
+        if words.is_understood:
+            digits = read_digits(words.text) if step.digits is not None else ""
+            intent = find_intent(words.text, self._flow.intents(step))
+            if intent is not None and not digits:
+                yield from self._follow(intent)
+                return
+            if digits:
+                yield from self._add_digits(digits, is_spoken=True)
+                return
+        misses = int(self._variables.get("misses", "0"))
+        self._set(misses=str(misses + 1))
+        yield Say(self._fill(step.no_match[misses % len(step.no_match)]))
+        yield self._expect()
+
+    def _on_digit(self, digit: str) -> Iterator[Piece]:
+        step = self._step
+        keyed = next((i for i in self._flow.intents(step) if digit in i.key), None)
+        if keyed is not None and not (step.digits and self._variables.get("digits")):
+            yield from self._follow(keyed)
+        elif step.digits is not None:
+            yield from self._key_digit(digit)
+        elif self._flow.keypad is not None and digit.isdecimal():
+            self._set(step=self._flow.keypad, digits="")
+            yield from self._add_digits(digit, is_spoken=False)
+
+    def _on_silence(self, silence: Silence) -> Iterator[Piece]:
+        step = self._step
+        if step.digits is not None and self._variables.get("digits"):
+            yield from self._finish_digits()
+        elif silence.count >= self._flow.most_silences:
+            yield from self._say(self._flow.farewell)
+            yield EndCall("caller_silent")
+        else:
+            yield Say(self._fill(step.no_input[(silence.count - 1) % len(step.no_input)]))
+            yield self._expect()
+
+    # --- intents ---
+
+    def _follow(self, intent: Intent) -> Iterator[Piece]:
+        self._set(misses="0")
+        match intent.then:
+            case Repeat():
+                yield Say(self._variables.get("last") or self._fill(self._step.prompt[0]))
+                yield self._expect()
+                return
+            case ToOperator(found) if self._operator_number is not None:
+                yield from self._say(found)
+                yield Transfer(self._operator_number)
+                return
+            case ClearNumber(step):
+                self._set(digits="", spoken_digits="")
+                then: Then = Goto(step)
+            case _:
+                then = intent.then
+        is_known = all(self._variables.get(n) for text in intent.say for n in _NAME.findall(text))
+        said = [*self._say(intent.say if is_known else intent.unknown)]
+        if isinstance(then, HangUp):
+            yield from said
+            yield EndCall(then.reason)
+            return
+        if isinstance(then, Goto):
+            self._set(step=then.step)
+            said += self._say(self._step.prompt)
+        self._set(last=" ".join(piece.text for piece in said))
+        yield from said
+        yield self._expect()
+
+    # --- digits ---
+
+    def _key_digit(self, digit: str) -> Iterator[Piece]:
+        if digit == "*":
+            self._set(digits="")
+            yield from self._say(self._step.prompt)
+            yield self._expect()
+        elif digit == "#":
+            yield from self._finish_digits()
+        else:
+            yield from self._add_digits(digit, is_spoken=False)
+
+    def _add_digits(self, digits: str, *, is_spoken: bool) -> Iterator[Piece]:
+        rule = self._step.digits
+        assert rule is not None
+        digits = (self._variables.get("digits", "") + digits)[: rule.most]
+        self._set(digits=digits, misses="0")
+        if len(digits) >= (rule.enough if is_spoken else rule.most):
+            yield from self._finish_digits()
+            return
+        if is_spoken and len(digits) < rule.least:
+            yield from self._say(rule.more)
+        yield self._expect()
+
+    def _finish_digits(self) -> Iterator[Piece]:
+        step, digits = self._step, self._variables.get("digits", "")
+        rule = step.digits
+        assert rule is not None
+        keyed = next((i for i in self._flow.intents(step) if digits and digits == i.key), None)
+        if keyed is not None:
+            self._set(digits="")
+            yield from self._follow(keyed)
+        elif len(digits) < rule.least:
+            yield from self._say(rule.too_few)
+            yield self._expect()
+        else:
+            self._set(step=rule.then, spoken_digits=speak_digits(digits))
+            said = [*self._say(self._step.prompt)]
+            self._set(last=" ".join(piece.text for piece in said))
+            yield from said
+            yield self._expect()
+
+    # --- saying ---
+
+    def _say(self, texts: Texts) -> Iterator[Say]:
+        if texts:
+            yield Say(self._fill(texts[int(self._variables.get("turn", "0")) % len(texts)]))
+
+    def _fill(self, text: str) -> str:
+        return _NAME.sub(lambda name: self._variables.get(name[1], ""), text)
+
+    def _expect(self) -> Expect:
+        step = self._step
+        phrases = tuple(p for intent in self._flow.intents(step) for p in intent.phrases)
+        is_keying = step.digits is not None and bool(self._variables.get("digits"))
+        return Expect(
+            Expectation(
+                phrases,
+                digits=step.digits is not None,
+                silence_s=self._flow.pause_s if is_keying else None,
+            )
+        )
+
+    def _set(self, **changes: str) -> None:
+        self._variables = {**self._variables, **changes}
