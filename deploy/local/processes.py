@@ -127,7 +127,7 @@ class ProcessPlatform:
             return subprocess.Popen(
                 [str(self._python), "-m", program.module, *program.arguments],
                 cwd=install.ROOT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
+                env={**self._environment, "PYTHONUNBUFFERED": "1", **program.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

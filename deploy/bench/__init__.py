@@ -1,0 +1,1 @@
+"""Measuring the media path: `python -m deploy.bench`."""
