@@ -49,10 +49,11 @@ class Handset:
                 self.queue.clear()
 
     def tick(self, now_s: float) -> list[ev.Event]:
-        if self.queue and isinstance(self.queue[0], PlayAudio):
-            self.heard += self.queue.popleft().payload
-        while self.queue and isinstance(self.queue[0], Checkpoint):
-            checkpoint = self.queue.popleft()
+        if self.queue and isinstance(audio := self.queue[0], PlayAudio):
+            self.queue.popleft()
+            self.heard += audio.payload
+        while self.queue and isinstance(checkpoint := self.queue[0], Checkpoint):
+            self.queue.popleft()
             if self.acknowledges:
                 self.replies.append((now_s, ev.CheckpointPlayed(checkpoint.name)))
         due = [event for at_s, event in self.replies if at_s <= now_s]

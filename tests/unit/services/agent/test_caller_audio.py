@@ -46,8 +46,8 @@ def audio(registry: CollectorRegistry) -> CallerAudio:
     return CallerAudio(CountingActivity(), AgentMetrics(registry))
 
 
-def take(audio: CallerAudio, payload: bytes, **more: int) -> list[CallerFrame]:
-    return list(audio.frames(Media(payload, **more), 1.0))
+def take(audio: CallerAudio, payload: bytes) -> list[CallerFrame]:
+    return list(audio.frames(Media(payload), 1.0))
 
 
 @pytest.mark.parametrize("size", [160, 1, 80, 159, 161, 480, 1000])

@@ -204,7 +204,10 @@ def test_silent_caller_is_asked_and_each_time_counted() -> None:
 
 
 def test_goodbye_is_played_to_its_end_and_then_the_agent_hangs_up() -> None:
-    bye = [base.Say("Goodbye, and thank you for calling."), base.EndCall("goodbye")]
+    bye: list[base.Piece] = [
+        base.Say("Goodbye, and thank you for calling."),
+        base.EndCall("goodbye"),
+    ]
     scene = Scene(lambda _: bye)
     scene.start()
     scene.until_listening()
