@@ -148,6 +148,7 @@ class Bridge:
         self._has_spoken = False
         self._has_stopped = False
         self._closing: int | None = None
+        self._parting = Parting.ENDED
         self._over = asyncio.Event()
 
     # --- the caller's side ----------------------------------------------------------------------
@@ -267,23 +268,26 @@ class Bridge:
     def _on_caller_left(self, code: int) -> None:
         if self.is_over:
             return
-        if is_clean_end(code) or self._has_stopped or self._limits.reconnect_grace_s == 0:
-            self._start_closing(code)
+        if is_clean_end(code) or self._has_stopped:
+            self._start_closing(code, Parting.ENDED)
         else:
             loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(self._limits.reconnect_grace_s, self._start_closing, code)
+            self._grace = loop.call_later(
+                self._limits.reconnect_grace_s, self._start_closing, code, Parting.CARRIER_LOST
+            )
 
-    def _start_closing(self, code: int) -> None:
-        self._tasks.start(self.close(code_for_worker(code)), name=f"close/{self._call_id}")
+    def _start_closing(self, code: int, parting: Parting) -> None:
+        work = self.close(code_for_worker(code), parting)
+        self._tasks.start(work, name=f"close/{self._call_id}")
 
-    async def close(self, code: int) -> None:
+    async def close(self, code: int, parting: Parting = Parting.ENDED) -> None:
         """End the call's media: the worker's link is closed with `code`, then the caller's socket.
 
         What the caller sent before is still passed on, within a short bound.
         """
         if self.is_over:
             return
-        self._closing = code
+        self._closing, self._parting = code, parting
         if self._link is not None:
             try:
                 async with asyncio.timeout(_FLUSH_S):
@@ -330,7 +334,7 @@ class Bridge:
                 return (Parting.LOST, _INTERNAL_ERROR)
             code = await self._relay(link) if self._closing is None else LinkClose.NORMAL
             if self._closing is not None:
-                return (Parting.ENDED, LinkClose.NORMAL)
+                return (self._parting, LinkClose.NORMAL)
             following = after_link(code, has_spoken=self._has_spoken, tries_left=tries_left)
             _log.info("link_closed", call_id=self._call_id, code=code, following=following)
             if following is Next.MOVED:

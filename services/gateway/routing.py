@@ -25,12 +25,19 @@ DEFAULT_AGENT = "default"
 class Parting(StrEnum):
     """How the media of a call came to its end; decides what /fallback says.
 
+    `CARRIER_LOST`: the caller's socket broke and did not come back in time, though it still may.
     `LOST` (no worker is left to speak) is also what an unknown call gets.
     """
 
     ENDED = "ended"
     BUSY = "busy"
     LOST = "lost"
+    CARRIER_LOST = "carrier_lost"
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether no socket is let in any more."""
+        return self is not Parting.CARRIER_LOST
 
 
 @dataclass(frozen=True, slots=True)

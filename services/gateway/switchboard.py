@@ -50,6 +50,11 @@ from shared.runtime.tasks import TaskOwner
 _log = structlog.get_logger(__name__)
 _FORGET_S = 60.0
 _MAX_HELD = 50_000
+_REASONS = {
+    Parting.BUSY: EndReason.POOL_FULL,
+    Parting.LOST: EndReason.AGENT_FAILED,
+    Parting.CARRIER_LOST: EndReason.CARRIER_LOST,
+}
 
 
 class AnswerOutcome(StrEnum):
@@ -98,6 +103,11 @@ class HeldCall:
     is_final: bool = False
     was_admitted: bool = False
     attaches: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no media socket of the call is let in any more."""
+        return self.is_final or (self.parting is not None and self.parting.is_for_good)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +324,9 @@ class Switchboard:
     async def fall_back(self, call_id: CallId) -> bytes:
         """Return the XML for a call whose stream has ended, and write down a call we lost."""
         parting = await self.parting(call_id)
-        if parting is Parting.LOST:
-            await self._records.will_end(call_id, EndClass.PLATFORM, EndReason.AGENT_FAILED)
+        reason = _REASONS.get(parting)
+        if reason is not None:
+            await self._records.will_end(call_id, EndClass.PLATFORM, reason)
         return parting_answer(parting, self._limits.texts)
 
     # --- media sockets --------------------------------------------------------------------------
@@ -323,7 +334,7 @@ class Switchboard:
     async def admit(self, call_id: CallId, token: str) -> Admitted:
         """Let a media socket in, or raise SocketRefused."""
         held = self._held.get(call_id)
-        if held is not None and (held.is_final or held.parting is not None):
+        if held is not None and held.is_over:
             raise SocketRefused(Refusal.ENDED)
         is_reconnect = await self._admission.admit(
             call_id,
@@ -334,7 +345,7 @@ class Switchboard:
         held = self._held.get(call_id) or await self._adopt(call_id)
         if is_reconnect and held.bridge is None:
             await self._refuse_ended(call_id)
-        if held.is_final or held.parting is not None:
+        if held.is_over:
             raise SocketRefused(Refusal.ENDED)
         held.was_admitted = True
         return Admitted(held, is_reconnect)
@@ -371,7 +382,8 @@ class Switchboard:
             parting = await self._bus.values.get(_parting_key(call_id))
         except BusUnavailable:
             return
-        if parting is not None or (record is not None and record.state.is_final):
+        is_parted = parting is not None and read_parting(parting).is_for_good
+        if is_parted or (record is not None and record.state.is_final):
             raise SocketRefused(Refusal.ENDED)
 
     async def serve(self, admitted: Admitted, caller: CallerSocket) -> None:
@@ -381,7 +393,7 @@ class Switchboard:
         bridge = held.bridge
         if bridge is None or bridge.is_over:
             bridge = self._new_bridge(held, is_reconnect=admitted.is_reconnect)
-            held.bridge = bridge
+            held.bridge, held.parting = bridge, None
             self._tasks.start(self._run(held, bridge), name=f"bridge/{call_id}")
         self._metrics.active_calls.inc()
         try:

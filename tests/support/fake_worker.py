@@ -58,6 +58,9 @@ class WorkerCall:
     def stop_reading(self) -> None:
         self._socket.transport.pause_reading()
 
+    def resume_reading(self) -> None:
+        self._socket.transport.resume_reading()
+
     async def wait_closed(self, timeout_s: float = 5.0) -> int:
         async with asyncio.timeout(timeout_s):
             await self.closed.wait()
