@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -19,23 +19,6 @@ from tests.support.redis_server import RedisServer
 CALL = CallId("call-1")
 
 
-@pytest.fixture(scope="module")
-def redis_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    if request.param == "memory":
-        yield MemoryBus()
-        return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    server.flush()
-    async with open_bus(server.url, password=server.password) as opened:
-        yield opened
-
-
 def lease(name: str, *, capacity: int = 2, **more: Any) -> WorkerLease:
     return WorkerLease(WorkerId(name), f"{name}:5001", capacity, **more)
 
@@ -45,181 +28,184 @@ async def take(events: AsyncIterator[BusEvent], count: int) -> list[BusEvent]:
         return [await anext(events) for _ in range(count)]
 
 
-async def test_subscriber_gets_only_its_channels_in_order(bus: Bus) -> None:
-    async with bus.events.subscribe(Channel.CALLS) as events:
-        for kind in ("a", "b"):
-            await bus.events.publish(BusEvent(Channel.CALLS, kind, CALL, {"n": kind}))
-            await bus.events.publish(BusEvent(Channel.WORKERS, "other"))
-        got = await take(events, 2)
-    assert [event.kind for event in got] == ["a", "b"]
-    assert got[0].call_id == CALL
-    assert got[0].data == {"n": "a"}
+class BusContract:
+    """What every bus keeps; the classes at the end say for which."""
 
+    async def test_subscriber_gets_only_its_channels_in_order(self, bus: Bus) -> None:
+        async with bus.events.subscribe(Channel.CALLS) as events:
+            for kind in ("a", "b"):
+                await bus.events.publish(BusEvent(Channel.CALLS, kind, CALL, {"n": kind}))
+                await bus.events.publish(BusEvent(Channel.WORKERS, "other"))
+            got = await take(events, 2)
+        assert [event.kind for event in got] == ["a", "b"]
+        assert got[0].call_id == CALL
+        assert got[0].data == {"n": "a"}
 
-async def test_subscriber_that_was_away_catches_up(bus: Bus) -> None:
-    first = await bus.events.publish(BusEvent(Channel.HANGUPS, "1"))
-    for kind in ("2", "3"):
-        await bus.events.publish(BusEvent(Channel.HANGUPS, kind))
-    async with bus.events.subscribe(Channel.HANGUPS, after=first.entry_id) as events:
-        await bus.events.publish(BusEvent(Channel.HANGUPS, "4"))
-        assert [event.kind for event in await take(events, 3)] == ["2", "3", "4"]
+    async def test_subscriber_that_was_away_catches_up(self, bus: Bus) -> None:
+        first = await bus.events.publish(BusEvent(Channel.HANGUPS, "1"))
+        for kind in ("2", "3"):
+            await bus.events.publish(BusEvent(Channel.HANGUPS, kind))
+        async with bus.events.subscribe(Channel.HANGUPS, after=first.entry_id) as events:
+            await bus.events.publish(BusEvent(Channel.HANGUPS, "4"))
+            assert [event.kind for event in await take(events, 3)] == ["2", "3", "4"]
 
+    async def test_each_subscriber_gets_every_event(self, bus: Bus) -> None:
+        async with AsyncExitStack() as stack:
+            all_events = [
+                await stack.enter_async_context(bus.events.subscribe(Channel.CALLS))
+                for _ in range(3)
+            ]
+            await bus.events.publish(BusEvent(Channel.CALLS, "x"))
+            for events in all_events:
+                assert (await take(events, 1))[0].kind == "x"
 
-async def test_each_subscriber_gets_every_event(bus: Bus) -> None:
-    async with AsyncExitStack() as stack:
-        all_events = [
-            await stack.enter_async_context(bus.events.subscribe(Channel.CALLS)) for _ in range(3)
-        ]
-        await bus.events.publish(BusEvent(Channel.CALLS, "x"))
-        for events in all_events:
-            assert (await take(events, 1))[0].kind == "x"
-
-
-async def test_record_is_created_merged_and_only_moves_forward(bus: Bus) -> None:
-    applied = await bus.calls.apply(
-        CallChange(
-            CALL, CallState.RINGING, {"direction": Direction.INBOUND, "metadata": {"a": "1"}}
-        )
-    )
-    assert applied.state_changed
-    assert not applied.became_final
-    await bus.calls.apply(CallChange(CALL, CallState.IN_PROGRESS, {"metadata": {"b": "2"}}))
-    late = await bus.calls.apply(CallChange(CALL, CallState.RINGING, {"worker_id": "w"}))
-    assert not late.state_changed
-    record = await bus.calls.get(CALL)
-    assert record is not None
-    assert record.state is CallState.IN_PROGRESS
-    assert record.metadata == {"a": "1", "b": "2"}
-    assert record.worker_id == "w"
-    assert record.created_at
-    assert record.answered_at
-    assert record.direction is Direction.INBOUND
-
-
-async def test_exactly_one_of_many_hangups_makes_the_call_final(bus: Bus) -> None:
-    await bus.calls.apply(CallChange(CALL, CallState.IN_PROGRESS))
-    async with bus.events.subscribe(Channel.HANGUPS) as events:
-        outcomes = await asyncio.gather(
-            *(
-                bus.calls.apply(CallChange(CALL, state, {"end_class": EndClass.CALLER}))
-                for state in (CallState.COMPLETED, CallState.FAILED, CallState.BUSY) * 4
+    async def test_record_is_created_merged_and_only_moves_forward(self, bus: Bus) -> None:
+        applied = await bus.calls.apply(
+            CallChange(
+                CALL, CallState.RINGING, {"direction": Direction.INBOUND, "metadata": {"a": "1"}}
             )
         )
-        assert sum(outcome.became_final for outcome in outcomes) == 1
-        (event,) = await take(events, 1)
-        assert event.call_id == CALL
-        await bus.events.publish(BusEvent(Channel.HANGUPS, "end-of-test"))
-        assert (await take(events, 1))[0].kind == "end-of-test"
+        assert applied.state_changed
+        assert not applied.became_final
+        await bus.calls.apply(CallChange(CALL, CallState.IN_PROGRESS, {"metadata": {"b": "2"}}))
+        late = await bus.calls.apply(CallChange(CALL, CallState.RINGING, {"worker_id": "w"}))
+        assert not late.state_changed
+        record = await bus.calls.get(CALL)
+        assert record is not None
+        assert record.state is CallState.IN_PROGRESS
+        assert record.metadata == {"a": "1", "b": "2"}
+        assert record.worker_id == "w"
+        assert record.created_at
+        assert record.answered_at
+        assert record.direction is Direction.INBOUND
 
+    async def test_exactly_one_of_many_hangups_makes_the_call_final(self, bus: Bus) -> None:
+        await bus.calls.apply(CallChange(CALL, CallState.IN_PROGRESS))
+        async with bus.events.subscribe(Channel.HANGUPS) as events:
+            outcomes = await asyncio.gather(
+                *(
+                    bus.calls.apply(CallChange(CALL, state, {"end_class": EndClass.CALLER}))
+                    for state in (CallState.COMPLETED, CallState.FAILED, CallState.BUSY) * 4
+                )
+            )
+            assert sum(outcome.became_final for outcome in outcomes) == 1
+            (event,) = await take(events, 1)
+            assert event.call_id == CALL
+            await bus.events.publish(BusEvent(Channel.HANGUPS, "end-of-test"))
+            assert (await take(events, 1))[0].kind == "end-of-test"
 
-async def test_concurrent_changes_lose_no_field(bus: Bus) -> None:
-    await asyncio.gather(
-        *(
-            bus.calls.apply(CallChange(CALL, None, {"milestones": {f"m{n}": float(n)}}))
-            for n in range(20)
+    async def test_concurrent_changes_lose_no_field(self, bus: Bus) -> None:
+        await asyncio.gather(
+            *(
+                bus.calls.apply(CallChange(CALL, None, {"milestones": {f"m{n}": float(n)}}))
+                for n in range(20)
+            )
         )
-    )
-    record = await bus.calls.get(CALL)
-    assert record is not None
-    assert record.milestones == {f"m{n}": float(n) for n in range(20)}
+        record = await bus.calls.get(CALL)
+        assert record is not None
+        assert record.milestones == {f"m{n}": float(n) for n in range(20)}
+
+    async def test_recent_records_come_newest_first_and_bounded(self, bus: Bus) -> None:
+        for n in range(5):
+            await bus.calls.apply(CallChange(CallId(f"c{n}"), CallState.QUEUED))
+            await asyncio.sleep(0.002)
+        assert [record.call_id for record in await bus.calls.recent(3)] == ["c4", "c3", "c2"]
+        assert await bus.calls.recent(0) == []
+        assert await bus.calls.get(CallId("unknown")) is None
+
+    async def test_reservations_never_pass_the_capacity_and_spread(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("w1"), [])
+        await bus.workers.heartbeat(lease("w2"), [])
+        got = await asyncio.gather(*(bus.workers.reserve(CallId(f"c{n}")) for n in range(7)))
+        booked = [worker.worker_id for worker in got if worker is not None]
+        assert sorted(booked) == ["w1", "w1", "w2", "w2"]
+        assert {worker.active for worker in await bus.workers.workers()} == {2}
+
+    async def test_same_call_is_booked_once(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("w1"), [])
+        await bus.workers.heartbeat(lease("w2"), [])
+        first = await bus.workers.reserve(CALL)
+        again = await bus.workers.reserve(CALL)
+        assert first is not None
+        assert again is not None
+        assert first.worker_id == again.worker_id
+        assert sum(worker.active for worker in await bus.workers.workers()) == 1
+
+    async def test_refusing_worker_is_excluded_and_its_booking_given_up(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("w1"), [])
+        first = await bus.workers.reserve(CALL)
+        assert first is not None
+        assert await bus.workers.reserve(CALL, exclude=[first.worker_id]) is None
+        await bus.workers.heartbeat(lease("w2"), [])
+        second = await bus.workers.reserve(CALL, exclude=[first.worker_id])
+        assert second is not None
+        assert second.worker_id == "w2"
+        assert [worker.active for worker in await bus.workers.workers()] == [0, 1]
+
+    async def test_draining_worker_is_not_booked_and_withdrawn_one_is_gone(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("w1", draining=True), [])
+        assert await bus.workers.reserve(CALL) is None
+        await bus.workers.heartbeat(lease("w1"), [])
+        assert await bus.workers.reserve(CALL) is not None
+        await bus.workers.withdraw(WorkerId("w1"))
+        assert await bus.workers.workers() == []
+        assert await bus.workers.reserve(CALL) is None
+
+    async def test_released_place_is_free_again(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("w1", capacity=1), [])
+        assert await bus.workers.reserve(CALL) is not None
+        assert await bus.workers.reserve(CallId("other")) is None
+        await bus.workers.release(WorkerId("w1"), CALL)
+        assert await bus.workers.reserve(CallId("other")) is not None
+
+    async def test_heartbeat_confirms_calls_without_counting_them_twice(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("w1"), [])
+        await bus.workers.reserve(CALL)
+        await bus.workers.heartbeat(lease("w1"), [CALL])
+        assert [worker.active for worker in await bus.workers.workers()] == [1]
+
+    async def test_values_expire_and_are_taken_once(self, bus: Bus) -> None:
+        assert await bus.values.put("k", "1", ttl_s=5, only_if_absent=True)
+        assert not await bus.values.put("k", "2", ttl_s=5, only_if_absent=True)
+        assert await bus.values.get("k") == "1"
+        await bus.values.delete("k")
+        assert await bus.values.get("k") is None
+        await bus.values.put("short", "x", ttl_s=0.02)
+        await asyncio.sleep(0.05)
+        assert await bus.values.get("short") is None
+        assert [await bus.values.increment("n", ttl_s=5) for _ in range(3)] == [1, 2, 3]
+
+    async def test_bus_answers_ping(self, bus: Bus) -> None:
+        assert await bus.ping()
 
 
-async def test_recent_records_come_newest_first_and_bounded(bus: Bus) -> None:
-    for n in range(5):
-        await bus.calls.apply(CallChange(CallId(f"c{n}"), CallState.QUEUED))
-        await asyncio.sleep(0.002)
-    assert [record.call_id for record in await bus.calls.recent(3)] == ["c4", "c3", "c2"]
-    assert await bus.calls.recent(0) == []
-    assert await bus.calls.get(CallId("unknown")) is None
+class TestMemoryBus(BusContract):
+    @pytest.fixture
+    def bus(self) -> Bus:
+        return MemoryBus()
 
 
-async def test_reservations_never_pass_the_capacity_and_spread(bus: Bus) -> None:
-    await bus.workers.heartbeat(lease("w1"), [])
-    await bus.workers.heartbeat(lease("w2"), [])
-    got = await asyncio.gather(*(bus.workers.reserve(CallId(f"c{n}")) for n in range(7)))
-    booked = [worker.worker_id for worker in got if worker is not None]
-    assert sorted(booked) == ["w1", "w1", "w2", "w2"]
-    assert {worker.active for worker in await bus.workers.workers()} == {2}
+class TestRedisBus(BusContract):
+    @pytest.fixture
+    async def bus(self, redis_url: str) -> AsyncIterator[Bus]:
+        async with open_bus(redis_url) as opened:
+            yield opened
 
 
-async def test_same_call_is_booked_once(bus: Bus) -> None:
-    await bus.workers.heartbeat(lease("w1"), [])
-    await bus.workers.heartbeat(lease("w2"), [])
-    first = await bus.workers.reserve(CALL)
-    again = await bus.workers.reserve(CALL)
-    assert first is not None
-    assert again is not None
-    assert first.worker_id == again.worker_id
-    assert sum(worker.active for worker in await bus.workers.workers()) == 1
-
-
-async def test_refusing_worker_is_excluded_and_its_booking_given_up(bus: Bus) -> None:
-    await bus.workers.heartbeat(lease("w1"), [])
-    first = await bus.workers.reserve(CALL)
-    assert first is not None
-    assert await bus.workers.reserve(CALL, exclude=[first.worker_id]) is None
-    await bus.workers.heartbeat(lease("w2"), [])
-    second = await bus.workers.reserve(CALL, exclude=[first.worker_id])
-    assert second is not None
-    assert second.worker_id == "w2"
-    assert [worker.active for worker in await bus.workers.workers()] == [0, 1]
-
-
-async def test_draining_worker_is_not_booked_and_withdrawn_one_is_gone(bus: Bus) -> None:
-    await bus.workers.heartbeat(lease("w1", draining=True), [])
-    assert await bus.workers.reserve(CALL) is None
-    await bus.workers.heartbeat(lease("w1"), [])
-    assert await bus.workers.reserve(CALL) is not None
-    await bus.workers.withdraw(WorkerId("w1"))
-    assert await bus.workers.workers() == []
-    assert await bus.workers.reserve(CALL) is None
-
-
-async def test_released_place_is_free_again(bus: Bus) -> None:
-    await bus.workers.heartbeat(lease("w1", capacity=1), [])
-    assert await bus.workers.reserve(CALL) is not None
-    assert await bus.workers.reserve(CallId("other")) is None
-    await bus.workers.release(WorkerId("w1"), CALL)
-    assert await bus.workers.reserve(CallId("other")) is not None
-
-
-async def test_heartbeat_confirms_calls_without_counting_them_twice(bus: Bus) -> None:
-    await bus.workers.heartbeat(lease("w1"), [])
-    await bus.workers.reserve(CALL)
-    await bus.workers.heartbeat(lease("w1"), [CALL])
-    assert [worker.active for worker in await bus.workers.workers()] == [1]
-
-
-async def test_values_expire_and_are_taken_once(bus: Bus) -> None:
-    assert await bus.values.put("k", "1", ttl_s=5, only_if_absent=True)
-    assert not await bus.values.put("k", "2", ttl_s=5, only_if_absent=True)
-    assert await bus.values.get("k") == "1"
-    await bus.values.delete("k")
-    assert await bus.values.get("k") is None
-    await bus.values.put("short", "x", ttl_s=0.02)
-    await asyncio.sleep(0.05)
-    assert await bus.values.get("short") is None
-    assert [await bus.values.increment("n", ttl_s=5) for _ in range(3)] == [1, 2, 3]
-
-
-async def test_bus_answers_ping(bus: Bus) -> None:
-    assert await bus.ping()
-
-
-async def test_subscription_outlives_redis_and_misses_nothing() -> None:
-    with RedisServer() as server:
-        async with (
-            open_bus(server.url, password=server.password) as bus,
-            bus.events.subscribe(Channel.CALLS) as events,
-        ):
-            await bus.events.publish(BusEvent(Channel.CALLS, "before"))
-            assert (await take(events, 1))[0].kind == "before"
-            waiting = asyncio.ensure_future(take(events, 3))
-            await asyncio.sleep(0.05)
-            server.kill_clients()
-            for kind in ("1", "2", "3"):
-                await bus.events.publish(BusEvent(Channel.CALLS, kind))
-            assert [event.kind for event in await waiting] == ["1", "2", "3"]
+async def test_subscription_outlives_redis_and_misses_nothing(redis_server: RedisServer) -> None:
+    async with (
+        open_bus(redis_server.url) as bus,
+        bus.events.subscribe(Channel.CALLS) as events,
+    ):
+        await bus.events.publish(BusEvent(Channel.CALLS, "before"))
+        assert (await take(events, 1))[0].kind == "before"
+        waiting = asyncio.ensure_future(take(events, 3))
+        await asyncio.sleep(0.05)
+        redis_server.stop()
+        redis_server.start()
+        for kind in ("1", "2", "3"):
+            await bus.events.publish(BusEvent(Channel.CALLS, kind))
+        assert [event.kind for event in await waiting] == ["1", "2", "3"]
 
 
 async def test_absent_redis_is_one_kind_of_error_and_in_time() -> None:
