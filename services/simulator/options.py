@@ -1,0 +1,304 @@
+"""The command line: what can be asked for, and what it means for a call."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.simulator.caller import CallerScript, KeyPresses
+from services.simulator.forms import CallFacts
+from services.simulator.knobs import (
+    WIRE_SHAPES,
+    HangupKnob,
+    Knobs,
+    NumberKnob,
+    ReconnectKnob,
+    SignatureKnob,
+)
+from services.simulator.line import LineQuality
+from services.simulator.plan import CallPlan, Target
+from services.simulator.script import Press, SayText, SayWav, Turn, checked_keys
+from shared.protocol.call import Direction
+
+DEFAULT_GATEWAY = "http://127.0.0.1:5000"
+DEFAULT_FROM, DEFAULT_TO = "+918000000001", "+918000000002"
+IN_TURN = "turn"
+
+
+class _Ordered(argparse.Action):
+    """Appends to one list, so that --say, --wav and --press keep their order."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        kinds: dict[str, Any] = {"--say": SayText, "--wav": SayWav, "--press": Press}
+        made = kinds[option_string or ""](values)
+        namespace.turns = [*namespace.turns, made]
+
+
+def _barge_ins(text: str) -> list[float | None]:
+    return [None if part.strip() == IN_TURN else float(part) for part in text.split(",")]
+
+
+def _timed_keys(text: str) -> KeyPresses:
+    digits, _, seconds = text.partition("@")
+    try:
+        return KeyPresses(checked_keys(digits), at_s=float(seconds))
+    except Exception as exc:
+        raise argparse.ArgumentTypeError("give it as DIGITS@SECONDS, e.g. 42#@6.5") from exc
+
+
+def add_caller_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the person does and what the line is like."""
+    person = parser.add_argument_group("the person")
+    person.add_argument(
+        "--say",
+        action=_Ordered,
+        metavar="TEXT",
+        dest="turns",
+        default=[],
+        help="say a text with the offline voice; repeatable, in order with --wav and --press",
+    )
+    person.add_argument(
+        "--wav",
+        action=_Ordered,
+        type=Path,
+        metavar="FILE",
+        dest="turns",
+        help="say a recording of any rate; repeatable",
+    )
+    person.add_argument(
+        "--press",
+        action=_Ordered,
+        metavar="DIGITS",
+        dest="turns",
+        help="press keys when it is the person's turn; repeatable",
+    )
+    person.add_argument(
+        "--dtmf",
+        type=_timed_keys,
+        metavar="DIGITS@SECONDS",
+        action="append",
+        default=[],
+        help="press keys so many seconds after the answer; repeatable",
+    )
+    person.add_argument(
+        "--barge-in-at",
+        type=_barge_ins,
+        metavar="S[,S...]",
+        action="append",
+        default=[],
+        help="talk over the agent S seconds after it began to speak: one value for each thing "
+        f"said, in order ({IN_TURN!r} waits for the agent); those left over wait",
+    )
+    limits = CallerScript()
+    person.add_argument("--hangup-after", type=float, metavar="S", help="hang up then, not before")
+    person.add_argument(
+        "--max-duration",
+        type=float,
+        metavar="S",
+        default=limits.max_duration_s,
+        help="hang up then at the latest (%(default)g)",
+    )
+    person.add_argument(
+        "--patience",
+        type=float,
+        metavar="S",
+        default=limits.patience_s,
+        help="go on without an answer after this (%(default)g)",
+    )
+    person.add_argument(
+        "--turn-silence",
+        type=float,
+        metavar="S",
+        default=limits.turn_silence_s,
+        help="the agent has finished after so much silence (%(default)g)",
+    )
+    person.add_argument(
+        "--linger",
+        type=float,
+        metavar="S",
+        default=limits.linger_s,
+        help="hang up after so much silence behind the last reply (%(default)g)",
+    )
+    person.add_argument(
+        "--level-dbfs", type=float, metavar="DB", help="bring all that is said to this level"
+    )
+    line = parser.add_argument_group("the line")
+    line.add_argument("--line-noise-dbfs", type=float, metavar="DB", help="white noise, e.g. -50")
+    line.add_argument(
+        "--echo-db", type=float, metavar="DB", help="echo of the agent at the caller, e.g. -25"
+    )
+    line.add_argument(
+        "--echo-delay", type=float, metavar="S", default=0.12, help="its delay (%(default)g)"
+    )
+
+
+def add_cloud_options(parser: argparse.ArgumentParser) -> None:
+    """Add where the application is and how the cloud behaves."""
+    target = parser.add_argument_group("the application")
+    target.add_argument(
+        "--gateway",
+        default=DEFAULT_GATEWAY,
+        metavar="URL",
+        help="answer URL is URL/answer, and so on (%(default)s)",
+    )
+    target.add_argument("--answer-url", metavar="URL", help="instead of the gateway's")
+    target.add_argument(
+        "--hangup-url",
+        metavar="URL",
+        help="instead of the gateway's; with --answer-url alone the hang-up goes there too",
+    )
+    target.add_argument("--fallback-url", metavar="URL", help="asked for XML when the answer fails")
+    target.add_argument("--from", dest="from_number", default=DEFAULT_FROM, metavar="NUMBER")
+    target.add_argument("--to", dest="to_number", default=DEFAULT_TO, metavar="NUMBER")
+    target.add_argument(
+        "--platform",
+        metavar="URL",
+        help="where GET /calls/{id} tells the transcript (the gateway); 'none' does not ask",
+    )
+    target.add_argument("--auth-id", metavar="ID", help="instead of VOBIZ_AUTH_ID")
+    target.add_argument("--auth-token", metavar="TOKEN", help="instead of VOBIZ_AUTH_TOKEN")
+    cloud = parser.add_argument_group("the cloud's variants")
+    cloud.add_argument(
+        "--signature",
+        choices=[knob.value for knob in SignatureKnob],
+        default=SignatureKnob.VALID.value,
+        help="of the webhooks (%(default)s)",
+    )
+    cloud.add_argument(
+        "--unsigned", action="store_const", const="none", dest="signature", help="no signatures"
+    )
+    cloud.add_argument("--shape", choices=sorted(WIRE_SHAPES), default="current")
+    cloud.add_argument("--numbers", choices=[knob.value for knob in NumberKnob], default="digits")
+    cloud.add_argument("--reconnect", choices=["A", "B"], default="A", help="with start, without")
+    cloud.add_argument(
+        "--drop-socket-at",
+        type=float,
+        metavar="S",
+        action="append",
+        default=[],
+        help="lose the media socket then, and reconnect; repeatable",
+    )
+    cloud.add_argument(
+        "--hangup-as",
+        choices=[knob.value for knob in HangupKnob],
+        default=HangupKnob.CLOSE_1000.value,
+        help="what the socket sees when the person hangs up (%(default)s)",
+    )
+    cloud.add_argument("--media-before-start", type=int, metavar="N", default=0)
+    cloud.add_argument("--garbage", type=int, metavar="N", default=0, help="send broken messages")
+    cloud.add_argument("--duplicate-webhooks", action="store_true")
+    cloud.add_argument("--no-dtmf-events", action="store_true")
+    cloud.add_argument("--comfort-noise-gaps", action="store_true")
+    cloud.add_argument(
+        "--hangup-delay",
+        type=float,
+        metavar="S",
+        default=Knobs().hangup_delay_s,
+        help="from the end of media to the hang-up webhook (%(default)g)",
+    )
+    cloud.add_argument("--seed", type=int, default=1, help="of all chance (%(default)s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What the options say about the person, before the audio is made."""
+
+    turns: Sequence[Turn]
+    barge_ins: Sequence[float | None]
+    pressed_at: Sequence[KeyPresses]
+    level_dbfs: float | None
+    limits: CallerScript
+
+
+def person_of(options: argparse.Namespace) -> Person:
+    """Return what the person will do."""
+    limits = CallerScript(
+        turn_silence_s=options.turn_silence,
+        patience_s=options.patience,
+        linger_s=options.linger,
+        hangup_at_s=options.hangup_after,
+        max_duration_s=options.max_duration,
+    )
+    barge_ins = [value for values in options.barge_in_at for value in values]
+    return Person(options.turns, barge_ins, options.dtmf, options.level_dbfs, limits)
+
+
+def knobs_of(options: argparse.Namespace) -> Knobs:
+    """Return the cloud's variants."""
+    return Knobs(
+        signature=SignatureKnob(options.signature),
+        numbers=NumberKnob(options.numbers),
+        shape=WIRE_SHAPES[options.shape],
+        reconnect=ReconnectKnob(options.reconnect),
+        drop_socket_at_s=tuple(options.drop_socket_at),
+        hangup=HangupKnob(options.hangup_as),
+        media_before_start=options.media_before_start,
+        garbage_messages=options.garbage,
+        duplicates_webhooks=options.duplicate_webhooks,
+        sends_dtmf_events=not options.no_dtmf_events,
+        has_comfort_noise_gaps=options.comfort_noise_gaps,
+        hangup_delay_s=options.hangup_delay,
+        seed=options.seed,
+    )
+
+
+def plan_of(
+    options: argparse.Namespace, script: CallerScript, *, auth_id: str, token: str, index: int = 0
+) -> CallPlan:
+    """Return an inbound call; `index` tells the calls of a load apart (seed, caller's number)."""
+    knobs = knobs_of(options)
+    gateway = options.gateway.rstrip("/")
+    hangup = options.hangup_url or ("" if options.answer_url else f"{gateway}/hangup")
+    fallback = options.fallback_url or ("" if options.answer_url else f"{gateway}/fallback")
+    facts = CallFacts(
+        call_uuid=str(uuid.uuid4()),
+        direction=Direction.INBOUND,
+        from_number=_numbered(options.from_number, index),
+        to_number=options.to_number,
+        auth_id=auth_id,
+        session_start=datetime.now(UTC),
+        numbers=knobs.numbers,
+    )
+    return CallPlan(
+        facts=facts,
+        answer=Target(options.answer_url or f"{gateway}/answer"),
+        hangup=Target(hangup) if hangup else None,
+        fallback=Target(fallback) if fallback else None,
+        token=token,
+        script=script,
+        quality=LineQuality(options.line_noise_dbfs, options.echo_db, options.echo_delay),
+        knobs=replace(knobs, seed=knobs.seed + index),
+    )
+
+
+def platform_of(options: argparse.Namespace) -> str | None:
+    """Return where the platform tells about calls, or None when it is not to be asked."""
+    if options.platform == "none":
+        return None
+    if options.platform:
+        return str(options.platform).rstrip("/")
+    if options.answer_url:
+        parts = urlsplit(options.answer_url)
+        return f"{parts.scheme}://{parts.netloc}"
+    return str(options.gateway).rstrip("/")
+
+
+def _numbered(number: str, index: int) -> str:
+    if not index or not number.removeprefix("+").isdigit():
+        return number
+    return f"{'+' if number.startswith('+') else ''}{int(number.removeprefix('+')) + index}"
+
+
+KNOB_NAMES = tuple(field.name for field in fields(Knobs))
