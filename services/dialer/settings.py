@@ -15,7 +15,7 @@ from shared.runtime.settings import ServiceSettings
 
 VOBIZ_API_BASE = "https://api.vobiz.ai/api/v1"
 # A stand-in for Vobiz asks for credentials as Vobiz does; these are made up on both sides.
-_TRIAL_ID, _TRIAL_TOKEN = "MA_PARLEYLOCAL", "parley-local-token"
+_TRIAL_ID, _TRIAL_TOKEN = "MA_LOCAL", "local-token"  # as the simulator has them
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
