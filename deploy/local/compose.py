@@ -14,11 +14,12 @@ from typing import Any
 
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, say
-from deploy.local.plan import Address, Port, agent_replicas
+from deploy.local.plan import Address, Port, agent_replicas, caller_urls
 
 _PROBE_TIMEOUT_S = 20.0
 _BUILD_TIMEOUT_S = 1200.0
 _READY_TIMEOUT_S = 90
+_CALL_TIMEOUT_S = 180.0
 _LOG_LINES_SHOWN = 15
 _PUBLISHED = (
     ("gateway", ("GATEWAY_PUBLISHED_PORT", "HTTP_PORT"), 5000),
@@ -158,12 +159,14 @@ class ComposePlatform:
         """Play one call through the simulator's command line; its exit status."""
         calls = self._directory / "calls"
         calls.mkdir(parents=True, exist_ok=True)
-        # As this user, so that the files in the mounted directory are ours to delete.
+        # As this user, so that the files in the mounted directory are ours to delete; under the
+        # same path inside as outside, so that the paths it prints lead somewhere.
         result = self._run(
             *("run", "--rm", "--no-deps", "-T", "--user", f"{os.getuid()}:{os.getgid()}"),
-            *("--volume", f"{calls.resolve()}:/calls", "simulator", "call", *arguments),
-            *("--answer-url", "http://gateway:5000/answer", "--out", "/calls"),
-            timeout_s=180,
+            *("--volume", f"{calls}:{calls}", "simulator", "call", *arguments),
+            *caller_urls("http://gateway:5000", self._environment),
+            *("--out", str(calls / "demonstration")),
+            timeout_s=_CALL_TIMEOUT_S,
         )
         return result.returncode
 

@@ -166,6 +166,17 @@ def agent_replicas(environment: Mapping[str, str]) -> int:
     return int(text)
 
 
+def caller_urls(gateway: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The simulator's options that say where the gateway is, its path secret included."""
+    secret = environment.get("GATEWAY_PATH_SECRET")
+    return ("--gateway", f"{gateway}/{secret}" if secret else gateway, "--platform", gateway)
+
+
+def is_public(environment: Mapping[str, str]) -> bool:
+    """Whether strangers reach the gateway: then only Vobiz itself can play a call into it."""
+    return bool(environment.get("PUBLIC_URL") or environment.get("NGROK_AUTH_TOKEN"))
+
+
 def _port(environment: Mapping[str, str], setting: str, default: int) -> Port:
     text = environment.get(setting) or str(default)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:

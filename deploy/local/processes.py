@@ -21,7 +21,7 @@ from typing import IO
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, say
 from deploy.local.embedded_redis import EmbeddedRedis, free_port
-from deploy.local.plan import Address, Plan, Port, Program, agent_replicas, make_plan
+from deploy.local.plan import Address, Plan, Port, Program, agent_replicas, caller_urls, make_plan
 from deploy.local.prometheus import local_configuration
 from deploy.local.state import Running, State, StateFile, began
 
@@ -29,6 +29,7 @@ _READY_TIMEOUT_S = 60.0
 _POLL_S = 0.1
 _CUT_GRACE_S = 5.0
 _DRAIN_DEFAULT_S = 120.0
+_CALL_TIMEOUT_S = 180.0
 _LOG_LINES_SHOWN = 15
 _PROMETHEUS_PORT = 9090
 
@@ -279,11 +280,16 @@ class ProcessPlatform:
     def demonstrate(self, arguments: Sequence[str]) -> int:
         """Play one call through the simulator's command line; its exit status."""
         gateway = next(a.url for a in self.addresses() if a.what == "gateway")
-        command = [str(self._python), "-m", "services.simulator", "call"]
-        command += [*arguments, "--answer-url", f"{gateway}/answer"]
-        command += ["--out", str(self._directory / "calls")]
+        command = [str(self._python), "-m", "services.simulator", "call", *arguments]
+        command += [*caller_urls(gateway, self._environment)]
+        command += ["--out", str(self._directory / "calls" / "demonstration")]
         return subprocess.run(
-            command, cwd=install.ROOT, stdin=subprocess.DEVNULL, timeout=180, check=False
+            command,
+            cwd=install.ROOT,
+            env=dict(self._environment),
+            stdin=subprocess.DEVNULL,
+            timeout=_CALL_TIMEOUT_S,
+            check=False,
         ).returncode
 
     def follow_logs(self) -> None:
