@@ -172,7 +172,7 @@ class Stream(Verb):
     tag: ClassVar[str] = "Stream"
     url: str = _content(_url("wss", "ws"))
     bidirectional: bool = _attribute("bidirectional", _flag, True)
-    keep_call_alive: bool | None = _attribute("keepCallAlive", _flag, True)
+    keep_call_alive: bool = _attribute("keepCallAlive", _flag, True)
     audio_track: str = _attribute("audioTrack", _among("inbound", "outbound", "both"), "inbound")
     content_type: str = _attribute(
         # 24 kHz stands on some pages, but then the socket never opens.
