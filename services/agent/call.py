@@ -376,7 +376,7 @@ class Call:
         speech = self._parts.synthesiser
         try:
             async with closing(speech.speak(action.text)) as chunks:
-                audio = PhoneVoice(speech.sample_rate_hz)
+                audio = PhoneVoice(speech.sample_rate_hz, trims_start=action.is_first)
                 while True:
                     async with asyncio.timeout(self._parts.provider_timeout_s):
                         pcm = await anext(chunks, None)

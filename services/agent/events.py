@@ -149,11 +149,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Synthesise a sentence; sentences are spoken in the order of these actions."""
+    """Synthesise a sentence; sentences are spoken in the order of these actions.
+
+    `is_first` of its answer: the caller waits for it, so it begins with its first sound.
+    """
 
     name: str
     generation: int
     text: str
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -422,7 +422,7 @@ class Session:
         reply.sentences += 1
         name = f"{reply.generation}.{reply.sentences}"
         self.playout.add_sentence(name, reply.generation, text)
-        return ev.Speak(name, reply.generation, text)
+        return ev.Speak(name, reply.generation, text, is_first=reply.sentences == 1)
 
     def _on_sentence_audio(self, event: ev.SentenceAudio, now_s: float) -> None:
         is_wanted = self.playout.add_audio(

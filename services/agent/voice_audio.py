@@ -14,6 +14,9 @@ from shared.audio.resample import Resampler
 _SPEECH_DBFS = -45.0
 _FULL_SCALE = 32768.0
 _SILENT_DBFS = -90.0
+_AUDIBLE = 80
+"""Amplitude that counts as sound, -52 dB of full scale: below any consonant of a voice here."""
+_KEPT_SAMPLES = 160
 
 
 class PhoneVoice:
@@ -21,24 +24,42 @@ class PhoneVoice:
 
     Args:
         rate_hz: of the samples pushed.
+        trims_start: leave out the silence that voices begin with, but for 20 ms before the first
+            sound. Synthesisers begin with up to 0.1 s of it, which a waiting caller pays for.
     """
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, *, trims_start: bool = False) -> None:
+        self._is_trimming = trims_start
+        self._held: Pcm = np.empty(0, dtype=np.int16)
         self._resampler = Resampler(rate_hz, PHONE_RATE_HZ) if rate_hz != PHONE_RATE_HZ else None
         self._power = 0.0
         self._samples = 0
 
     def push(self, pcm: Pcm | None) -> bytes:
         """Convert a piece, or with None give what the resampler still holds."""
+        is_last = pcm is None
         if pcm is None:
             pcm = np.empty(0, dtype=np.int16)
             phone = self._resampler.push(pcm, last=True) if self._resampler is not None else pcm
         else:
             phone = self._resampler.push(pcm) if self._resampler is not None else pcm
+        if self._is_trimming:
+            phone = self._trim(phone, is_last=is_last)
         if len(phone) and level_dbfs(phone) > _SPEECH_DBFS:
             self._power += float(np.sum(np.square(phone, dtype=np.float64)))
             self._samples += len(phone)
         return encode_ulaw(phone)
+
+    def _trim(self, phone: Pcm, *, is_last: bool) -> Pcm:
+        """Hold silence back until the first sound, then let the end of it out with the sound."""
+        phone = np.concatenate([self._held, phone])
+        sounds = np.flatnonzero(np.abs(phone.astype(np.int32)) >= _AUDIBLE)
+        if len(sounds) == 0 and not is_last:
+            self._held = phone[-_KEPT_SAMPLES:]
+            return phone[:0]
+        self._is_trimming = False
+        first = int(sounds[0]) if len(sounds) else len(phone)
+        return phone[max(0, first - _KEPT_SAMPLES) :]
 
     @property
     def level_dbfs(self) -> float:

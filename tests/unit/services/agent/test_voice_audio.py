@@ -37,3 +37,19 @@ def test_pauses_do_not_lower_the_level() -> None:
 
 def test_level_of_nothing_is_low() -> None:
     assert PhoneVoice(8000).level_dbfs == -90.0
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 160, 400, 5000])
+def test_silence_before_the_first_sound_is_left_out_and_no_sound_with_it(chunk: int) -> None:
+    pcm = np.concatenate([np.full(900, 5, dtype=np.int16), tone(0.2, 8000)])
+    voice = PhoneVoice(8000, trims_start=True)
+    ulaw = b"".join(voice.push(pcm[n : n + chunk]) for n in range(0, len(pcm), chunk))
+    ulaw += voice.push(None)
+    assert len(ulaw) == pytest.approx(1600 + 160, abs=2)
+    assert np.abs(decode_ulaw(ulaw[-1600:]).astype(int) - tone(0.2, 8000)).max() < 300
+
+
+def test_sentence_of_mere_silence_is_short() -> None:
+    voice = PhoneVoice(8000, trims_start=True)
+    assert voice.push(np.zeros(4000, dtype=np.int16)) == b""
+    assert len(voice.push(None)) <= 160
