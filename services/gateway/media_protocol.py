@@ -71,5 +71,7 @@ class MediaProtocol(WebSocketsSansIOProtocol):
             super().data_received(self._slices.popleft())
         if self._slices:
             self.loop.call_soon(self._parse_slice)
-        elif not self.read_paused and not self.transport.is_closing():
+        elif self.queue.empty() and not self.transport.is_closing():
+            # Else the application's next `receive` resumes it.
+            self.read_paused = False
             self.transport.resume_reading()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.gateway.admission import Refusal, SocketRefused
 from services.gateway.bridge import CallerGone
@@ -46,14 +46,14 @@ class AsgiCaller:
         """Send a text frame."""
         try:
             await self._send({"type": "websocket.send", "text": text})
-        except (RuntimeError, OSError) as exc:
+        except (WebSocketDisconnect, RuntimeError, OSError) as exc:
             raise CallerGone(_ABNORMAL) from exc
 
     async def close(self, code: int) -> None:
         """Close."""
         try:
             await self._send({"type": "websocket.close", "code": code})
-        except (RuntimeError, OSError) as exc:
+        except (WebSocketDisconnect, RuntimeError, OSError) as exc:
             raise CallerGone(_ABNORMAL) from exc
 
     def abort(self) -> None:
