@@ -94,10 +94,7 @@ class ComposePlatform:
                 except OSError as error:
                     if error.errno != errno.EADDRINUSE:
                         continue  # Docker's to judge: it may publish where we may not bind
-                    raise StartFailed(
-                        f"port {port.number} ({name}) is in use by another program;"
-                        f" free it, or choose another: {port.setting}={port.number + 1000}"
-                    ) from error
+                    raise StartFailed(port.taken(name)) from error
 
     def _ports(self) -> Iterator[tuple[str, Port]]:
         for name, settings, default in _PUBLISHED:

@@ -24,6 +24,14 @@ class Port:
     number: int
     setting: str
 
+    def taken(self, owner: str) -> str:
+        """The one line that says whose port is taken and what to do."""
+        other = self.number + 1000 if self.number <= 64_535 else self.number - 1000
+        return (
+            f"port {self.number} ({owner}) is in use by another program;"
+            f" free it, or choose another: {self.setting}={other}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Program:

@@ -185,9 +185,9 @@ class ProcessPlatform:
     def _wait_ready(self, process: Running, probe: Probe) -> None:
         deadline_s = time.monotonic() + _READY_TIMEOUT_S
         while (missing := probe()) is not None:
-            if self._has_ended(process):
-                self._show_log(process)
-                raise StartFailed(f"{process.name} ended while starting; its log is above")
+            if ended := next(filter(self._has_ended, self._running), None):
+                self._show_log(ended)
+                raise StartFailed(f"{ended.name} ended while starting; its log is above")
             if time.monotonic() > deadline_s:
                 self._show_log(process)
                 raise StartFailed(
@@ -339,13 +339,11 @@ def _refuse_taken_port(port: Port, name: str) -> None:
         try:
             probe.bind(("127.0.0.1", port.number))
         except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            if error.errno == errno.EACCES:
+                raise StartFailed(f"port {port.number} ({name}) needs more rights") from error
+            if error.errno != errno.EADDRINUSE:
                 raise
-            why = "in use by another program" if error.errno == errno.EADDRINUSE else "not allowed"
-            raise StartFailed(
-                f"port {port.number} ({name}) is {why};"
-                f" free it, or choose another: {port.setting}={port.number + 1000}"
-            ) from error
+            raise StartFailed(port.taken(name)) from error
 
 
 def _tail(path: Path, lines: int) -> list[str]:

@@ -7,7 +7,15 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from deploy.local.plan import MOST_AGENTS, BadSetting, Plan, Program, make_plan, parse_env_file
+from deploy.local.plan import (
+    MOST_AGENTS,
+    BadSetting,
+    Plan,
+    Port,
+    Program,
+    make_plan,
+    parse_env_file,
+)
 from deploy.local.prometheus import local_configuration
 
 REDIS = {"REDIS_URL": "redis://127.0.0.1:40000/0", "REDIS_PASSWORD": "generated"}
@@ -117,3 +125,11 @@ def test_prometheus_gets_every_agent_and_no_simulator() -> None:
 )
 def test_an_env_line_is_read_as_people_mean_it(line: str, expected: dict[str, str]) -> None:
     assert parse_env_file(line) == expected
+
+
+@pytest.mark.parametrize(("taken", "offered"), [(5000, 6000), (64_535, 65_535), (65_535, 64_535)])
+def test_a_taken_port_is_named_with_a_port_to_try(taken: int, offered: int) -> None:
+    assert Port(taken, "HTTP_PORT").taken("gateway") == (
+        f"port {taken} (gateway) is in use by another program;"
+        f" free it, or choose another: HTTP_PORT={offered}"
+    )

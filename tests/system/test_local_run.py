@@ -1,0 +1,173 @@
+"""`python -m deploy.local` without containers, as a newcomer runs it, on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.plan import Port
+from deploy.local.state import StateFile
+from tests.support.ports import free_ports
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).resolve().parents[2]
+_SETTINGS = ("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT")
+
+
+class LocalRun:
+    """Commands of one local platform, in a state directory and on ports of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        numbers = free_ports(len(_SETTINGS) + 1)
+        self.ports = dict(zip(_SETTINGS, numbers, strict=False))
+        self.environment = {
+            **os.environ,
+            **{name: str(port) for name, port in self.ports.items()},
+            "PROMETHEUS_PUBLISHED_PORT": str(numbers[-1]),
+            "PARLEY_MODE": "processes",
+            "PARLEY_STATE_DIR": str(directory),
+            "AGENT_DRAIN_S": "5",
+            "GATEWAY_DRAIN_S": "5",
+        }
+
+    def start(self, command: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "deploy.local", command],
+            cwd=ROOT,
+            env={**self.environment, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self, command: str, **settings: str) -> tuple[int, str]:
+        child = self.start(command, **settings)
+        said, _ = child.communicate(timeout=150)
+        return child.returncode, said
+
+    def pids(self) -> list[int]:
+        state = StateFile(self.directory).read()
+        return [process.pid for process in state.processes] if state else []
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalRun]:
+    run = LocalRun(tmp_path / "state")
+    yield run
+    run.finish("down")
+
+
+def _nobody_listens(local: LocalRun) -> bool:
+    for port in local.ports.values():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return False
+    return True
+
+
+def test_one_command_plays_a_call_through_every_part_and_cleans_up(local: LocalRun) -> None:
+    status, said = local.finish("run", RUN_ONCE="1")
+    assert status == 0, said
+    assert "mode: local processes with an embedded Redis, because" in said
+    assert f"http://127.0.0.1:{local.ports['HTTP_PORT']}" in said
+    assert "answer to first agent audio" in said
+    report = json.loads((local.directory / "calls/demonstration/report.json").read_text())
+    assert report["ok"]
+    assert report["barge_ins"]
+    assert (local.directory / "calls/demonstration/handset.wav").stat().st_size > 100_000
+    assert said.rstrip().endswith("stopped")
+    assert local.pids() == []
+    assert _nobody_listens(local)
+
+
+def test_up_returns_when_all_is_ready_and_down_stops_all(local: LocalRun) -> None:
+    status, said = local.finish("up", AGENT_REPLICAS="2")
+    assert status == 0, said
+    ready = urllib.request.urlopen(f"http://127.0.0.1:{local.ports['HTTP_PORT']}/readyz", timeout=5)
+    with ready:
+        assert ready.status == 200
+    status, said = local.finish("status")
+    assert status == 0
+    running = [line.split()[0] for line in said.splitlines() if "running" in line]
+    assert set(running) >= {"redis", "gateway", "agent-1", "agent-2", "dialer", "simulator"}
+
+    again, said = local.finish("up")
+    assert (again, "already running" in said) == (0, True)
+
+    status, said = local.finish("down")
+    assert (status, said.strip()) == (0, "stopped")
+    assert _nobody_listens(local)
+    assert local.finish("status")[0] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_cleanly(local: LocalRun, number: signal.Signals) -> None:
+    run = local.start("run")
+    assert run.stdout is not None
+    said = []
+    for line in run.stdout:
+        said.append(line)
+        if "following the logs" in line:
+            break
+    run.send_signal(number)
+    rest, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, "".join(said) + rest
+    assert rest.rstrip().endswith("stopped")
+    assert local.pids() == []
+    assert _nobody_listens(local)
+
+
+def test_a_taken_port_is_named_in_one_line_and_nothing_stays_behind(local: LocalRun) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", local.ports["DIALER_PORT"]))
+        other.listen()
+        status, said = local.finish("up")
+    assert status == 1
+    line = said.strip().splitlines()[-1]
+    assert line == "parley: " + Port(local.ports["DIALER_PORT"], "DIALER_PORT").taken("dialer")
+    assert local.pids() == []
+
+
+def test_a_service_that_cannot_start_shows_its_last_lines_and_stops_the_rest(
+    local: LocalRun,
+) -> None:
+    status, said = local.finish("up", GATEWAY_PATH_SECRET="short")
+    assert status == 1
+    assert "GATEWAY_PATH_SECRET" in said
+    assert "ended while starting" in said.strip().splitlines()[-1]
+    assert local.pids() == []
+    assert _nobody_listens(local)
+
+
+def test_down_leaves_a_stranger_with_a_reused_id_alone(local: LocalRun) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        local.directory.mkdir(parents=True)
+        (local.directory / "state.json").write_text(
+            json.dumps(
+                {
+                    "mode": "processes",
+                    "processes": [
+                        {"name": "gateway", "pid": stranger.pid, "began": "1", "log": "none"}
+                    ],
+                    "addresses": [],
+                }
+            )
+        )
+        local.finish("down")
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
