@@ -1,0 +1,66 @@
+"""The link's handshake: what is signed comes through, everything else does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.protocol.call import CallId, Direction
+from shared.protocol.worker import LinkRefused, LinkRequest
+
+REQUEST = LinkRequest(
+    CallId("a/b ü"),
+    epoch=3,
+    agent="sales",
+    from_number="+918000000001",
+    to_number="",
+    direction=Direction.OUTBOUND,
+    resume=True,
+    metadata={"name": "Zoë", "note": "two\nlines"},
+)
+
+
+def test_request_survives_its_headers() -> None:
+    headers = REQUEST.headers("s", 1000.0)
+    assert all(value.isascii() and "\n" not in value for value in headers.values())
+    assert LinkRequest.from_headers(REQUEST.path, headers, "s", 1030.0) == REQUEST
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "now_s", "change"),
+    [
+        (REQUEST.path, "other", 1000.0, {}),
+        ("/calls/another", "s", 1000.0, {}),
+        ("/somewhere", "s", 1000.0, {}),
+        (REQUEST.path, "s", 1061.0, {}),
+        (REQUEST.path, "s", 939.0, {}),
+        (REQUEST.path, "s", 1000.0, {"Parley-Call": "{}"}),
+        (REQUEST.path, "s", 1000.0, {"Parley-Time": "x"}),
+        (REQUEST.path, "s", 1000.0, {"Parley-Auth": ""}),
+        (REQUEST.path, "s", 1000.0, {"Parley-Call": "x" * 9000}),
+    ],
+    ids=["secret", "call", "path", "late", "early", "body", "time", "unsigned", "long"],
+)
+def test_forged_and_late_requests_are_refused(
+    path: str, secret: str, now_s: float, change: dict[str, str]
+) -> None:
+    headers = REQUEST.headers("s", 1000.0) | change
+    with pytest.raises(LinkRefused):
+        LinkRequest.from_headers(path, headers, secret, now_s)
+
+
+def test_signed_nonsense_is_refused_as_unreadable() -> None:
+    class Nonsense(LinkRequest):
+        def _body(self) -> str:
+            return '{"epoch": "many"}'
+
+    request = Nonsense(CallId("c"))
+    with pytest.raises(LinkRefused, match="can't be read"):
+        LinkRequest.from_headers(request.path, request.headers("s", 5.0), "s", 5.0)
+
+
+@given(st.dictionaries(st.sampled_from(["Parley-Call", "Parley-Time", "Parley-Auth"]), st.text()))
+def test_random_headers_are_refused_and_nothing_else_happens(headers: dict[str, str]) -> None:
+    with pytest.raises(LinkRefused):
+        LinkRequest.from_headers("/calls/c", headers, "s", 1.0)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from shared.runtime.logs import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    config = structlog.get_config()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.contextvars.clear_contextvars()
+    structlog.configure(**config)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_lines_are_json_with_service_time_and_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("agent", log_format="json")
+    structlog.get_logger("x").bind(call_id="c").info("call_ended", turns=3)
+    logging.getLogger("some.library").warning("hello %s", "there")
+    ours, theirs = lines(capsys)
+    assert ours["event"] == "call_ended"
+    assert ours["call_id"] == "c"
+    assert ours["service"] == "agent"
+    assert str(ours["timestamp"]).endswith("Z")
+    assert theirs["event"] == "hello there"
+    assert theirs["level"] == "warning"
+
+
+def test_secrets_under_their_names_never_reach_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("gateway", log_format="json")
+    structlog.get_logger("x").info("e", auth_token="xyz", password="xyz", VOBIZ_API_KEY="xyz")
+    text = capsys.readouterr().out
+    assert "xyz" not in text
+
+
+def test_exceptions_are_structured(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("agent", log_format="json")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+    (line,) = lines(capsys)
+    assert "broken" in json.dumps(line["exception"])
+
+
+def test_console_format_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("agent", log_format="console", level="WARNING")
+    structlog.get_logger("x").info("not shown")
+    structlog.get_logger("x").warning("shown")
+    out = capsys.readouterr().out
+    assert "shown" in out
+    assert "not shown" not in out

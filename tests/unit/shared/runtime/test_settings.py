@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import Field
+
+from shared.runtime.settings import DEFAULT_LINK_SECRET, ServiceSettings, load_settings
+
+
+class Example(ServiceSettings):
+    example_count: int = Field(1, ge=1, description="n")
+
+
+def test_defaults_need_no_environment() -> None:
+    settings = load_settings(Example)
+    assert settings.example_count == 1
+    assert settings.password is None
+    assert settings.link_secret == DEFAULT_LINK_SECRET
+    assert settings.has_default_link_secret
+
+
+def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_COUNT", "")
+    assert load_settings(Example).example_count == 1
+
+
+def test_bad_settings_stop_the_start_with_all_faults_and_no_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EXAMPLE_COUNT", "zero-secret")
+    monkeypatch.setenv("LOG_LEVEL", "LOUD-secret")
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(Example)
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert "EXAMPLE_COUNT" in told
+    assert "LOG_LEVEL" in told
+    assert "secret" not in told
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_PASSWORD", "hush")
+    settings = load_settings(Example)
+    assert settings.password == "hush"
+    assert "hush" not in repr(settings)
