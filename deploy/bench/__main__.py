@@ -1,0 +1,69 @@
+"""`python -m deploy.bench`: a table for people, .parley/bench.json for comparing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from deploy.bench.frames import FrameCost, measure_frames
+from deploy.bench.path import PathCost, measure_path
+from deploy.local import install
+from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__)
+    parser.add_argument("--calls", type=int, nargs="*", default=[1, 20], help="at once; none: skip")
+    parser.add_argument("--out", type=Path, default=install.ROOT / ".parley" / "bench.json")
+    options = parser.parse_args()
+    frames: list[FrameCost] = []
+    paths: list[PathCost] = []
+    with stop_signals():
+        try:
+            print("One 20 ms frame, CPU microseconds:")
+            for frame in measure_frames():
+                frames.append(frame)
+                print(f"  {frame.step:<32} {frame.cpu_us:>8.2f}")
+            if options.calls:
+                if sys.platform != "linux":
+                    complain("the whole path is measured on Linux alone (it reads /proc)")
+                    return 1
+                _measure_paths(options.calls, paths)
+        except (StartFailed, RuntimeError) as error:
+            complain(str(error))
+            return 1
+        except StopAsked:
+            return 130
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(_document(frames, paths), indent=1) + "\n")
+    print(f"\nwritten to {options.out}")
+    return 0
+
+
+def _measure_paths(counts: list[int], paths: list[PathCost]) -> None:
+    print("\nThe whole path, CPU-seconds for each call-minute (recogniser: part of the agent's):")
+    print(f"  {'calls':>5} {'gateway':>9} {'agent':>9} {'recogniser':>11} {'redis':>9}")
+    for path in measure_path(counts):
+        paths.append(path)
+        print(
+            f"  {path.calls:>5} {path.gateway:>9.3f} {path.agent:>9.3f}"
+            f" {path.agent_recogniser:>11.3f} {path.redis:>9.3f}"
+        )
+
+
+def _document(frames: list[FrameCost], paths: list[PathCost]) -> dict[str, object]:
+    return {
+        "machine": {"python": platform.python_version(), "cores": os.cpu_count()},
+        "frame_cpu_us": {frame.step: frame.cpu_us for frame in frames},
+        "path_cpu_s_per_call_minute": [asdict(path) for path in paths],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
