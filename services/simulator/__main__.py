@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
-from services.simulator.commands import run_call
+import uvloop
+
+from services.simulator.commands import run_call, run_load, run_serve
 from services.simulator.options import add_caller_options, add_cloud_options
 from services.simulator.script import BadScript
 from services.simulator.settings import SimulatorSettings
@@ -62,9 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     is_quiet = options.command != "serve"
     level = "WARNING" if is_quiet and settings.log_level == "INFO" else settings.log_level
     configure_logging("simulator", level=level, log_format=settings.log_format)
-    runners = {"call": run_call}
+    runners = {"call": run_call, "load": run_load, "serve": run_serve}
     try:
-        return asyncio.run(runners[options.command](options, settings))
+        return uvloop.run(runners[options.command](options, settings))
     except (BadScript, SpeechError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 2

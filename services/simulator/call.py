@@ -7,8 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from random import Random
 
-import numpy as np
+from numpy.random import default_rng
 
 from services.simulator import endings, forms
 from services.simulator.caller import Caller
@@ -60,10 +61,12 @@ class Call:
         self.deliveries: list[Delivery] = []
         self.answer_sent_s: float | None = None
         self.over = asyncio.Event()
+        self.answer_webhook = asyncio.Event()
         self._parts = parts
         self._wheel = wheel
         seed = plan.knobs.seed
-        self.line = Line(Caller(plan.script), plan.quality, np.random.default_rng(seed))
+        self._recorded_after_s = Random(seed).uniform(0.1, 3.0)
+        self.line = Line(Caller(plan.script), plan.quality, default_rng(seed))
         self._owner = TaskOwner(f"call-{plan.facts.call_uuid[:8]}", stop_timeout_s=3.0)
         self._sender = WebhookSender(
             parts.webhooks, parts.clock, plan.knobs, plan.token, self._on_delivery
@@ -86,6 +89,14 @@ class Call:
         until = self.times.ended or self._parts.clock.wall()
         return math.ceil((until - self.times.answered).total_seconds())
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the CDR can be read: a while after the end, which differs from call to call."""
+        if self.times.ended is None:
+            return False
+        passed_s = (self._parts.clock.wall() - self.times.ended).total_seconds()
+        return passed_s >= self._recorded_after_s
+
     async def run(self) -> Ending:
         """Live the call to its end and report it; cancelling hangs up without reporting."""
         self._decision = asyncio.get_running_loop().create_future()
@@ -102,10 +113,10 @@ class Call:
         """End the call from outside: the person, a time limit, a schedule."""
         self._decide(ending)
 
-    def hang_up_by_api(self) -> None:
-        """End the call as a REST request does."""
+    def hang_up_by_api(self) -> bool:
+        """End the call as a REST request does; False when it is ending already."""
         is_up = self.times.answered is not None or not self.plan.facts.is_outbound
-        self._decide(endings.HANGUP_API if is_up else endings.CANCELLED)
+        return self._decide(endings.HANGUP_API if is_up else endings.CANCELLED)
 
     def transfer(self, target: Target) -> None:
         """Tear down what runs and go on with the XML of another URL."""
@@ -121,9 +132,11 @@ class Call:
         if step.hangs_up:
             self._person_hangs_up()
 
-    def _decide(self, decision: Ending | XmlRequest) -> None:
-        if self._decision is not None and not self._decision.done():
-            self._decision.set_result(decision)
+    def _decide(self, decision: Ending | XmlRequest) -> bool:
+        if self._decision is None or self._decision.done() or self.ending is not None:
+            return False
+        self._decision.set_result(decision)
+        return True
 
     def _person_hangs_up(self) -> None:
         self._wheel.leave(self)
@@ -225,6 +238,7 @@ class Call:
         failure: Ending = endings.url_failed(request.step)
         if self.answer_sent_s is None:
             self.answer_sent_s = self.leg.now_s()
+            self.answer_webhook.set()
         answer = await self._sender.ask(request.target.url, request.target.method, form)
         if answer is not None:
             parsed = await self._parse(answer, request.step)

@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import structlog
 
 from services.simulator.call import Call
 from services.simulator.call_report import build_report
 from services.simulator.caller import CallerScript
 from services.simulator.cloud import Cloud
+from services.simulator.load import load_lines, load_report, play_load, write_load
 from services.simulator.options import person_of, plan_of, platform_of
 from services.simulator.outputs import CallFiles, human_lines, write_files
 from services.simulator.platform_record import fetch_record
 from services.simulator.script import build_script
 from services.simulator.settings import SimulatorSettings
 from services.simulator.wheel import SimulatedClock
+from shared.runtime.http import serve_app
+from shared.runtime.lifecycle import Lifecycle
 
+_log = structlog.get_logger(__name__)
 CALLS_FOLDER = Path(".parley/calls")
 
 
@@ -76,3 +81,40 @@ def _print_call(report: dict[str, Any], files: CallFiles, *, as_json: bool) -> N
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         print("\n".join(human_lines(report, files)))
+
+
+async def run_serve(options: argparse.Namespace, settings: SimulatorSettings) -> int:
+    """Offer the REST API until told to stop; calls that are up are cut."""
+    from services.simulator.app import create_app  # calls need no web framework
+
+    lifecycle = Lifecycle()
+    lifecycle.install_signals()
+    host = options.host or settings.simulator_host
+    port = settings.simulator_port if options.port is None else options.port
+    async with Cloud(SimulatedClock(settings.simulator_speed)) as cloud:
+        app = create_app(cloud, settings)
+        async with serve_app(app, host=host, port=port) as bound:
+            _log.info("simulator_ready", url=f"http://{host}:{bound}/api/v1")
+            await lifecycle.draining.wait()
+            _log.info("simulator_stopping", calls=len(cloud.live))
+    return 0
+
+
+async def run_load(options: argparse.Namespace, settings: SimulatorSettings) -> int:
+    """Place many calls, print one report of all; 0 when every one was good, else 1."""
+    async with Cloud(SimulatedClock(settings.simulator_speed)) as cloud:
+        script = await prepared_script(options, cloud)
+        auth_id, token = account(options, settings)
+        plans = [
+            plan_of(options, script, auth_id=auth_id, token=token, index=index)
+            for index in range(options.calls)
+        ]
+        calls = await play_load(cloud, plans, over_s=options.over)
+        aggregate = load_report(calls, cloud.lag)
+    folder = options.out or CALLS_FOLDER / f"load-{calls[0].call_uuid[:8]}"
+    await write_load(calls, aggregate, folder, keep=options.keep)
+    if options.json:
+        print(json.dumps(aggregate, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join([*load_lines(aggregate), f"  report: {folder / 'report.json'}"]))
+    return 0 if not aggregate["failed"] else 1

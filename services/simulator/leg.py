@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -220,6 +220,10 @@ class Leg:
                 return await self._inputs.get()
         except TimeoutError:
             return None
+
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do something beside the verbs, at most until the call ends."""
+        self._owner.start(work, name="request")
 
     def tell(self, target: Target, event: str, more: Mapping[str, str]) -> None:
         """Send a status webhook with the usual fields of a call, without waiting."""

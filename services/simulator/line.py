@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from services.simulator.caller import Caller, CallerStep, Utterance
@@ -101,7 +102,7 @@ class Line:
         rng: chance, for the noise.
     """
 
-    def __init__(self, caller: Caller, quality: LineQuality, rng: np.random.Generator) -> None:
+    def __init__(self, caller: Caller, quality: LineQuality, rng: Generator) -> None:
         self.handset = Handset()
         self.playback = PlaybackQueue()
         self.prompts = PlaybackQueue()
@@ -245,7 +246,7 @@ def _to_int16(samples: NDArray[np.float64]) -> NDArray[np.int16]:
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
-def _noise(level_dbfs: float | None, rng: np.random.Generator) -> NDArray[np.float64] | None:
+def _noise(level_dbfs: float | None, rng: Generator) -> NDArray[np.float64] | None:
     if level_dbfs is None:
         return None
     return rng.standard_normal(_NOISE_SAMPLES) * 32768.0 * 10 ** (level_dbfs / 20)

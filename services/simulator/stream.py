@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from random import Random
 
@@ -81,6 +82,8 @@ class MediaStream:
         self.stream_id = ""
         self.cores: list[StreamCore] = []
         self.opened_s: float | None = None
+        self.began: datetime | None = None
+        self.status = "in-progress"
         self.plan = plan
         self._context = context
         self._knobs = context.knobs
@@ -99,7 +102,9 @@ class MediaStream:
         timeout_s = self.plan.timeout_s / self._context.clock.speed
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                return await self._run_sockets()
+                end = await self._run_sockets()
+                self.status = "failed" if self.opened_s is None else "completed"
+                return end
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -181,6 +186,7 @@ class MediaStream:
         self._warned = 0
         if self.opened_s is None:
             self.opened_s = self._now_s()
+            self.began = self._context.clock.wall()
         self._note(Moment.SOCKET_OPEN, stream_id=self.stream_id)
         self._report("StartStream", {"ServiceURL": self.plan.url})
         core = self._open_core()

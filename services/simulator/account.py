@@ -1,0 +1,125 @@
+"""PURE. One account of the simulated cloud: its limits, faults asked for, numbers, applications."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A status that the next requests get instead of an answer."""
+
+    status: int
+    operation: str = ""  # a request whose operation's name begins so; empty: every one
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that a new call would exceed, and when to try again."""
+
+    kind: str  # cps or concurrency
+    limit: int
+    current: int
+    retry_after_s: int = 1
+
+
+@dataclass(slots=True)
+class AccountState:
+    """What an account may do at present; the control routes change it.
+
+    `numbers` are those it owns, None stands for every number there is. `make_call_status` is the
+    status of an accepted Make Call, 200 or 201. `answers_first` holds that response back until
+    the answer webhook has been sent, as happens in a race.
+    """
+
+    cps: int = 10
+    concurrency: int = 50
+    balance: float = 100.0
+    numbers: frozenset[str] | None = None
+    make_call_status: int = 201
+    answers_first: bool = False
+
+
+@dataclass(slots=True)
+class Application:
+    """An Application: the URLs of inbound calls to its numbers."""
+
+    app_id: str
+    body: dict[str, Any]
+    numbers: set[str] = field(default_factory=set)
+
+
+class Account:
+    """Checks credentials and limits.
+
+    Args:
+        auth_id: the account's id, as in URLs.
+        token: its token.
+    """
+
+    def __init__(self, auth_id: str, token: str, state: AccountState | None = None) -> None:
+        self.auth_id = auth_id
+        self.token = token
+        self.state = state or AccountState()
+        self.applications: dict[str, Application] = {}
+        self._faults: list[tuple[Fault, int]] = []
+        self._begun_s: deque[float] = deque()
+
+    def is_authentic(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request carries this account's X-Auth pair, or the same by HTTP Basic."""
+        auth_id, token = headers.get("x-auth-id", ""), headers.get("x-auth-token", "")
+        scheme, _, encoded = headers.get("authorization", "").partition(" ")
+        if not auth_id and scheme.lower() == "basic":
+            try:
+                auth_id, _, token = base64.b64decode(encoded).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                return False
+        return _same(auth_id, self.auth_id) and _same(token, self.token)
+
+    def owns(self, number: str) -> bool:
+        """Whether calls may be made from a number, with or without its `+`."""
+        owned = self.state.numbers
+        return owned is None or number.removeprefix("+") in {n.removeprefix("+") for n in owned}
+
+    def admit(self, calls: int, *, channels: int, now_s: float) -> Limit | None:
+        """Count new calls, or return the limit that refuses them.
+
+        Args:
+            calls: how many are to begin now.
+            channels: ringing and talking calls.
+            now_s: monotonic time.
+        """
+        while self._begun_s and self._begun_s[0] <= now_s - 1.0:
+            self._begun_s.popleft()
+        begun = len(self._begun_s)
+        if begun and begun + calls > self.state.cps:
+            return Limit("cps", self.state.cps, begun + calls)
+        if channels + calls > self.state.concurrency:
+            return Limit("concurrency", self.state.concurrency, channels + calls)
+        self._begun_s.extend([now_s] * calls)
+        return None
+
+    def inject(self, fault: Fault, count: int) -> None:
+        """Give the next `count` matching requests this status."""
+        self._faults.append((fault, count))
+
+    def take_fault(self, operation: str) -> int | None:
+        """Return the status this request is to fail with, and use it up."""
+        for index, (fault, count) in enumerate(self._faults):
+            if operation.startswith(fault.operation):
+                if count > 1:
+                    self._faults[index] = (fault, count - 1)
+                else:
+                    del self._faults[index]
+                return fault.status
+        return None
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())
