@@ -24,7 +24,13 @@ from shared.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
 _ABNORMAL = 1006
-_REASONS = {401: "unauthorized", 403: "unauthorized", 404: "unknown_path", 503: "full"}
+_REASONS = {
+    401: "unauthorized",
+    403: "unauthorized",
+    404: "unknown_path",
+    409: "stale",
+    503: "full",
+}
 
 
 class LinkClosed(Exception):

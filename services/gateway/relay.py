@@ -13,6 +13,7 @@ _GOING_AWAY = 1001
 _NO_STATUS = 1005
 _ABNORMAL = 1006
 _INTERNAL_ERROR = 1011
+_SERVICE_RESTART = 1012
 _TLS_FAILED = 1015
 
 
@@ -131,8 +132,12 @@ def code_for_caller(link_code: int) -> int:
 
 
 def code_for_worker(caller_code: int) -> int:
-    """Translate a caller's close code for the worker: some codes may not be sent."""
-    if caller_code in {_NO_STATUS, _ABNORMAL, _TLS_FAILED}:
+    """Translate a caller's close code for the worker.
+
+    "Going away" says that the call may come back: after a broken socket, or when this gateway
+    stops and another one takes over.
+    """
+    if caller_code in {_NO_STATUS, _ABNORMAL, _SERVICE_RESTART, _TLS_FAILED}:
         return _GOING_AWAY
     return caller_code
 

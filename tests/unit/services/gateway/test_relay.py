@@ -153,7 +153,8 @@ def test_a_workers_code_for_the_caller(link_code: int, caller_code: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("caller_code", "link_code"), [(1000, 1000), (1001, 1001), (1006, 1001), (1005, 1001)]
+    ("caller_code", "link_code"),
+    [(1000, 1000), (1001, 1001), (1006, 1001), (1005, 1001), (1012, 1001)],
 )
 def test_a_callers_code_for_the_worker(caller_code: int, link_code: int) -> None:
     assert code_for_worker(caller_code) == link_code
