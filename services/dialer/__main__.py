@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def run(settings: DialerSettings) -> None:
-    """Serve until SIGTERM; requests under way are finished, each bounded by its own timeouts."""
+    """Serve until SIGTERM; then refuse new orders and finish those under way."""
     lifecycle = Lifecycle()
     lifecycle.install_signals()
     registry = service_registry()
@@ -67,6 +67,8 @@ async def run(settings: DialerSettings) -> None:
         )
         _announce(settings, port)
         await lifecycle.draining.wait()
+        if not await lifecycle.drain(dialer.until_idle, drain_s=settings.dialer_drain_s):
+            _log.warning("stopped_while_dialling", hint="the sweep of the next start settles it")
 
 
 def _announce(settings: DialerSettings, port: int) -> None:

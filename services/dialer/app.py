@@ -46,7 +46,7 @@ def create_app(
         return states
 
     app = FastAPI(title="Parley dialer", docs_url=None, redoc_url=None)
-    app.include_router(call_routes(dialer, desk))
+    app.include_router(call_routes(dialer, desk, is_draining=is_draining))
     app.router.routes.extend(ops_routes(registry, ready))
     _add_problem_handlers(app)
     return app

@@ -76,6 +76,9 @@ class Dialer:
         self._gateway = gateway
         self._limits = limits
         self._make_id = make_id
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def place(self, order: CallOrder) -> CallRecord:
         """Record a call as queued, ask Vobiz to dial it, once, and return its record.
@@ -85,7 +88,16 @@ class Dialer:
             VobizFailure: with the call's id; its record has ended, or, where the phone may be
                 ringing, stays as it is with the error noted.
         """
-        call_id = self._make_id()
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            return await self._place(order, self._make_id())
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def _place(self, order: CallOrder, call_id: CallId) -> CallRecord:
         log = _log.bind(call_id=call_id)
         record = (await self._calls.apply(queued_change(order, call_id))).record
         body = make_call_body(order, call_id, self._gateway, self._limits)
@@ -104,6 +116,10 @@ class Dialer:
         noted = await self._note(CallChange(call_id, None, fields))
         log.info("call_placed", call_uuid=call_uuid, vobiz_ms=accepted_ms)
         return noted or record
+
+    async def until_idle(self) -> None:
+        """Wait until no call is being placed: only then is every outcome written down."""
+        await self._idle.wait()
 
     async def hang_up(self, call_id: CallId) -> None:
         """End a call; one that is over already is a success. Its state follows the webhook.

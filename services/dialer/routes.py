@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -55,8 +55,10 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-def call_routes(dialer: Dialer, desk: OrderDesk) -> APIRouter:
-    """Return the routes of /v1/calls, each behind the key."""
+def call_routes(
+    dialer: Dialer, desk: OrderDesk, *, is_draining: Callable[[], bool] = lambda: False
+) -> APIRouter:
+    """Return the routes of /v1/calls, each behind the key; no orders while draining."""
 
     async def require_key(request: Request) -> None:
         if desk.api_key is not None and not _has_key(request, desk.api_key):
@@ -71,6 +73,8 @@ def call_routes(dialer: Dialer, desk: OrderDesk) -> APIRouter:
             )
 
     async def read_order(request: Request) -> CallOrder:
+        if is_draining():
+            raise Refused(Problem(503, "draining", "The dialer is stopping", "Try another one.", 1))
         return await _read_order(request, desk)
 
     router = APIRouter(prefix="/v1/calls", dependencies=[Depends(require_key)])
