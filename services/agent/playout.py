@@ -5,8 +5,9 @@ caller's playback is kept a small lead ahead of real time, no more, so that an i
 little and is silent at once. A checkpoint follows each sentence. From what was sent, when, and
 which checkpoints came back, `clear` tells what the caller has really heard.
 
-The schedule is absolute: a frame is due when the playback has less than the lead left, counted
-from when the playback began. A late clock therefore catches up by itself.
+The schedule is absolute: a frame is due when the playback would otherwise fall a whole frame
+behind the lead, counted from when the playback began; it goes out at the last tick before that. A
+late clock therefore catches up by itself.
 """
 
 from __future__ import annotations
@@ -194,7 +195,8 @@ class Playout:
                     break
                 is_mid_sentence = sentence.start_byte is not None
                 if self._played_until_s >= now_s:
-                    lateness.append(max(0.0, now_s - (self._played_until_s - self._lead_s)))
+                    due_s = self._played_until_s + FRAME_S - self._lead_s
+                    lateness.append(max(0.0, now_s - due_s))
                 else:
                     has_underrun |= is_mid_sentence
                     self._played_until_s = now_s

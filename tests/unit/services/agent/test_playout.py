@@ -36,7 +36,7 @@ def test_late_clock_catches_up_by_its_schedule() -> None:
     playout = playing(("a", 3.0))
     frames(playout, 10.0)
     assert frames(playout, 10.2) == 10
-    assert max(playout.due(10.26).lateness_s) == pytest.approx(0.06, abs=1e-6)
+    assert max(playout.due(10.26).lateness_s) == pytest.approx(0.04, abs=1e-6)
 
 
 def test_nothing_goes_out_before_the_stream_is_open() -> None:
