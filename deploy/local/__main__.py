@@ -21,11 +21,12 @@ from deploy.local.processes import ProcessPlatform
 
 Platform = ComposePlatform | ProcessPlatform
 
-# The caller of the demonstration: asks, is answered, and cuts in.
+# The caller of the demonstration: asks, is answered, asks again, cuts the answer short.
 _DEMONSTRATION = (
+    *("--say", "How does this work?"),
     *("--say", "What can you do?"),
     *("--say", "Goodbye."),
-    *("--barge-in-at", "1.5"),
+    *("--barge-in-at", "turn,turn,2.5"),
 )
 
 

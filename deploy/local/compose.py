@@ -186,7 +186,7 @@ class ComposePlatform:
         try:
             # A session of its own: a terminal's Ctrl-C is for us, who then stop it in order.
             child = subprocess.Popen(
-                ["docker", "compose", "--profile", "simulator", *arguments],
+                ["docker", "compose", "--progress", "quiet", "--profile", "simulator", *arguments],
                 cwd=install.ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if capture else None,
