@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from contextlib import AsyncExitStack
@@ -62,6 +63,9 @@ async def run(settings: GatewaySettings) -> None:
         tasks.start(state.switchboard.keep_house(), name="keep_house")
         tasks.start(state.switchboard.follow_events(), name="follow_events")
         _log.info("gateway_ready", port=port, gateway_id=settings.own_id, url=state.public_base)
+        # What lives from here to the end need not be looked at by each collection.
+        gc.collect()
+        gc.freeze()
         await lifecycle.draining.wait()
         state.switchboard.is_draining = True
         is_idle = await lifecycle.drain(

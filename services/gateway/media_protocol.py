@@ -18,6 +18,7 @@ from websockets.http11 import Request
 ABORT_EXTENSION = "parley.abort"
 _SLICE_BYTES = 2048
 _MOST_WAITING_BYTES = 1_048_576
+_MOST_WAITING_MESSAGES = 64
 
 
 class MediaProtocol(WebSocketsSansIOProtocol):
@@ -26,6 +27,7 @@ class MediaProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin; Nagle's algorithm would hold back frames of 20 ms."""
         self._slices: deque[bytes] = deque()
+        self._is_parsing = False
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -43,34 +45,39 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         if len(data) <= _SLICE_BYTES and not self._slices:
             super().data_received(data)
             return
-        was_idle = not self._slices
         if sum(map(len, self._slices)) > _MOST_WAITING_BYTES:
             self.transport.abort()
             return
-        view = memoryview(data)
         for begin in range(0, len(data), _SLICE_BYTES):
-            self._slices.append(bytes(view[begin : begin + _SLICE_BYTES]))
+            self._slices.append(data[begin : begin + _SLICE_BYTES])
         # No more is read until these are parsed: that bounds what waits here.
         self.transport.pause_reading()
-        if was_idle:
-            self.loop.call_soon(self._parse_slice)
+        self._parse_soon()
 
     async def receive(self) -> ASGIReceiveEvent:
         """Return the next message; reading goes on when all of the last read is consumed."""
         message = await self.queue.get()
-        if self.read_paused and self.queue.empty() and not self._slices:
+        if self._slices:
+            self._parse_soon()
+        elif self.read_paused and self.queue.empty():
             self.read_paused = False
             self.transport.resume_reading()
         return message
 
+    def _parse_soon(self) -> None:
+        if not self._is_parsing and self.queue.qsize() < _MOST_WAITING_MESSAGES:
+            self._is_parsing = True
+            self.loop.call_soon(self._parse_slice)
+
     def _parse_slice(self) -> None:
+        self._is_parsing = False
         if self.disconnected or self.transport.is_closing():
             self._slices.clear()
             return
         if self._slices:
             super().data_received(self._slices.popleft())
         if self._slices:
-            self.loop.call_soon(self._parse_slice)
+            self._parse_soon()
         elif self.queue.empty() and not self.transport.is_closing():
             # Else the application's next `receive` resumes it.
             self.read_paused = False
