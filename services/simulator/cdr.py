@@ -1,4 +1,4 @@
-"""PURE. Call detail records. They differ from the hang-up webhook on purpose, as Vobiz's do."""
+"""Call detail records. They differ from the hang-up webhook on purpose, as Vobiz's do."""
 
 from __future__ import annotations
 

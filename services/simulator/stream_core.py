@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from random import Random
 from typing import assert_never
 
+from services.simulator.chance import Chance
 from services.simulator.decoder import PlayDecoder, UnplayableAudio
 from services.simulator.knobs import Knobs
 from services.simulator.line import Line, LineStep
@@ -88,7 +88,7 @@ class StreamCore:
         plan: StreamPlan,
         line: Line,
         knobs: Knobs,
-        rng: Random,
+        rng: Chance,
         timeline: Timeline,
     ) -> None:
         self.pacing = ArrivalPacing()
