@@ -17,11 +17,13 @@ from starlette.applications import Starlette
 
 from services.agent.call import Parts
 from services.agent.flows.parley import PARLEY
+from services.agent.providers import base
 from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.flow import FlowBrain
 from services.agent.providers.offline_voice import OfflineSynthesiser
 from services.agent.providers.silero import SileroVoiceActivity
 from services.agent.providers.sphinx import SphinxTranscriber
+from services.agent.session import split_sentences
 from services.agent.settings import AgentSettings
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.worker import Worker
@@ -29,7 +31,7 @@ from shared.bus.messages import WorkerLease
 from shared.bus.redis import open_bus
 from shared.metrics.catalogue import AgentMetrics, BusMetrics, RuntimeMetrics
 from shared.metrics.server import ops_routes, service_registry
-from shared.protocol.call import WorkerId
+from shared.protocol.call import CallId, Direction, WorkerId
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle, LoopLag
@@ -114,6 +116,7 @@ async def run(settings: AgentSettings) -> None:
         server = await loop.create_server(worker.make_link, sock=listener)
         stack.callback(server.close)
         stack.push_async_callback(worker.stop)
+        await _rehearse(parts)
         gc.collect()
         gc.freeze()
         worker.start()
@@ -128,6 +131,16 @@ async def run(settings: AgentSettings) -> None:
         worker.drain()
         has_drained = await lifecycle.drain(worker.wait_idle, drain_s=settings.agent_drain_s)
         _log.info("worker_stopping", has_drained=has_drained)
+
+
+async def _rehearse(parts: Parts) -> None:
+    """Speak the greeting once, so that the first callers of a worker don't wait for it."""
+    facts = base.CallFacts(CallId("rehearsal"), "default", Direction.INBOUND, "", "")
+    async for piece in parts.brain.open(facts, {}).greet():
+        if isinstance(piece, base.Say):
+            for sentence in split_sentences(piece.text):
+                async for _ in parts.synthesiser.speak(sentence):
+                    pass
 
 
 def _own_address() -> str:

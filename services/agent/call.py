@@ -388,6 +388,8 @@ class Call:
                     self.play_due()
                     if is_last:
                         return
+                    # A voice that has its audio at hand never waits: others want the loop too.
+                    await asyncio.sleep(0)
         except (ProviderError, TimeoutError) as exc:
             self._on_provider_error("synthesiser", exc)
             self._event(ev.SentenceFailed(action.name))
