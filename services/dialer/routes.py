@@ -1,6 +1,7 @@
-"""/v1/calls: the dialer's API."""
+"""/v1/calls: the dialer's API.
 
-from __future__ import annotations
+Annotations are evaluated here, because FastAPI could not find what they name inside a function.
+"""
 
 import asyncio
 import hmac
