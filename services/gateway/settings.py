@@ -33,13 +33,15 @@ class GatewaySettings(ServiceSettings):
     gateway_extra_auth_tokens: SecretStr | None = Field(
         None, description="further tokens that may sign, comma-joined (sub-accounts, rotation)"
     )
-    gateway_webhook_auth: WebhookAuth = Field(WebhookAuth.AUTO, description="see README")
+    gateway_webhook_auth: WebhookAuth = Field(
+        WebhookAuth.AUTO, description="auto, signature, path or none: what webhooks must show"
+    )
     gateway_path_secret: SecretStr | None = Field(None, description="unguessable first path part")
     gateway_token_secret: SecretStr | None = Field(None, description="signs media tokens")
     gateway_api_key: SecretStr | None = Field(None, description="bearer key of /calls")
 
     gateway_token_lifetime_s: float = Field(
-        60.0, ge=5, le=3600, description="from the answer until the media socket must have come"
+        30.0, ge=5, le=3600, description="from the answer until the media socket must have come"
     )
     gateway_call_max_s: float = Field(
         86_400.0, ge=60, le=172_800, description="how long answers and tokens are remembered"

@@ -69,7 +69,7 @@ class GatewayMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.answers = Counter(
             "voice_gateway_answers_total",
-            "Answer webhooks by what they were given: stream, busy, repeated, hangup, refused.",
+            "Answer webhooks by what they were given: stream, busy, repeated, ended, hangup, draining.",
             ["outcome"],
             registry=registry,
         )
@@ -104,7 +104,7 @@ class GatewayMetrics:
         )
         self.refused_requests = Counter(
             "voice_gateway_refused_requests_total",
-            "HTTP requests refused before they were read, by reason: too_large, unauthorized.",
+            "HTTP requests refused, by reason: too_large, headers_too_large, unauthorized.",
             ["reason"],
             registry=registry,
         )
