@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,51 +14,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.plan import Port
-from deploy.local.state import StateFile
-from tests.support.ports import free_ports
+from tests.support.local_run import LocalRun
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
-
-ROOT = Path(__file__).resolve().parents[2]
-_SETTINGS = ("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT")
-
-
-class LocalRun:
-    """Commands of one local platform, in a state directory and on ports of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        numbers = free_ports(len(_SETTINGS) + 1)
-        self.ports = dict(zip(_SETTINGS, numbers, strict=False))
-        self.environment = {
-            **os.environ,
-            **{name: str(port) for name, port in self.ports.items()},
-            "PROMETHEUS_PUBLISHED_PORT": str(numbers[-1]),
-            "PARLEY_MODE": "processes",
-            "PARLEY_STATE_DIR": str(directory),
-            "AGENT_DRAIN_S": "5",
-            "GATEWAY_DRAIN_S": "5",
-        }
-
-    def start(self, command: str, **settings: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "deploy.local", command],
-            cwd=ROOT,
-            env={**self.environment, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def finish(self, command: str, **settings: str) -> tuple[int, str]:
-        child = self.start(command, **settings)
-        said, _ = child.communicate(timeout=150)
-        return child.returncode, said
-
-    def pids(self) -> list[int]:
-        state = StateFile(self.directory).read()
-        return [process.pid for process in state.processes] if state else []
 
 
 @pytest.fixture
@@ -88,7 +45,7 @@ def test_one_command_plays_a_call_through_every_part_and_cleans_up(local: LocalR
     assert report["barge_ins"]
     assert (local.directory / "calls/demonstration/handset.wav").stat().st_size > 100_000
     assert said.rstrip().endswith("stopped")
-    assert local.pids() == []
+    assert local.pids() == {}
     assert _nobody_listens(local)
 
 
@@ -112,21 +69,32 @@ def test_up_returns_when_all_is_ready_and_down_stops_all(local: LocalRun) -> Non
     assert local.finish("status")[0] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_cleanly(local: LocalRun, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_cleanly(local: LocalRun) -> None:
+    said = _run_until(local, "following the logs", signal.SIGINT)
+    assert said.rstrip().endswith("stopped")
+    assert local.pids() == {}
+    assert _nobody_listens(local)
+
+
+def test_a_signal_while_starting_leaves_nothing_behind(local: LocalRun) -> None:
+    said = _run_until(local, "mode: local processes", signal.SIGTERM)
+    assert said.rstrip().endswith("stopped")
+    assert local.pids() == {}
+    assert _nobody_listens(local)
+
+
+def _run_until(local: LocalRun, words: str, number: signal.Signals) -> str:
     run = local.start("run")
     assert run.stdout is not None
-    said = []
+    said = ""
     for line in run.stdout:
-        said.append(line)
-        if "following the logs" in line:
+        said += line
+        if words in line:
             break
     run.send_signal(number)
     rest, _ = run.communicate(timeout=60)
-    assert run.returncode == 0, "".join(said) + rest
-    assert rest.rstrip().endswith("stopped")
-    assert local.pids() == []
-    assert _nobody_listens(local)
+    assert run.returncode == 0, said + rest
+    return said + rest
 
 
 def test_a_taken_port_is_named_in_one_line_and_nothing_stays_behind(local: LocalRun) -> None:
@@ -137,7 +105,7 @@ def test_a_taken_port_is_named_in_one_line_and_nothing_stays_behind(local: Local
     assert status == 1
     line = said.strip().splitlines()[-1]
     assert line == "parley: " + Port(local.ports["DIALER_PORT"], "DIALER_PORT").taken("dialer")
-    assert local.pids() == []
+    assert local.pids() == {}
 
 
 def test_a_service_that_cannot_start_shows_its_last_lines_and_stops_the_rest(
@@ -147,7 +115,7 @@ def test_a_service_that_cannot_start_shows_its_last_lines_and_stops_the_rest(
     assert status == 1
     assert "GATEWAY_PATH_SECRET" in said
     assert "ended while starting" in said.strip().splitlines()[-1]
-    assert local.pids() == []
+    assert local.pids() == {}
     assert _nobody_listens(local)
 
 
