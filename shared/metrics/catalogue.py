@@ -69,7 +69,8 @@ class GatewayMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.answers = Counter(
             "voice_gateway_answers_total",
-            "Answer webhooks by what they were given: stream, busy, repeated, ended, hangup, draining.",
+            "Answer webhooks by what they were given: stream, busy, repeated, ended, hangup, "
+            "draining.",
             ["outcome"],
             registry=registry,
         )
