@@ -63,19 +63,30 @@ class Admission:
         self._clock = clock
         self._memory_s = memory_s
 
+    def judge(self, call_id: CallId, token: str) -> bool:
+        """Check a token by itself; return whether it is late, which only a reconnect may be.
+
+        Raises:
+            SocketRefused: it is wrong.
+        """
+        verdict = check_token(self._secret, call_id, token, self._clock.wall().timestamp())
+        if verdict is TokenVerdict.WRONG:
+            raise SocketRefused(Refusal.WRONG)
+        return verdict is TokenVerdict.LATE
+
     async def admit(
         self,
         call_id: CallId,
-        token: str,
         *,
+        is_late: bool,
         was_used_here: bool,
         is_free_here: Callable[[], Awaitable[bool]],
     ) -> bool:
-        """Let a socket in, or refuse it.
+        """Let a socket whose token was judged in, or refuse it.
 
         Args:
             call_id: from the URL.
-            token: from the URL.
+            is_late: whether the token has expired.
             was_used_here: whether this gateway has let a socket of the call in before; decides
                 when the bus is away.
             is_free_here: waits, bounded, until this gateway's own socket of the call has gone.
@@ -86,11 +97,6 @@ class Admission:
         Raises:
             SocketRefused: with the reason.
         """
-        now_unix_s = self._clock.wall().timestamp()
-        verdict = check_token(self._secret, call_id, token, now_unix_s)
-        if verdict is TokenVerdict.WRONG:
-            raise SocketRefused(Refusal.WRONG)
-        is_late = verdict is TokenVerdict.LATE
         try:
             holder = await self._take(call_id, is_late=is_late)
             if holder is None:

@@ -58,6 +58,10 @@ class CallerGone(Exception):
 class CallerSocket(Protocol):
     """The telephony cloud's socket, as a bridge sees it."""
 
+    async def accept(self) -> None:
+        """Complete the upgrade, before all else. Raises CallerGone."""
+        ...
+
     async def receive(self) -> str | bytes:
         """Return the next message, or raise CallerGone."""
         ...

@@ -23,7 +23,13 @@ from services.gateway.admission import (
     Refusal,
     SocketRefused,
 )
-from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits, CallerSocket
+from services.gateway.bridge import (
+    Bridge,
+    BridgeHooks,
+    BridgeLimits,
+    CallerGone,
+    CallerSocket,
+)
 from services.gateway.links import LinkOpener, NoWorker, SocketLink
 from services.gateway.records import Records
 from services.gateway.routing import (
@@ -145,6 +151,7 @@ class Switchboard:
         self._tasks = tasks
         self._held: dict[CallId, HeldCall] = {}
         self._answering: dict[CallId, asyncio.Task[Answer]] = {}
+        self._opening: set[CallId] = set()
         self._changed = asyncio.Event()
         self.is_draining = False
 
@@ -332,13 +339,24 @@ class Switchboard:
     # --- media sockets --------------------------------------------------------------------------
 
     async def admit(self, call_id: CallId, token: str) -> Admitted:
-        """Let a media socket in, or raise SocketRefused."""
+        """Let a media socket in, or raise SocketRefused; what was let in must be served."""
+        is_late = self._admission.judge(call_id, token)
+        if call_id in self._opening:
+            raise SocketRefused(Refusal.USED)
+        self._opening.add(call_id)
+        try:
+            return await self._admit(call_id, is_late=is_late)
+        except BaseException:
+            self._opening.discard(call_id)
+            raise
+
+    async def _admit(self, call_id: CallId, *, is_late: bool) -> Admitted:
         held = self._held.get(call_id)
         if held is not None and held.is_over:
             raise SocketRefused(Refusal.ENDED)
         is_reconnect = await self._admission.admit(
             call_id,
-            token,
+            is_late=is_late,
             was_used_here=held is not None and held.was_admitted,
             is_free_here=lambda: self._is_free(call_id),
         )
@@ -387,14 +405,21 @@ class Switchboard:
             raise SocketRefused(Refusal.ENDED)
 
     async def serve(self, admitted: Admitted, caller: CallerSocket) -> None:
-        """Carry an admitted, accepted socket until it closes."""
+        """Accept an admitted socket and carry it until it closes."""
         held = admitted.call
         call_id = held.request.call_id
+        try:
+            await caller.accept()
+        except CallerGone:
+            self._opening.discard(call_id)
+            await self._admission.left(call_id)
+            return
         bridge = held.bridge
         if bridge is None or bridge.is_over:
             bridge = self._new_bridge(held, is_reconnect=admitted.is_reconnect)
             held.bridge, held.parting = bridge, None
             self._tasks.start(self._run(held, bridge), name=f"bridge/{call_id}")
+        self._opening.discard(call_id)
         self._metrics.active_calls.inc()
         try:
             await bridge.serve(caller)

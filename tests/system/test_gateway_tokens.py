@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from services.gateway.tokens import make_token
 from shared.bus.memory import MemoryBus
@@ -91,6 +92,27 @@ async def test_a_used_token_is_refused_while_its_socket_lives(
         talking.cancel()
         await asyncio.wait({talking})
     assert refusals(gateway, "used") == 1
+    assert len(worker.calls) == 1
+
+
+async def test_of_two_sockets_at_once_only_one_is_let_in(
+    worker: FakeWorker, gateway: RunningGateway
+) -> None:
+    call_id = new_call_id()
+    url = await gateway.media_url(call_id)
+
+    async def open_and_talk() -> MediaClient | None:
+        try:
+            caller = await MediaClient.open(url, call_id)
+        except InvalidStatus:
+            return None
+        for _ in range(120):
+            await caller.media()
+            await asyncio.sleep(0.02)
+        return caller
+
+    opened = await asyncio.gather(*(open_and_talk() for _ in range(4)))
+    assert sum(caller is not None for caller in opened) == 1
     assert len(worker.calls) == 1
 
 

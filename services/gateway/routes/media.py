@@ -30,9 +30,17 @@ class AsgiCaller:
     """
 
     def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
         self._receive = socket.receive
         self._send = socket.send
         self._abort = socket.scope.get("extensions", {}).get(ABORT_EXTENSION, {}).get("abort")
+
+    async def accept(self) -> None:
+        """Complete the upgrade; no subprotocol is chosen."""
+        try:
+            await self._socket.accept()
+        except (WebSocketDisconnect, RuntimeError, OSError) as exc:
+            raise CallerGone(_ABNORMAL) from exc
 
     async def receive(self) -> str | bytes:
         """Return the next message."""
@@ -77,7 +85,6 @@ async def media(socket: WebSocket, call_id: str, token: str, state: State) -> No
         # Before the upgrade a close is an HTTP 403.
         await socket.close()
         return
-    await socket.accept()
     outcome = "reconnected" if admitted.is_reconnect else "opened"
     metrics.media_sockets.labels(outcome=outcome).inc()
     _log.info("media_socket_open", call_id=call_id, is_reconnect=admitted.is_reconnect)
