@@ -47,12 +47,15 @@ def main() -> int:
 
 
 def _measure_paths(counts: list[int], paths: list[PathCost]) -> None:
-    print("\nThe whole path, CPU-seconds for each call-minute (recogniser: part of the agent's):")
+    print(
+        "\nThe whole path, CPU-seconds for each call-minute (idle: each minute; the recogniser's"
+        " are part of the agent's):"
+    )
     print(f"  {'calls':>5} {'gateway':>9} {'agent':>9} {'recogniser':>11} {'redis':>9}")
     for path in measure_path(counts):
         paths.append(path)
         print(
-            f"  {path.calls:>5} {path.gateway:>9.3f} {path.agent:>9.3f}"
+            f"  {path.calls or 'idle':>5} {path.gateway:>9.3f} {path.agent:>9.3f}"
             f" {path.agent_recogniser:>11.3f} {path.redis:>9.3f}"
         )
 

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,12 +30,15 @@ _CONVERSATION = (
     *("--barge-in-at", "turn,turn,2"),
 )
 _LOAD_TIMEOUT_S = 300.0
+_IDLE_S = 10.0
 _PARTS = ("gateway", "agent-1", "redis")
 
 
 @dataclass(frozen=True, slots=True)
 class PathCost:
     """CPU-seconds (user and system) for each call-minute, by process, at so many calls at once.
+
+    With no calls at all: for each minute of waiting.
 
     `agent_recogniser` is the part of `agent` that its recogniser processes took. `report` is what
     the simulator measured, as it wrote it.
@@ -58,6 +62,8 @@ def measure_path(counts: Sequence[int]) -> Iterator[PathCost]:
     """
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder, _platform(folder) as ports:
         pids = _pids(Path(folder))
+        _load(1, ports["HTTP_PORT"], Path(folder) / "warm-up")  # what loads at a first call
+        yield _idle_cost(pids)
         for calls in counts:
             before = {name: _cpu_s(pids[name]) for name in _PARTS}
             minutes_before = _call_minutes(ports["AGENT_METRICS_PORT"])
@@ -73,6 +79,14 @@ def measure_path(counts: Sequence[int]) -> Iterator[PathCost]:
                 redis=round(used["redis"].all_s / minutes, 3),
                 report=report,
             )
+
+
+def _idle_cost(pids: dict[str, int]) -> PathCost:
+    before = {name: _cpu_s(pids[name]) for name in _PARTS}
+    time.sleep(_IDLE_S)
+    used = {name: (_cpu_s(pids[name]) - before[name]).all_s * 60 / _IDLE_S for name in _PARTS}
+    used = {name: round(cpu_s, 3) for name, cpu_s in used.items()}
+    return PathCost(0, 0.0, used["gateway"], used["agent-1"], 0.0, used["redis"], {})
 
 
 @dataclass(frozen=True, slots=True)
