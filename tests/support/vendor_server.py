@@ -18,12 +18,12 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from shared.audio.g711 import decode_ulaw, encode_ulaw
+from shared.runtime.http import serve_app
 
 TONE_HZ = 440.0
 XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -195,23 +195,18 @@ class VendorServer:
         self._stream_attributes = stream_attributes
         self._after_stream = after_stream
         self._arrived = asyncio.Condition()
-        self._http: uvicorn.Server | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._server: Server | None = None
+        self._stack = contextlib.AsyncExitStack()
         self.http_port = 0
         self.ws_port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await serve(
-            self._handle, "127.0.0.1", 0, process_request=self._process_request
+        server: Server = await self._stack.enter_async_context(
+            serve(self._handle, "127.0.0.1", 0, process_request=self._process_request)
         )
-        self.ws_port = self._server.sockets[0].getsockname()[1]
-        config = uvicorn.Config(self._app(), host="127.0.0.1", port=0, log_level="error")
-        self._http = uvicorn.Server(config)
-        self._task = asyncio.create_task(self._http.serve())
-        while not self._http.started:
-            await asyncio.sleep(0.005)
-        self.http_port = self._http.servers[0].sockets[0].getsockname()[1]
+        self.ws_port = next(iter(server.sockets)).getsockname()[1]
+        self.http_port = await self._stack.enter_async_context(
+            serve_app(self._app(), host="127.0.0.1", port=0)
+        )
         return self
 
     async def __aexit__(
@@ -220,13 +215,7 @@ class VendorServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._http is not None
-        assert self._task is not None
-        assert self._server is not None
-        self._http.should_exit = True
-        await self._task
-        self._server.close()
-        await self._server.wait_closed()
+        await self._stack.aclose()
 
     @property
     def url(self) -> str:
