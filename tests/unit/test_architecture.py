@@ -99,7 +99,7 @@ def test_pure_modules_touch_nothing_outside(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PURE, ids=_name)
 def test_pure_modules_never_await(path: Path) -> None:
-    waits = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    waits = (ast.Await, ast.AsyncFor, ast.AsyncWith)  # `async def` alone may fit a Protocol
     found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, waits)]
     assert [node.lineno for node in found] == []
 
