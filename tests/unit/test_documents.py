@@ -12,7 +12,7 @@ from deploy.documents import CLASSES, FILES, ROOT, all_entries
 from shared.metrics import catalogue
 
 READMES = [ROOT / "README.md", *(ROOT / "services" / s / "README.md" for s in CLASSES)]
-_SETTING_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]+)` \| (?:`([^`]*)`)? ?\|", re.MULTILINE)
+_SETTING_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]+)` \|([^|]*)\|", re.MULTILINE)
 _SETTING_WORD = re.compile(
     r"`((?:GATEWAY|AGENT|DIALER|SIMULATOR|VOBIZ|REDIS|PARLEY|PUBLISH|LOG)_[A-Z0-9_]+)(?:=[^`]*)?`"
 )
@@ -30,9 +30,11 @@ def test_what_is_made_from_the_settings_is_current(name: str) -> None:
 @pytest.mark.parametrize("path", READMES, ids=_name)
 def test_a_settings_table_tells_the_names_and_defaults_of_the_code(path: Path) -> None:
     entries = all_entries()
-    for setting, default in _SETTING_ROW.findall(path.read_text()):
+    for setting, cell in _SETTING_ROW.findall(path.read_text()):
         assert setting in entries, f"{_name(path)} lists {setting}, which nothing reads"
-        assert default == entries[setting].default, f"{_name(path)}: {setting}"
+        default = cell.strip().strip("`")
+        if " " not in default:  # words describe what no default could say
+            assert default == entries[setting].default, f"{_name(path)}: {setting}"
 
 
 @pytest.mark.parametrize("path", READMES, ids=_name)
