@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -87,7 +86,7 @@ class Call:
         if self.times.answered is None:
             return 0
         until = self.times.ended or self._parts.clock.wall()
-        return math.ceil((until - self.times.answered).total_seconds())
+        return forms.whole_seconds(self.times.answered, until)
 
     @property
     def is_recorded(self) -> bool:

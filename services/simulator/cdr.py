@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from services.simulator.call import Call
-from services.simulator.forms import console_time
+from services.simulator.forms import console_time, whole_seconds
 from services.simulator.timeline import Moment
 from shared.protocol.call import CallState
 
@@ -36,7 +36,7 @@ def detail_record(call: Call) -> dict[str, Any]:
         "start_time": console_time(times.began),
         "answer_time": console_time(times.answered) if times.answered else None,
         "end_time": console_time(times.ended),
-        "duration": math.ceil((times.ended - times.began).total_seconds()),
+        "duration": whole_seconds(times.began, times.ended),
         "billsec": call.duration_s,
         "hangup_cause": ending.cause,
         "hangup_cause_code": ending.code,

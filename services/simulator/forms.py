@@ -74,7 +74,7 @@ def hangup(
     facts: CallFacts, ending: Ending, answered_at: datetime | None, ended_at: datetime
 ) -> Form:
     """Return the hang-up webhook. Durations count from the answer; without one they are 0."""
-    duration_s = math.ceil((ended_at - answered_at).total_seconds()) if answered_at else 0
+    duration_s = whole_seconds(answered_at, ended_at) if answered_at else 0
     return {
         "Event": "Hangup",
         **_call(facts, ending.status),
@@ -152,6 +152,11 @@ def _session(facts: CallFacts) -> Form:
         "CountryCode": "",
         "RouteType": "Not_Domestic",
     }
+
+
+def whole_seconds(start: datetime, end: datetime) -> int:
+    """Return the time between, to the nearest second, as webhooks and CDRs count."""
+    return round((end - start).total_seconds())
 
 
 def console_time(at: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -208,7 +207,6 @@ class Leg:
             report=report,
         )
         stream = MediaStream(plan, context)
-        stream.stream_id = str(uuid.uuid4())
         self.streams.append(stream)
         return stream
 

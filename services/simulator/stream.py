@@ -79,7 +79,7 @@ class MediaStream:
     """Runs one stream; `on_step` is called by the call for every 20 ms of its line."""
 
     def __init__(self, plan: StreamPlan, context: StreamContext) -> None:
-        self.stream_id = ""
+        self.stream_id = str(uuid.uuid4())
         self.cores: list[StreamCore] = []
         self.opened_s: float | None = None
         self.began: datetime | None = None
@@ -176,7 +176,8 @@ class MediaStream:
         raise AssertionError("the last attempt returns")
 
     async def _run_socket(self, *, is_first: bool) -> StreamEnd:
-        self.stream_id = str(uuid.uuid4())
+        if not is_first:
+            self.stream_id = str(uuid.uuid4())
         opened = await self._connect()
         if opened is None:
             self._report("DroppedStream", {"Error": DROPPED})
