@@ -428,6 +428,16 @@ class FailingCalls:
         raise BusUnavailable("away")
 
 
+async def test_a_bug_is_a_problem_that_tells_nothing_of_the_inside(bench: Bench) -> None:
+    async def broken(limit: int) -> Any:
+        raise RuntimeError("secret inside")
+
+    bench.bus.calls.recent = broken  # type: ignore[method-assign] # nothing less would break it
+    answer = await bench.api.get("/v1/calls")
+    assert problem(answer) == (500, "internal")
+    assert "secret" not in answer.text
+
+
 def with_failing_calls(good: int) -> MemoryBus:
     bus = MemoryBus()
     bus.calls = FailingCalls(bus, good)  # type: ignore[assignment] # a CallStore that is away
