@@ -112,7 +112,7 @@ class Dialer:
             raise
         self._metrics.requests.labels(Verdict.ACCEPTED).inc()
         accepted_ms = round((time.perf_counter() - started_s) * 1000, 1)
-        fields = {"call_uuid": call_uuid, "milestones": {"vobiz_accepted": accepted_ms}}
+        fields = {"call_uuid": call_uuid, "milestones": {"vobiz_accepted_ms": accepted_ms}}
         noted = await self._note(CallChange(call_id, None, fields))
         log.info("call_placed", call_uuid=call_uuid, vobiz_ms=accepted_ms)
         return noted or record

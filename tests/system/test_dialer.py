@@ -115,7 +115,7 @@ async def test_a_call_is_placed_with_our_webhooks_and_recorded(
     assert (record["from_number"], record["to_number"]) == (FROM, TO)
     assert (record["agent"], record["metadata"]) == ("desk", {"lead": "42"})
     assert record["call_uuid"] == ACCEPTED["request_uuid"]
-    assert record["milestones"]["vobiz_accepted"] > 0
+    assert record["milestones"]["vobiz_accepted_ms"] > 0
     assert (await bench.api.get(f"/v1/calls/{call_id}")).json() == record
     (sent,) = vobiz.seen
     assert (sent.method, sent.path) == ("POST", "/api/v1/Account/MA_EXAMPLE1/Call/")
