@@ -40,7 +40,7 @@ def _write(call: Call, report: dict[str, Any], folder: Path, has_picture: bool) 
     from services.simulator.picture import draw_call  # matplotlib takes a second to load
 
     picture = folder / "timeline.png"
-    draw_call(call, picture)
+    draw_call(call, picture, report["transcript"])
     return CallFiles(recording, text, picture)
 
 
