@@ -74,7 +74,9 @@ class CallerAudio:
         self._jitter = InterarrivalJitter()
         self._last_timestamp_ms = None
         is_wide = media_format.content_type == L16 and media_format.sample_rate_hz != PHONE_RATE_HZ
-        self._resampler = Resampler(media_format.sample_rate_hz, PHONE_RATE_HZ) if is_wide else None
+        self._resampler = (
+            Resampler(media_format.sample_rate_hz, PHONE_RATE_HZ, "live") if is_wide else None
+        )
 
     def frames(self, media: Media, now_s: float) -> Iterator[CallerFrame]:
         """Yield the whole frames that a message completes; a remainder waits for the next."""
