@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from services.agent.call import Parts
 from services.agent.flows.parley import PARLEY
+from services.agent.phone_speech import PhoneSpeech
 from services.agent.providers import base
 from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.flow import FlowBrain
@@ -71,7 +72,7 @@ async def run(settings: AgentSettings) -> None:
             activity=SileroVoiceActivity(),
             transcriber=transcriber,
             brain=FlowBrain(PARLEY),
-            synthesiser=synthesiser,
+            speech=PhoneSpeech(synthesiser, chunk_timeout_s=settings.agent_provider_timeout_s),
             make_detector=lambda: SpeechDetector(tuning),
             store=bus.calls,
             metrics=metrics,
@@ -138,8 +139,8 @@ async def _rehearse(parts: Parts) -> None:
     facts = base.CallFacts(CallId("rehearsal"), "default", Direction.INBOUND, "", "")
     async for piece in parts.brain.open(facts, {}).greet():
         if isinstance(piece, base.Say):
-            for sentence in split_sentences(piece.text):
-                async for _ in parts.synthesiser.speak(sentence):
+            for number, sentence in enumerate(split_sentences(piece.text)):
+                async for _ in parts.speech.speak(sentence, is_first=number == 0):
                     pass
 
 

@@ -18,12 +18,12 @@ from services.agent import events as ev
 from services.agent.caller_audio import CallerAudio
 from services.agent.lane import Lane
 from services.agent.link import Link
+from services.agent.phone_speech import PhoneSpeech
 from services.agent.playout import Playout
 from services.agent.providers import base
 from services.agent.providers.errors import ProviderError
 from services.agent.session import Session, State, TurnTaking
 from services.agent.turn.vad import SpeechDetector
-from services.agent.voice_audio import PhoneVoice
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import AgentMetrics
 from shared.protocol.call import CallChange, EndClass, EndReason, StreamId, WorkerId
@@ -57,7 +57,7 @@ class Parts:
     activity: base.VoiceActivity
     transcriber: base.Transcriber
     brain: base.Brain
-    synthesiser: base.Synthesiser
+    speech: PhoneSpeech
     make_detector: Callable[[], SpeechDetector]
     store: CallStore
     metrics: AgentMetrics
@@ -373,23 +373,16 @@ class Call:
         self._event(ev.ReplyRead(generation))
 
     async def _synthesise(self, action: ev.Speak) -> None:
-        speech = self._parts.synthesiser
         try:
-            async with closing(speech.speak(action.text)) as chunks:
-                audio = PhoneVoice(speech.sample_rate_hz, trims_start=action.is_first)
-                while True:
-                    async with asyncio.timeout(self._parts.provider_timeout_s):
-                        pcm = await anext(chunks, None)
-                    ulaw = audio.push(pcm)
-                    is_last = pcm is None
+            speech = self._parts.speech.speak(action.text, is_first=action.is_first)
+            async with closing(speech) as chunks:
+                async for chunk in chunks:
                     self._event(
-                        ev.SentenceAudio(action.name, ulaw, audio.level_dbfs, is_last=is_last)
+                        ev.SentenceAudio(
+                            action.name, chunk.ulaw, chunk.level_dbfs, is_last=chunk.is_last
+                        )
                     )
                     self.play_due()
-                    if is_last:
-                        return
-                    # A voice that has its audio at hand never waits: others want the loop too.
-                    await asyncio.sleep(0)
         except (ProviderError, TimeoutError) as exc:
             self._on_provider_error("synthesiser", exc)
             self._event(ev.SentenceFailed(action.name))

@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from services.agent.call import Parts
+from services.agent.phone_speech import PhoneSpeech
 from services.agent.providers.base import EndCall, Say
 from services.agent.session import TurnTaking
 from services.agent.turn.vad import SpeechDetector, VadTuning
@@ -76,7 +77,7 @@ async def standing(brain: FakeBrain | None = None, **more: Any) -> AsyncIterator
         activity=LevelVoiceActivity(),
         transcriber=FakeTranscriber(more.pop("script", ["a", "b", "c"])),
         brain=brain,
-        synthesiser=FakeSynthesiser(),
+        speech=PhoneSpeech(FakeSynthesiser()),
         make_detector=lambda: SpeechDetector(VadTuning(end_silence_s=0.1)),
         store=bus.calls,
         metrics=AgentMetrics(registry),
