@@ -27,7 +27,7 @@ def create_app(cloud: Cloud, settings: SimulatorSettings) -> FastAPI:
         account=Account(settings.vobiz_auth_id, settings.token, state),
         people=People(
             cloud.speaker,
-            say=[text.strip() for text in settings.simulator_say.split("|") if text.strip()],
+            say=[text.strip() for text in settings.simulator_say.split(";") if text.strip()],
             answer_after_s=settings.simulator_answer_after_s,
             max_call_s=settings.simulator_max_call_s,
         ),

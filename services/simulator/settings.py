@@ -25,8 +25,8 @@ class SimulatorSettings(ServiceSettings):
         1.0, ge=0, le=120, description="how long dialled people let it ring"
     )
     simulator_say: str = Field(
-        "Hello?|What can you do?|Goodbye.",
-        description="what a dialled person says unless scripted; texts separated by |",
+        "Hello?; What can you do?; Goodbye.",
+        description="what a dialled person says unless scripted; separated by ;",
     )
     simulator_max_call_s: float = Field(
         120.0, gt=0, le=86400, description="a dialled person hangs up after this"
