@@ -13,12 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+_PORTS = range(20_000, 30_000)
+
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 nobody listens on now; another program may still take it first."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 nobody listens on now; another program may still take it first.
+
+    Below what systems hand out by themselves, as seconds may pass until it is used and any
+    connection could be given it meanwhile.
+    """
+    for _ in range(100):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port from {_PORTS.start} to {_PORTS.stop}")
 
 
 @dataclass(slots=True)
