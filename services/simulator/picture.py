@@ -151,7 +151,7 @@ def _words(axes: Axes, transcript: Sequence[Mapping[str, Any]], room: _Room) -> 
         for entry in transcript
         if entry.get("who") == "agent"
     ]
-    ends = [start_s for start_s, _ in said[1:]] + [room.length_s]
+    ends = [*(start_s for start_s, _ in said[1:]), room.length_s][: len(said)]
     for (start_s, text), end_s in zip(said, ends, strict=True):
         shown = room.cut(text, end_s, start_s)
         axes.text(start_s, -1.08, shown, fontsize=8, color=_INK, va="top", style="italic")
