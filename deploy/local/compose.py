@@ -5,20 +5,26 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, say
 from deploy.local.plan import Address, Port, agent_replicas, caller_urls
+from deploy.local.probe import Probe, http_probe
 
 _PROBE_TIMEOUT_S = 20.0
 _BUILD_TIMEOUT_S = 1200.0
-_READY_TIMEOUT_S = 90
+_READY_TIMEOUT_S = 90.0
+_POLL_S = 0.3
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CALL_TIMEOUT_S = 180.0
 _LOG_LINES_SHOWN = 15
 _PUBLISHED = (
@@ -59,7 +65,7 @@ class ComposePlatform:
         return bool(self._containers())
 
     def up(self) -> None:
-        """Build, start and return when every container is healthy.
+        """Build, start and return when every service is ready.
 
         Raises:
             StartFailed: something did not start; the rest is stopped again.
@@ -72,10 +78,10 @@ class ComposePlatform:
         try:
             self._compose(
                 *("up", "--detach", "--quiet-pull", "--scale", f"agent={replicas}"),
-                *("--wait", "--wait-timeout", str(_READY_TIMEOUT_S)),
                 timeout_s=_BUILD_TIMEOUT_S,
-                failing="not everything became ready",
+                failing="not every container started",
             )
+            self._wait_ready(replicas)
         except StartFailed:
             self._show_what_failed()
             self.down()
@@ -83,6 +89,35 @@ class ComposePlatform:
         except BaseException:
             self.down()
             raise
+
+    def _wait_ready(self, replicas: int) -> None:
+        """Ask the services themselves: health checks of containers come too seldom for that."""
+        ready_path = {"prometheus": "/-/ready"}
+        waiting: dict[str, Probe] = {
+            address.what: http_probe(address.url + ready_path.get(address.what, "/readyz"))
+            for address in self.addresses()
+        }
+        for index in range(1, replicas + 1):
+            waiting[f"agent {index}"] = partial(self._agent_probe, index)
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
+        while waiting:
+            missing = {name: words for name, probe in waiting.items() if (words := probe())}
+            waiting = {name: waiting[name] for name in missing}
+            if not waiting:
+                return
+            for container in self._containers(all_states=True):
+                if container.get("State") in ("exited", "dead", "restarting"):
+                    raise StartFailed(f"{container.get('Service')} ended while starting")
+            if time.monotonic() > deadline_s:
+                name, words = next(iter(missing.items()))
+                raise StartFailed(f"{name} was not ready after {_READY_TIMEOUT_S:.0f} s ({words})")
+            time.sleep(_POLL_S)
+
+    def _agent_probe(self, index: int) -> str | None:
+        asks = "from urllib.request import urlopen; urlopen('http://127.0.0.1:9101/readyz')"
+        arguments = ("exec", "-T", "--index", str(index), "agent", "python", "-c", asks)
+        result = self._run(*arguments, timeout_s=30, capture=True)
+        return None if result.returncode == 0 else "its /readyz does not say 200"
 
     def _refuse_taken_ports(self) -> None:
         address = self._environment.get("PUBLISH_ADDRESS") or "127.0.0.1"
@@ -125,19 +160,17 @@ class ComposePlatform:
 
     def _show_what_failed(self) -> None:
         for container in self._containers(all_states=True):
-            if container.get("Health") == "healthy":
-                continue
-            if container.get("State") == "running" and not container.get("Health"):
+            if container.get("State") == "running" and container.get("Health") != "unhealthy":
                 continue
             name = str(container.get("Service"))
-            complain(f"{name} is {container.get('Health') or container.get('State')}; it said:")
+            complain(f"{name} is {container.get('State')}; the last lines of its log:")
             said = self._run(
-                *("logs", "--no-color", "--tail", str(_LOG_LINES_SHOWN), name),
+                *("logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES_SHOWN), name),
                 capture=True,
                 timeout_s=30,
             )
             for line in said.stdout.splitlines():
-                print(f"  {line}", file=sys.stderr)
+                print(f"  {_TERMINAL_CODES.sub('', line)}", file=sys.stderr)
 
     def down(self) -> bool:
         """Stop and remove the containers, keeping the data. Returns whether anything ran.
@@ -190,6 +223,7 @@ class ComposePlatform:
                 cwd=install.ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if capture else None,
+                stderr=subprocess.DEVNULL if capture else None,
                 text=True,
                 start_new_session=True,
             )

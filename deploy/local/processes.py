@@ -10,8 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,6 +20,7 @@ from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, say
 from deploy.local.embedded_redis import EmbeddedRedis, free_port
 from deploy.local.plan import Address, Plan, Port, Program, agent_replicas, caller_urls, make_plan
+from deploy.local.probe import Probe, http_probe
 from deploy.local.prometheus import local_configuration
 from deploy.local.state import Running, State, StateFile, began
 
@@ -32,9 +31,6 @@ _DRAIN_DEFAULT_S = 120.0
 _CALL_TIMEOUT_S = 180.0
 _LOG_LINES_SHOWN = 15
 _PROMETHEUS_PORT = 9090
-
-# Answers a "ready?" with None for yes, else with a few words on what is missing.
-Probe = Callable[[], str | None]
 
 
 class ProcessPlatform:
@@ -101,7 +97,7 @@ class ProcessPlatform:
                 _refuse_taken_port(port, program.name)
         started = [(self._start_program(program), program) for program in plan.programs]
         for process, program in started:
-            self._wait_ready(process, _http_probe(program.ready_url))
+            self._wait_ready(process, http_probe(program.ready_url))
         self._addresses = list(plan.addresses)
         self._start_prometheus(plan)
         self._write_state()
@@ -165,7 +161,7 @@ class ProcessPlatform:
             )
 
         process = self._record("prometheus", start)
-        self._wait_ready(process, _http_probe(f"{url}/-/ready"))
+        self._wait_ready(process, http_probe(f"{url}/-/ready"))
         self._addresses.append(Address("prometheus", url))
 
     def _record(self, name: str, start: Callable[[IO[bytes]], subprocess.Popen[bytes]]) -> Running:
@@ -316,21 +312,6 @@ class ProcessPlatform:
                         self._show_log(process)
                         raise StartFailed(f"{process.name} ended by itself; its log is above")
                 time.sleep(_POLL_S)
-
-
-def _http_probe(url: str) -> Probe:
-    def probe() -> str | None:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback
-                answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return f"{url} says {error.code}: {error.read(300).decode('utf-8', 'replace')}"
-        except OSError as error:
-            return f"{url} does not answer: {error}"
-        return None
-
-    return probe
 
 
 def _refuse_taken_port(port: Port, name: str) -> None:
