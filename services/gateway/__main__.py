@@ -67,11 +67,9 @@ async def run(settings: GatewaySettings) -> None:
         gc.collect()
         gc.freeze()
         await lifecycle.draining.wait()
-        state.switchboard.is_draining = True
-        is_idle = await lifecycle.drain(
-            state.switchboard.until_idle, drain_s=settings.gateway_drain_s
-        )
-        _log.info("gateway_stopping", is_idle=is_idle, calls=state.switchboard.held_calls)
+        state.answering.is_draining = True
+        is_idle = await lifecycle.drain(state.calls.until_idle, drain_s=settings.gateway_drain_s)
+        _log.info("gateway_stopping", is_idle=is_idle, calls=state.calls.active)
 
 
 async def _make_public(state: GatewayState, port: int, stack: AsyncExitStack) -> None:

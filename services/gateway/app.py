@@ -10,18 +10,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.admission import Admission
+from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
+from services.gateway.held import HeldCalls
 from services.gateway.limits import RequestLimits
 from services.gateway.links import LinkLimits, LinkOpener
 from services.gateway.media_protocol import MediaProtocol
 from services.gateway.nonces import NonceMemory
 from services.gateway.records import Records
-from services.gateway.routes import calls, media
+from services.gateway.routes import calls as call_routes
+from services.gateway.routes import media
 from services.gateway.routes.webhooks import WebhookRejected, webhook_routes
 from services.gateway.routing import Texts
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
-from services.gateway.switchboard import Switchboard, SwitchboardLimits
+from services.gateway.switchboard import Switchboard
 from services.gateway.webhook_auth import webhook_policy
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.catalogue import GatewayMetrics
@@ -44,25 +47,37 @@ def build_state(
         tokens=settings.auth_tokens,
         path_secret=settings.path_secret,
     )
+    memory_s = settings.gateway_call_max_s
+    texts = Texts(settings.gateway_busy_text, settings.gateway_apology_text)
     records = Records(bus.calls, settings.own_id)
+    calls = HeldCalls(
+        LinkOpener(bus, settings.link_secret, _link_limits(settings), metrics, clock),
+        bus.values,
+        clock,
+        wait_s=settings.gateway_token_lifetime_s,
+        memory_s=memory_s,
+    )
+    answering = Answering(
+        calls=calls,
+        values=bus.values,
+        records=records,
+        rules=AnswerRules(
+            token_lifetime_s=settings.gateway_token_lifetime_s,
+            memory_s=memory_s,
+            stream_max_retries=settings.gateway_stream_max_retries,
+            texts=texts,
+            token_secret=settings.token_secret,
+        ),
+        clock=clock,
+        tasks=tasks,
+    )
     switchboard = Switchboard(
         bus=bus,
         records=records,
-        opener=LinkOpener(bus, settings.link_secret, _link_limits(settings), metrics, clock),
-        admission=Admission(
-            bus,
-            settings.token_secret,
-            settings.own_id,
-            clock,
-            memory_s=settings.gateway_call_max_s,
-        ),
-        limits=SwitchboardLimits(
-            token_lifetime_s=settings.gateway_token_lifetime_s,
-            call_memory_s=settings.gateway_call_max_s,
-            stream_max_retries=settings.gateway_stream_max_retries,
-            texts=Texts(settings.gateway_busy_text, settings.gateway_apology_text),
-            token_secret=settings.token_secret,
-        ),
+        calls=calls,
+        admission=Admission(bus, settings.token_secret, settings.own_id, clock, memory_s=memory_s),
+        texts=texts,
+        memory_s=memory_s,
         bridge_limits=_bridge_limits(settings),
         metrics=metrics,
         clock=clock,
@@ -71,6 +86,8 @@ def build_state(
     return GatewayState(
         settings=settings,
         policy=policy,
+        calls=calls,
+        answering=answering,
         switchboard=switchboard,
         records=records,
         nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
@@ -115,7 +132,7 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
         return await readiness(state, bus)
 
     app.router.routes.extend(ops_routes(registry, ready))
-    app.include_router(calls.router)
+    app.include_router(call_routes.router)
     app.include_router(media.router)
     app.include_router(webhook_routes(has_path_secret=settings.path_secret is not None))
     app.add_exception_handler(WebhookRejected, _rejected)
@@ -144,7 +161,7 @@ async def readiness(state: GatewayState, bus: Bus) -> Mapping[str, str]:
             states["workers"] = "none"
     except BusUnavailable:
         states["workers"] = "unknown"
-    if state.switchboard.is_draining:
+    if state.answering.is_draining:
         states["gateway"] = "draining"
     return states
 

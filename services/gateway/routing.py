@@ -5,6 +5,7 @@ Every rule here may be asked twice for one call, and must then say the same.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _AGENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}))(:[0-9]{1,5})?")
 DEFAULT_AGENT = "default"
+_METADATA_CHARS = 4096
 
 
 class Parting(StrEnum):
@@ -160,18 +162,22 @@ def read_parting(stored: str | None) -> Parting:
 
 
 def link_metadata(webhook: Webhook, record: CallRecord | None) -> dict[str, str]:
-    """Return what a worker is told of a call beside the numbers: bounded, so that it fits a header.
+    """Return what a worker is told of a call beside the numbers.
 
     The dialer's metadata, and what the caller's SIP headers brought (X-PH-*, X-VH-*).
     """
     found: Mapping[str, str] = record.metadata if record else {}
     sip = {k: v for k, v in webhook.fields.items() if k.upper().startswith(("X-PH-", "X-VH-"))}
+    return fitting_metadata({**found, **sip})
+
+
+def fitting_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return as many of the first entries as fit the header of a worker's link."""
     kept: dict[str, str] = {}
-    room_chars = 4096
-    for key, value in {**found, **sip}.items():
-        # A header carries ASCII as JSON escapes: six characters for one at most.
-        room_chars -= 6 * (len(key) + len(value)) if not (key + value).isascii() else 0
-        room_chars -= len(key) + len(value) + 6
+    room_chars = _METADATA_CHARS
+    for key, value in metadata.items():
+        # JSON may need six characters for one; quotes, colon and comma come on top.
+        room_chars -= len(json.dumps([key, value]))
         if room_chars < 0:
             break
         kept[key] = value

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from services.gateway.answering import Answering
+from services.gateway.held import HeldCalls
 from services.gateway.nonces import NonceMemory
 from services.gateway.records import Records
 from services.gateway.settings import GatewaySettings
@@ -25,6 +27,8 @@ class GatewayState:
 
     settings: GatewaySettings
     policy: WebhookPolicy
+    calls: HeldCalls
+    answering: Answering
     switchboard: Switchboard
     records: Records
     nonces: NonceMemory

@@ -166,6 +166,18 @@ async def test_an_answer_after_the_hangup_only_hangs_up(
     assert worker.calls == []
 
 
+async def test_a_hangup_that_overtakes_the_answer_leaves_nothing_open(
+    bus: MemoryBus, worker: FakeWorker, gateway: RunningGateway
+) -> None:
+    for _ in range(10):
+        call_id = new_call_id()
+        answer, status = await asyncio.gather(gateway.answer(call_id), gateway.hang_up(call_id))
+        assert (answer.status_code, status) == (200, 200)
+        assert (await record_of(bus, call_id)).state is CallState.COMPLETED
+    await until_free(bus)
+    assert gateway.state.calls.active == 0
+
+
 async def test_a_full_pool_is_told_politely(bus: MemoryBus) -> None:
     async with FakeWorker(bus.workers, capacity=1), running_gateway(bus) as gateway:
         first, second = new_call_id(), new_call_id()
@@ -471,7 +483,7 @@ async def test_readiness_wants_a_worker(bus: MemoryBus) -> None:
         assert (response.status_code, response.json()["workers"]) == (503, "none")
         async with FakeWorker(bus.workers):
             assert (await gateway.client.get(f"{gateway.base}/readyz")).status_code == 200
-            gateway.state.switchboard.is_draining = True
+            gateway.state.answering.is_draining = True
             response = await gateway.client.get(f"{gateway.base}/readyz")
             assert response.json()["gateway"] == "draining"
 
@@ -481,15 +493,14 @@ async def test_a_draining_gateway_refuses_new_calls_and_keeps_its_own(
 ) -> None:
     call_id = new_call_id()
     url = await gateway.media_url(call_id)
-    board = gateway.state.switchboard
-    board.is_draining = True
+    gateway.state.answering.is_draining = True
     assert (await gateway.answer(new_call_id())).status_code == 503
     assert stream_url((await gateway.answer(call_id)).content) == url
     caller = await MediaClient.open(url, call_id)
     await caller.start()
     link = await worker.call(call_id)
     await link.next_frame()
-    idle = asyncio.ensure_future(board.until_idle())
+    idle = asyncio.ensure_future(gateway.state.calls.until_idle())
     await link.send('{"event":"playAudio"}')
     await caller.receive()
     assert not idle.done()

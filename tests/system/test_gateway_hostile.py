@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from shared.bus.memory import MemoryBus
 from shared.protocol.call import CallId
@@ -152,6 +152,32 @@ async def test_too_many_headers_are_refused(bus: MemoryBus) -> None:
         assert refused == 1
 
 
+async def test_a_media_socket_with_too_many_headers_is_refused(
+    bus: MemoryBus, worker: FakeWorker
+) -> None:
+    async with running_gateway(bus) as gateway:
+        call_id = new_call_id()
+        url = await gateway.media_url(call_id)
+        headers = {f"x-{n}": "y" * 1000 for n in range(20)}
+        with pytest.raises(InvalidStatus) as refused:
+            await MediaClient.open(url, call_id, additional_headers=headers)
+        assert refused.value.response.status_code == 403
+
+
+async def test_a_client_that_leaves_in_mid_body_harms_nobody(bus: MemoryBus) -> None:
+    async with running_gateway(bus) as gateway:
+        port = int(gateway.base.rsplit(":", 1)[1])
+        for length in (b"100", b"99999999"):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"POST /answer HTTP/1.1\r\nhost: x\r\ncontent-length: %s\r\n\r\nabc" % length
+            )
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        assert (await gateway.client.get(f"{gateway.base}/healthz")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -229,7 +255,8 @@ async def test_garbage_on_one_call_disturbs_no_other(bus: MemoryBus, worker: Fak
         delays = await delays_s(50)
         await flooding
         assert statistics.median(delays) < 0.05
-        assert max(delays) < 0.5  # the flood's client shares this test's process and loop
+        # The flood's client shares this test's loop, so a few may be late by its doing.
+        assert sorted(delays)[-3] < 0.25
         assert gateway.metric("voice_gateway_dropped_frames_total", reason="binary") > 0
         dropped = gateway.metric("voice_gateway_dropped_frames_total", reason="flood")
         assert dropped > 5_000
@@ -273,15 +300,16 @@ async def test_a_flood_written_at_once_does_not_hold_the_loop(
                 raw.sendall(frame * 120_000)
 
         flooding = asyncio.ensure_future(asyncio.to_thread(flood))
-        longest_s, last_s = 0.0, time.perf_counter()
-        deadline_s = last_s + 10
+        # In this thread's CPU time, which other programs on the machine don't lengthen.
+        longest_s, last_s = 0.0, time.thread_time()
+        deadline_s = time.perf_counter() + 10
         while gateway.metric("voice_gateway_dropped_frames_total", reason="flood") < 100_000:
             assert time.perf_counter() < deadline_s
             await asyncio.sleep(0.001)
-            now_s = time.perf_counter()
+            now_s = time.thread_time()
             longest_s, last_s = max(longest_s, now_s - last_s), now_s
         await flooding
-        assert longest_s < 0.15
+        assert longest_s < 0.1
 
 
 async def test_an_oversized_message_is_dropped_and_a_huge_one_closes_its_socket(

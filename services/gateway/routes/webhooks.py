@@ -11,9 +11,9 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.answering import AnswerOutcome
 from services.gateway.routing import HANGUP_EVENT, PublicAddress, base_of_host
 from services.gateway.state import GatewayState, gateway_state
-from services.gateway.switchboard import AnswerOutcome
 from services.gateway.webhook_auth import AuthVerdict, body_digest, nonce_key
 from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId
@@ -137,7 +137,7 @@ async def answer(request: Request, state: State) -> Response:
     if webhook.event == HANGUP_EVENT:
         state.metrics.answers.labels(outcome="hangup").inc()
         return await _hang_up(call_id, webhook, state)
-    given = await state.switchboard.answer(
+    given = await state.answering.answer(
         call_id, webhook, request.query_params.get("agent"), _address(request, state)
     )
     state.metrics.answers.labels(outcome=given.outcome).inc()

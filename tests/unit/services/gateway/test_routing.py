@@ -15,6 +15,7 @@ from services.gateway.routing import (
     agent_name,
     base_of_host,
     callback_query,
+    fitting_metadata,
     is_call_id,
     link_metadata,
     parting_answer,
@@ -160,6 +161,12 @@ def test_metadata_joins_the_record_and_the_sip_headers() -> None:
     record = CallRecord(OURS, CallState.QUEUED, metadata={"campaign": "c1"})
     assert link_metadata(webhook, record) == {"campaign": "c1", "X-PH-lead": "42", "x-vh-a": "b"}
     assert link_metadata(webhook, None) == {"X-PH-lead": "42", "x-vh-a": "b"}
+
+
+def test_metadata_that_does_not_fit_is_left_out_from_the_first_entry_that_does_not() -> None:
+    metadata = {"a": "1", "b": "x" * 5000, "c": "2"}
+    assert fitting_metadata(metadata) == {"a": "1"}
+    assert fitting_metadata({"a": "☎" * 600, "b": "☎" * 600}) == {"a": "☎" * 600}
 
 
 @given(st.dictionaries(st.text(max_size=40), st.text(max_size=3000), max_size=30))

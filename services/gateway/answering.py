@@ -1,0 +1,206 @@
+"""Answering calls: a worker booked, its link opened, XML made; asked twice, the same again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from services.gateway.held import MAX_HELD, HeldCall, HeldCalls
+from services.gateway.links import NoWorker, SocketLink
+from services.gateway.records import Records
+from services.gateway.routing import (
+    Parting,
+    PublicAddress,
+    Texts,
+    agent_name,
+    link_metadata,
+    parting_answer,
+    stream_answer,
+)
+from services.gateway.tokens import make_token
+from shared.bus.base import BusUnavailable, KeyValue
+from shared.protocol.call import CallId, CallRecord, Direction, EndClass, EndReason
+from shared.protocol.webhook import Webhook
+from shared.protocol.worker import LinkClose, LinkRequest
+from shared.runtime.clock import Clock
+from shared.runtime.tasks import TaskOwner
+
+_log = structlog.get_logger(__name__)
+
+
+class AnswerOutcome(StrEnum):
+    """What an answer webhook was given; labels a counter."""
+
+    STREAM = "stream"
+    BUSY = "busy"
+    REPEATED = "repeated"
+    ENDED = "ended"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An outcome and the XML to send; no XML when the gateway takes no calls."""
+
+    outcome: AnswerOutcome
+    xml: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """What goes into an answer, and how long it is remembered."""
+
+    token_lifetime_s: float
+    memory_s: float
+    stream_max_retries: int
+    texts: Texts
+    token_secret: bytes
+
+
+class Answering:
+    """Gives each call one answer, however often and wherever it is asked for."""
+
+    def __init__(
+        self,
+        *,
+        calls: HeldCalls,
+        values: KeyValue,
+        records: Records,
+        rules: AnswerRules,
+        clock: Clock,
+        tasks: TaskOwner,
+    ) -> None:
+        self._calls = calls
+        self._values = values
+        self._records = records
+        self._rules = rules
+        self._clock = clock
+        self._tasks = tasks
+        self._answering: dict[CallId, asyncio.Task[Answer]] = {}
+        self.is_draining = False
+
+    async def answer(
+        self, call_id: CallId, webhook: Webhook, asked_agent: str | None, address: PublicAddress
+    ) -> Answer:
+        """Give a call its XML; the same XML when it is asked for again, here or elsewhere."""
+        held = self._calls.get(call_id)
+        if held is not None and held.answer is not None:
+            return Answer(AnswerOutcome.REPEATED, held.answer)
+        running = self._answering.get(call_id)
+        if running is not None:
+            answer = await asyncio.shield(running)
+            return Answer(AnswerOutcome.REPEATED, answer.xml) if answer.xml else answer
+        task = self._tasks.start(
+            self._make_answer(call_id, webhook, asked_agent, address), name=f"answer/{call_id}"
+        )
+        self._answering[call_id] = task
+        task.add_done_callback(lambda _: self._answering.pop(call_id, None))
+        return await asyncio.shield(task)
+
+    async def _make_answer(
+        self, call_id: CallId, webhook: Webhook, asked_agent: str | None, address: PublicAddress
+    ) -> Answer:
+        stored, record = await self._known(call_id)
+        if stored is not None:
+            return Answer(AnswerOutcome.REPEATED, stored)
+        if record is not None and record.state.is_final:
+            return self._ended()
+        if self.is_draining or len(self._calls) >= MAX_HELD:
+            return Answer(AnswerOutcome.DRAINING)
+        request = self._request(call_id, webhook, record, asked_agent)
+        held = self._calls.hold(request, webhook.call_uuid)
+        _, link = await asyncio.gather(
+            self._records.answered(call_id, webhook, held.request.direction, held.request.agent),
+            self._open_link(held),
+        )
+        held.link = link
+        if held.is_final:
+            # The hang-up overtook the answer.
+            await self._calls.close_pending(held, LinkClose.NORMAL)
+            return self._ended()
+        if link is None:
+            return await self._busy(call_id, held)
+        token = make_token(
+            self._rules.token_secret,
+            call_id,
+            self._clock.wall().timestamp() + self._rules.token_lifetime_s,
+        )
+        xml = stream_answer(
+            address,
+            call_id,
+            webhook.call_uuid,
+            token,
+            max_retries=self._rules.stream_max_retries,
+            texts=self._rules.texts,
+        )
+        agreed = await self._agree(call_id, xml)
+        held.answer = agreed
+        if agreed is not xml:
+            # Another gateway was asked at the same time and was first: the call is there.
+            await self._calls.close_pending(held, LinkClose.SUPERSEDED)
+        return Answer(AnswerOutcome.STREAM, agreed)
+
+    def _ended(self) -> Answer:
+        return Answer(AnswerOutcome.ENDED, parting_answer(Parting.ENDED, self._rules.texts))
+
+    async def _known(self, call_id: CallId) -> tuple[bytes | None, CallRecord | None]:
+        try:
+            stored, record = await asyncio.gather(
+                self._values.get(_answer_key(call_id)), self._records.find(call_id)
+            )
+        except BusUnavailable:
+            _log.warning("answering_without_bus", call_id=call_id)
+            return None, None
+        return (stored.encode() if stored is not None else None), record
+
+    def _request(
+        self,
+        call_id: CallId,
+        webhook: Webhook,
+        record: CallRecord | None,
+        asked_agent: str | None,
+    ) -> LinkRequest:
+        is_outbound = (
+            record is not None and record.direction is Direction.OUTBOUND
+        ) or webhook.direction is Direction.OUTBOUND
+        return LinkRequest(
+            call_id=call_id,
+            agent=agent_name(asked_agent, record),
+            from_number=webhook.from_number,
+            to_number=webhook.to_number,
+            direction=Direction.OUTBOUND if is_outbound else Direction.INBOUND,
+            metadata=link_metadata(webhook, record),
+        )
+
+    async def _open_link(self, held: HeldCall) -> SocketLink | None:
+        try:
+            return await self._calls.open_link(held)
+        except NoWorker:
+            return None
+
+    async def _busy(self, call_id: CallId, held: HeldCall) -> Answer:
+        held.parting = Parting.BUSY
+        await self._records.will_end(call_id, EndClass.PLATFORM, EndReason.POOL_FULL)
+        xml = await self._agree(call_id, parting_answer(Parting.BUSY, self._rules.texts))
+        held.answer = xml
+        _log.warning("pool_full", call_id=call_id)
+        return Answer(AnswerOutcome.BUSY, xml)
+
+    async def _agree(self, call_id: CallId, xml: bytes) -> bytes:
+        """Store an answer unless there is one; return the one that holds."""
+        key, memory_s = _answer_key(call_id), self._rules.memory_s
+        try:
+            is_first = await self._values.put(
+                key, xml.decode(), ttl_s=memory_s, only_if_absent=True
+            )
+            stored = None if is_first else await self._values.get(key)
+        except BusUnavailable:
+            return xml
+        return xml if stored is None else stored.encode()
+
+
+def _answer_key(call_id: CallId) -> str:
+    return f"answer:{call_id}"
