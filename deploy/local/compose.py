@@ -24,6 +24,7 @@ _PROBE_TIMEOUT_S = 20.0
 _BUILD_TIMEOUT_S = 1200.0
 _READY_TIMEOUT_S = 90.0
 _POLL_S = 0.3
+_ENDED = ("exited", "dead", "restarting")
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CALL_TIMEOUT_S = 180.0
 _LOG_LINES_SHOWN = 15
@@ -74,18 +75,16 @@ class ComposePlatform:
         if not self.is_up():
             self._refuse_taken_ports()
         say("building the images (the first time takes about a minute)")
-        self._compose("build", "--quiet", timeout_s=_BUILD_TIMEOUT_S, failing="building failed")
-        try:
-            self._compose(
-                *("up", "--detach", "--quiet-pull", "--scale", f"agent={replicas}"),
-                timeout_s=_BUILD_TIMEOUT_S,
-                failing="not every container started",
+        if self._run("build", "--quiet", timeout_s=_BUILD_TIMEOUT_S).returncode != 0:
+            raise StartFailed(
+                "building the images failed (see above); without: PARLEY_MODE=processes"
             )
+        try:
+            arguments = ("up", "--detach", "--quiet-pull", "--scale", f"agent={replicas}")
+            if self._run(*arguments, timeout_s=_BUILD_TIMEOUT_S).returncode != 0:
+                self._show_ended()
+                raise StartFailed("not every container started (see above)")
             self._wait_ready(replicas)
-        except StartFailed:
-            self._show_what_failed()
-            self.down()
-            raise
         except BaseException:
             self.down()
             raise
@@ -106,10 +105,13 @@ class ComposePlatform:
             if not waiting:
                 return
             for container in self._containers(all_states=True):
-                if container.get("State") in ("exited", "dead", "restarting"):
-                    raise StartFailed(f"{container.get('Service')} ended while starting")
+                if container.get("State") in _ENDED:
+                    service = str(container.get("Service"))
+                    self._show_log(service)
+                    raise StartFailed(f"{service} ended while starting; its log is above")
             if time.monotonic() > deadline_s:
                 name, words = next(iter(missing.items()))
+                self._show_log(name.split()[0])
                 raise StartFailed(f"{name} was not ready after {_READY_TIMEOUT_S:.0f} s ({words})")
             time.sleep(_POLL_S)
 
@@ -158,19 +160,17 @@ class ComposePlatform:
                 found.extend(entry if isinstance(entry, list) else [entry])
         return found
 
-    def _show_what_failed(self) -> None:
+    def _show_ended(self) -> None:
         for container in self._containers(all_states=True):
-            if container.get("State") == "running" and container.get("Health") != "unhealthy":
-                continue
-            name = str(container.get("Service"))
-            complain(f"{name} is {container.get('State')}; the last lines of its log:")
-            said = self._run(
-                *("logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES_SHOWN), name),
-                capture=True,
-                timeout_s=30,
-            )
-            for line in said.stdout.splitlines():
-                print(f"  {_TERMINAL_CODES.sub('', line)}", file=sys.stderr)
+            if container.get("State") in _ENDED:
+                self._show_log(str(container.get("Service")))
+
+    def _show_log(self, service: str) -> None:
+        complain(f"the last lines of {service}'s log:")
+        arguments = ("logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES_SHOWN))
+        said = self._run(*arguments, service, capture=True, timeout_s=30)
+        for line in said.stdout.splitlines():
+            print(f"  {_TERMINAL_CODES.sub('', line)}", file=sys.stderr)
 
     def down(self) -> bool:
         """Stop and remove the containers, keeping the data. Returns whether anything ran.
@@ -208,10 +208,6 @@ class ComposePlatform:
         """
         self._run("logs", "--follow", "--tail", "0", timeout_s=None)
         raise StartFailed("the containers stopped")
-
-    def _compose(self, *arguments: str, timeout_s: float, failing: str) -> None:
-        if self._run(*arguments, timeout_s=timeout_s).returncode != 0:
-            raise StartFailed(f"{failing} (see above)")
 
     def _run(
         self, *arguments: str, timeout_s: float | None, capture: bool = False

@@ -108,7 +108,7 @@ def loaded(stack: Stack) -> Stack:
     stack.calls_before = stack.calls_by_worker()
     stack.simulate(
         *("load", "--calls", str(CALLS), "--over", "2", "--out", str(stack.calls / "load")),
-        *("--say", "What can you do?", "--say", "Goodbye.", "--barge-in-at", "turn,1.5"),
+        *("--say", "What can you do?", "--say", "Goodbye.", "--barge-in-at", "2,turn"),
     )
     return stack
 
