@@ -1,0 +1,84 @@
+"""The bus on Redis (6.2 or newer): records, events, pool, small values.
+
+Every key carries the prefix, which holds a hash tag so that one script may touch several keys on
+a cluster. Several installations on one Redis take different prefixes.
+
+    {parley}:call:<id>       record, JSON, expires         {parley}:calls     index by creation
+    {parley}:events          stream of all events          {parley}:seq:<ch>  numbers per channel
+    {parley}:workers         worker ids by end of lease    {parley}:worker:<id>  lease, JSON
+    {parley}:bookings:<id>   call ids by end of booking    {parley}:booked:<call>  worker id
+    {parley}:value:<key>     small values
+    channels parley:calls, parley:hangups, parley:workers (named `<prefix>:ch:<channel>`)
+
+All times inside scripts are Redis's own, so that hosts need no common clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from shared.bus.base import BusUnavailable
+from shared.bus.redis.calls import RedisCalls
+from shared.bus.redis.events import RedisEvents
+from shared.bus.redis.store import Store
+from shared.bus.redis.values import RedisValues
+from shared.bus.redis.workers import RedisWorkers
+from shared.metrics.catalogue import BusMetrics
+
+
+class RedisBus:
+    """All parts on one Redis."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.events = RedisEvents(store)
+        self.calls = RedisCalls(store)
+        self.workers = RedisWorkers(store)
+        self.values = RedisValues(store)
+
+    async def ping(self) -> bool:
+        """Whether Redis answers PING in time."""
+        try:
+            return bool(await self._store.run("ping", self._store.redis.ping()))
+        except BusUnavailable:
+            return False
+
+
+@asynccontextmanager
+async def open_bus(
+    url: str,
+    *,
+    password: str | None = None,
+    prefix: str = "{parley}",
+    timeout_s: float = 1.0,
+    metrics: BusMetrics | None = None,
+) -> AsyncIterator[RedisBus]:
+    """Open the bus; nothing is sent yet, so an absent Redis shows at first use.
+
+    Args:
+        url: redis://, rediss:// or unix://.
+        password: used where the URL carries none.
+        prefix: of every key and channel, with one {hash tag}.
+        timeout_s: bound of every command.
+        metrics: where latencies and errors are counted.
+    """
+    redis: Redis = Redis.from_url(
+        url,
+        password=password or None,
+        decode_responses=True,
+        socket_timeout=None,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        # One more try, so that a connection that Redis closed while idle is not an error. What is
+        # sent twice that way does no harm: the contract is at least once.
+        retry=Retry(NoBackoff(), 1),
+    )
+    try:
+        yield RedisBus(Store(redis, prefix=prefix, timeout_s=timeout_s, metrics=metrics))
+    finally:
+        await redis.aclose()

@@ -1,0 +1,49 @@
+"""One Redis, with every command bounded in time, measured and translated."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.bus.base import BusUnavailable
+from shared.metrics.catalogue import BusMetrics
+
+
+class Store:
+    """One Redis, with every command bounded, timed and translated."""
+
+    def __init__(
+        self, redis: Redis, *, prefix: str, timeout_s: float, metrics: BusMetrics | None
+    ) -> None:
+        self.redis = redis
+        self.prefix = prefix
+        self._timeout_s = timeout_s
+        self.metrics = metrics
+        self._scripts: dict[str, Any] = {}
+
+    async def run(self, operation: str, command: Awaitable[Any]) -> Any:
+        """Await a command; raise BusUnavailable on any failure of the store."""
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await command
+        except (RedisError, OSError, TimeoutError) as exc:
+            if self.metrics is not None:
+                self.metrics.errors.labels(operation).inc()
+            raise BusUnavailable(f"{operation}: {type(exc).__name__}: {exc}") from exc
+        finally:
+            if self.metrics is not None:
+                self.metrics.latency.labels(operation).observe(time.perf_counter() - started_s)
+
+    async def script(self, operation: str, text: str, *args: str | int | float) -> Any:
+        """Run a script by its hash; keys are made inside from the prefix (one hash tag)."""
+        script = self._scripts.get(text)
+        if script is None:
+            script = self._scripts[text] = self.redis.register_script(text)
+        keys = [f"{self.prefix}:events"]
+        return await self.run(operation, script(keys=keys, args=[self.prefix, *args]))
