@@ -24,8 +24,8 @@ from services.agent.providers.flow import FlowBrain
 from services.agent.providers.offline_voice import OfflineSynthesiser
 from services.agent.providers.silero import SileroVoiceActivity
 from services.agent.providers.sphinx import SphinxTranscriber
-from services.agent.session import split_sentences
 from services.agent.settings import AgentSettings
+from services.agent.turn.sentences import split_sentences
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.worker import Worker
 from shared.bus.messages import WorkerLease

@@ -14,7 +14,6 @@ hum does not: the agent goes on from the word that was cut.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,6 +23,8 @@ from services.agent import events as ev
 from services.agent.events import Action, Count, Event, Measure, Stage, Tally, Write
 from services.agent.playout import Due, HeardSentence, Playout
 from services.agent.providers import base
+from services.agent.turn.sentences import split_sentences
+from services.agent.turn.stages import TurnClock
 from services.agent.turn.vad import SpeechDetector, SpeechEnded, SpeechStarted
 from shared.protocol.call import EndReason
 from shared.protocol.telephony import ClearAudio
@@ -115,17 +116,6 @@ class _Reply:
     at_s: float | None = None
 
 
-@dataclass(slots=True)
-class _TurnClock:
-    """When the stages of the present turn were passed; None where they were not."""
-
-    speech_end_s: float | None = None
-    settled_s: float | None = None
-    final_s: float | None = None
-    piece_s: float | None = None
-    audio_s: float | None = None
-
-
 class Session:
     """The conversation of one call.
 
@@ -151,7 +141,7 @@ class Session:
         self._media_s = now_s
         self._generation = 0
         self._reply: _Reply | None = None
-        self._clock = _TurnClock()
+        self._clock = TurnClock()
         self._onset_s = 0.0
         self._words_due_s: float | None = None
         self._speech_s = 0.0
@@ -222,7 +212,8 @@ class Session:
             actions.append(Measure(Stage.FIRST_AUDIO, now_s - self._started_s))
         if self._reply is not None and self._reply.at_s is None:
             self._reply.at_s = now_s
-            actions += self._turn_measures(now_s)
+            actions += self._clock.measures(now_s)
+            self._clock = TurnClock()
         if self.state is State.THINKING:
             self._move(State.SPEAKING)
         return actions
@@ -305,7 +296,7 @@ class Session:
         if self.state not in (State.HEARING, State.PAUSED):
             return [ev.EndListening()]
         self._speech_s = speech.ended_s - self._onset_s
-        self._clock = _TurnClock(speech_end_s=speech.ended_s, settled_s=now_s)
+        self._clock = TurnClock(speech_end_s=speech.ended_s, settled_s=now_s)
         self._words_due_s = now_s + self._rules.transcript_wait_s
         if self.state is State.HEARING:
             self._move(State.THINKING)
@@ -321,7 +312,7 @@ class Session:
             drop = self._commit_interruption if was_speaking else self._drop_reply
             actions += drop(now_s)
         self._silences = 0
-        self._clock = _TurnClock()
+        self._clock = TurnClock()
         if self.state is not State.THINKING:
             self._move(State.THINKING)
         return [*actions, *self._ask(base.Digit(event.digit))]
@@ -360,7 +351,7 @@ class Session:
     def _on_silence(self, now_s: float) -> list[Action]:
         self._silences += 1
         waited_s = now_s - self._silent_since_s
-        self._clock = _TurnClock()
+        self._clock = TurnClock()
         self._move(State.THINKING)
         silence = base.Silence(waited_s, self._silences)
         return [Count(Tally.TURN_SILENCE), *self._ask(silence)]
@@ -388,7 +379,7 @@ class Session:
 
     def _resume(self) -> list[Action]:
         self.playout.resume()
-        self._clock = _TurnClock()
+        self._clock = TurnClock()
         self._move(State.THINKING)
         return [Count(Tally.INTERRUPTION_RESUMED)]
 
@@ -473,28 +464,6 @@ class Session:
         at_ms = round(max(0.0, at_s - started_s) * 1000)
         self.transcript.append({"who": who, "text": text, "at_ms": at_ms, **more})
 
-    def _turn_measures(self, now_s: float) -> list[Action]:
-        """Measure the turn whose first audio has just been written, stage by stage."""
-        clock, self._clock = self._clock, _TurnClock()
-        if clock.speech_end_s is None or clock.settled_s is None:
-            return []
-        if clock.final_s is None or clock.piece_s is None or clock.audio_s is None:
-            return []
-        stages = {
-            Stage.ENDPOINTING: clock.settled_s - clock.speech_end_s,
-            Stage.TRANSCRIPTION: clock.final_s - clock.settled_s,
-            Stage.BRAIN: clock.piece_s - clock.final_s,
-            Stage.SYNTHESIS: clock.audio_s - clock.piece_s,
-        }
-        total_s = now_s - clock.speech_end_s
-        measures = [Measure(stage, max(0.0, seconds)) for stage, seconds in stages.items()]
-        platform_s = max(0.0, now_s - clock.audio_s)
-        return [
-            *measures,
-            Measure(Stage.PLATFORM, platform_s),
-            Measure(Stage.TOTAL, max(0.0, total_s)),
-        ]
-
     # --- moving ------------------------------------------------------------------------------
 
     def _end(self, reason: EndReason, *, by_agent: bool) -> list[Action]:
@@ -514,25 +483,3 @@ class Session:
         if after not in _NEXT[self.state]:
             raise IllegalMove(self.state, after)
         self.state = after
-
-
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
-_MAX_SENTENCE_CHARS = 240
-
-
-def split_sentences(text: str) -> list[str]:
-    """Split a text at its sentence ends, and where a sentence is too long to be one, at commas.
-
-    A sentence is what is synthesised, checkpointed and resumed as one.
-    """
-    parts: list[str] = []
-    for sentence in _SENTENCE_END.split(text.strip()):
-        rest = sentence.strip()
-        while len(rest) > _MAX_SENTENCE_CHARS:
-            cut = max(rest.rfind(mark, 0, _MAX_SENTENCE_CHARS) for mark in (", ", "; ", " "))
-            cut = cut + 1 if cut > 0 else _MAX_SENTENCE_CHARS
-            parts.append(rest[:cut].strip())
-            rest = rest[cut:].strip()
-        if rest:
-            parts.append(rest)
-    return parts

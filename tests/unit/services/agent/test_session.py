@@ -7,7 +7,8 @@ import pytest
 from services.agent import events as ev
 from services.agent import session as session_module
 from services.agent.providers import base
-from services.agent.session import IllegalMove, State, TurnTaking, split_sentences
+from services.agent.session import IllegalMove, State, TurnTaking
+from services.agent.turn.sentences import split_sentences
 from shared.protocol.call import EndReason
 from shared.protocol.telephony import ClearAudio
 from tests.support.conversation import CHARS_PER_S, Handset, Scene
