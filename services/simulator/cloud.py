@@ -70,6 +70,7 @@ class Cloud:
     ) -> None:
         await self._owner.stop()
         await self._parts.webhooks.aclose()
+        await self.speaker.aclose()
 
     def start(self, plan: CallPlan) -> Call:
         """Begin a call; its `over` event is set when the last webhook about it has been sent."""

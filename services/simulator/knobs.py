@@ -91,4 +91,9 @@ class Knobs:
     seed: int = 1
 
 
-WIRE_SHAPES = {"current": WireShape.CURRENT, "flat": WireShape.FLAT}
+WIRE_SHAPES = {
+    "current": WireShape.CURRENT,
+    "flat": WireShape.FLAT,
+    "texts": WireShape(has_text_counters=True, has_text_sample_rate=True),
+    "integers": WireShape(has_int_timestamp=True, has_int_account=True),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from shared.protocol.call import Direction
 
 DEFAULT_GATEWAY = "http://127.0.0.1:5000"
 DEFAULT_FROM, DEFAULT_TO = "+918000000001", "+918000000002"
-IN_TURN = "turn"
+IN_TURN, FOR_ALL = "turn", "*"
 
 
 class _Ordered(argparse.Action):
@@ -46,8 +46,12 @@ class _Ordered(argparse.Action):
         namespace.turns = [*namespace.turns, made]
 
 
-def _barge_ins(text: str) -> list[float | None]:
-    return [None if part.strip() == IN_TURN else float(part) for part in text.split(",")]
+def _barge_ins(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part != IN_TURN:
+            float(part.removesuffix(FOR_ALL))
+    return parts
 
 
 def _timed_keys(text: str) -> KeyPresses:
@@ -99,7 +103,7 @@ def add_caller_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="talk over the agent S seconds after it began to speak: one value for each thing "
-        f"said, in order ({IN_TURN!r} waits for the agent); those left over wait",
+        f"said, in order ({IN_TURN!r} waits for the agent, 1.5{FOR_ALL} holds for all after it)",
     )
     limits = CallerScript()
     person.add_argument("--hangup-after", type=float, metavar="S", help="hang up then, not before")
@@ -231,7 +235,11 @@ def person_of(options: argparse.Namespace) -> Person:
         hangup_at_s=options.hangup_after,
         max_duration_s=options.max_duration,
     )
-    barge_ins = [value for values in options.barge_in_at for value in values]
+    parts = [part for values in options.barge_in_at for part in values]
+    said = sum(not isinstance(turn, Press) for turn in options.turns)
+    if parts and parts[-1].endswith(FOR_ALL):
+        parts += [parts[-1]] * (said - len(parts))
+    barge_ins = [None if p == IN_TURN else float(p.removesuffix(FOR_ALL)) for p in parts]
     return Person(options.turns, barge_ins, options.dtmf, options.level_dbfs, limits)
 
 
@@ -299,6 +307,3 @@ def _numbered(number: str, index: int) -> str:
     if not index or not number.removeprefix("+").isdigit():
         return number
     return f"{'+' if number.startswith('+') else ''}{int(number.removeprefix('+')) + index}"
-
-
-KNOB_NAMES = tuple(field.name for field in fields(Knobs))

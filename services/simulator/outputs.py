@@ -60,7 +60,13 @@ def human_lines(report: dict[str, Any], files: CallFiles | None) -> list[str]:
     )
     lines.append(f"  caller waited for an answer: {_spread(report['turn_latency_ms'])}")
     if report["barge_ins"]:
-        lines.append(f"  silence after barging in:    {_spread(report['barge_in_latency_ms'])}")
+        talked_on = sum(barge_in["latency_ms"] is None for barge_in in report["barge_ins"])
+        rest = f", {talked_on} times the agent talked on" if talked_on else ""
+        lines.append(
+            f"  silence after barging in:    {_spread(report['barge_in_latency_ms'])}{rest}"
+        )
+    for at_ms in report["false_interruptions_ms"]:
+        lines.append(f"  the agent stopped at {at_ms / 1000:.1f} s though nobody spoke")
     jitter = report["play_audio"]["arrival_jitter_ms"]
     lines.append(
         f"  agent audio: {report['play_audio']['heard_ms'] / 1000:.1f} s heard, "

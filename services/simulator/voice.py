@@ -55,6 +55,12 @@ class Speaker:
         """Return how long a text takes to say, roughly."""
         return max(0.5, len(text) / _CHARACTERS_PER_S)
 
+    async def aclose(self) -> None:
+        """Free the engine, if one was opened."""
+        if self._voice is not None:
+            await asyncio.to_thread(self._voice.close)
+            self._voice = None
+
     def _synthesise(self, text: str) -> NDArray[np.int16]:
         if self._voice is None:
             self._voice = self._open_voice()

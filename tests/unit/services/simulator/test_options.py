@@ -43,7 +43,15 @@ def test_barge_ins_and_timed_keys_are_read() -> None:
     assert person.pressed_at == [KeyPresses("42#", at_s=6.5)]
 
 
-@pytest.mark.parametrize("wrong", [["--dtmf", "42"], ["--dtmf", "x@1"], ["--shape", "round"]])
+def test_one_barge_in_can_hold_for_all_that_is_said() -> None:
+    said = ["--say", "a", "--say", "b", "--press", "1", "--say", "c"]
+    options = parse_arguments(["call", *said, "--barge-in-at", "turn,1.5*"])
+    assert person_of(options).barge_ins == [None, 1.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--barge-in-at", "soon"], ["--dtmf", "42"], ["--dtmf", "x@1"], ["--shape", "round"]]
+)
 def test_options_that_make_no_sense_end_the_program(
     wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
