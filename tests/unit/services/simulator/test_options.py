@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from services.simulator.__main__ import parse_arguments
 from services.simulator.caller import CallerScript, KeyPresses, Utterance
-from services.simulator.knobs import HangupKnob, ReconnectKnob, SignatureKnob
+from services.simulator.control import control
+from services.simulator.knobs import HangupKnob, Knobs, ReconnectKnob, SignatureKnob
 from services.simulator.options import person_of, plan_of, platform_of
 from services.simulator.pacing import ArrivalPacing
 from services.simulator.platform_record import platform_call_id
@@ -156,3 +158,11 @@ def test_uneven_arrivals_are_jitter_no_larger_than_their_spread(delays: list[flo
     for index, delay_s in enumerate(delays):
         pacing.on_audio(index * 0.02 + delay_s, 160, is_queue_empty=index == 0)
     assert max(pacing.samples_s, default=0) <= 0.015
+
+
+def test_the_readme_names_every_knob_and_route() -> None:
+    readme = (Path(__file__).resolve().parents[4] / "services/simulator/README.md").read_text()
+    assert [field.name for field in fields(Knobs) if f"`{field.name}`" not in readme] == []
+    paths = {getattr(route, "path", "") for route in control.routes}
+    shown = [path.rpartition("/")[2] for path in paths if "{" not in path.rpartition("/")[2]]
+    assert [word for word in shown if word not in readme] == []
