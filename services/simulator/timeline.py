@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -45,20 +46,22 @@ class Timeline:
     """The events of one call in the order they were noticed.
 
     Args:
-        max_events: beyond it events are counted in `dropped`, not kept: an application that
-            sends a checkpoint each millisecond must not fill the memory.
+        max_of_a_kind: beyond it events of that kind are counted in `dropped`, not kept: an
+            application that sends a checkpoint each millisecond must not fill the memory.
     """
 
-    def __init__(self, *, max_events: int = 5000) -> None:
+    def __init__(self, *, max_of_a_kind: int = 2000) -> None:
         self.events: list[Happening] = []
         self.dropped = 0
-        self._max_events = max_events
+        self._max_of_a_kind = max_of_a_kind
+        self._kept: Counter[Moment] = Counter()
 
     def add(self, moment: Moment, at_s: float, **detail: Any) -> None:
         """Write down an event."""
-        if len(self.events) >= self._max_events:
+        if self._kept[moment] >= self._max_of_a_kind:
             self.dropped += 1
             return
+        self._kept[moment] += 1
         self.events.append(Happening(at_s, moment, detail))
 
     def of(self, moment: Moment) -> list[Happening]:
