@@ -13,7 +13,6 @@ said.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +32,12 @@ from services.agent.providers.grammar import (
 from shared.audio.resample import Resampler
 from shared.speech.level import active_level_dbfs, apply_gain
 
+_FIRST_WORDS = Path(__file__).with_name("sphinx_words.dict")  # a decoder can't begin with none
 _PHONE_RATE_HZ = 8000
 _MODEL_RATE_HZ = 16000
 _LEVEL_DBFS = -22.0
 _MOST_GAIN_DB = 24.0
-_DITHER = 32768 * 10 ** (-60 / 20)
+_DITHER = 32768 * 10 ** (-56 / 20)
 _GRAMMARS_KEPT = 64
 _SILENCE_WORDS = frozenset(("<sil>", "<s>", "</s>", "(NULL)", "SIL", "[NOISE]", "[SPEECH]"))
 
@@ -64,28 +64,27 @@ class SphinxDecoder:
     def __init__(self) -> None:
         model = Path(pocketsphinx.get_model_path()) / "en-us"
         self._lexicon = _read_lexicon(model / "cmudict-en-us.dict")
-        with tempfile.NamedTemporaryFile("w", suffix=".dict") as words:
-            words.write("oh OW\n")  # a decoder must begin with some word
-            words.flush()
-            common = {
-                "hmm": str(model / "en-us"),
-                "dict": words.name,
-                "lm": None,
-                "bestpath": False,
-                "cmn": "batch",
-                "loglevel": "FATAL",
-            }
-            self._grammars = pocketsphinx.Decoder(pocketsphinx.Config(**common))
-            self._phones = pocketsphinx.Decoder(
-                pocketsphinx.Config(
-                    **common,
-                    allphone=str(model / "en-us-phone.lm.bin"),
-                    lw=2.0,
-                    pip=0.3,
-                    beam=1e-20,
-                    pbeam=1e-20,
-                )
+        common = {
+            "hmm": str(model / "en-us"),
+            "dict": str(_FIRST_WORDS),
+            "lm": None,
+            "bestpath": False,
+            "cmn": "batch",
+            "loglevel": "FATAL",
+        }
+        self._grammars = pocketsphinx.Decoder(
+            pocketsphinx.Config(**common, beam=1e-64, pbeam=1e-64, wbeam=1e-48, wip=0.2)
+        )
+        self._phones = pocketsphinx.Decoder(
+            pocketsphinx.Config(
+                **common,
+                allphone=str(model / "en-us-phone.lm.bin"),
+                lw=2.0,
+                pip=0.3,
+                beam=1e-20,
+                pbeam=1e-20,
             )
+        )
         self._known_words = {"oh"}
         self._loaded: OrderedDict[Grammar, str] = OrderedDict()
         self._next_name = 0
