@@ -111,6 +111,7 @@ class Line:
         self.agent_spans: list[AgentSpan] = []
         self.said_spans: list[SaidSpan] = []
         self.is_answered = False
+        self.is_agent_away = False  # between two sockets: a person waits a little longer
         self._caller = caller
         self._quality = quality
         self._noise = _noise(quality.noise_dbfs, rng)
@@ -126,7 +127,7 @@ class Line:
             if self.is_answered:
                 caller = self._caller.step(
                     is_agent_audible=self._is_audible,
-                    is_queue_empty=not self.playback and not self.prompts,
+                    is_queue_empty=not (self.playback or self.prompts or self.is_agent_away),
                 )
             began = self._note_speech(caller)
             said = self._mix(caller.pcm)

@@ -172,7 +172,11 @@ class MediaStream:
                 return ended
             if end is not StreamEnd.LOST or attempt == retries:
                 return end
-            await self._context.clock.sleep(self._knobs.reconnect_delay_s)
+            self._context.line.is_agent_away = True
+            try:
+                await self._context.clock.sleep(self._knobs.reconnect_delay_s)
+            finally:
+                self._context.line.is_agent_away = False
         raise AssertionError("the last attempt returns")
 
     async def _run_socket(self, *, is_first: bool) -> StreamEnd:

@@ -98,6 +98,19 @@ def test_a_lost_socket_takes_its_queue_with_it() -> None:
     assert not line.handset.heard()[320:].any()
 
 
+def test_a_person_gives_a_lost_agent_twice_the_silence() -> None:
+    for is_away, begun_at in ((False, 7), (True, 14)):
+        script = CallerScript((Utterance(tone(0.1), "hm"),), turn_silence_s=0.1)
+        line = Line(Caller(script), LineQuality(), default_rng(1))
+        line.is_answered = True
+        line.playback.push(TONE[:320])
+        run(line, 2)
+        line.is_agent_away = is_away
+        steps = [line.step() for _ in range(30)]
+        begun = next(index for index, step in enumerate(steps, start=2) if step.began)
+        assert begun == pytest.approx(begun_at, abs=2)
+
+
 def test_nobody_speaks_before_the_line_is_answered() -> None:
     line = a_line(Utterance(tone(0.1), "hm", at_s=0.0))
     line.is_answered = False
