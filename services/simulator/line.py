@@ -153,7 +153,8 @@ class Line:
     def clear(self) -> Dropped:
         """Empty the stream's queue at once; the 20 ms that are sounding are heard to their end."""
         dropped = self.playback.clear()
-        self._end_span(SpanEnd.CLEAR)
+        # A `stop` right after the last checkpoint finds nothing left to cut.
+        self._end_span(SpanEnd.CLEAR if dropped.samples else SpanEnd.CHECKPOINT)
         return dropped
 
     def _play(self) -> Consumed:
