@@ -189,7 +189,7 @@ class VendorServer:
         self.sockets: list[AgentSocket] = []
         self.statuses: dict[str, list[int]] = {}  # next statuses to answer with, by path
         self.answers: dict[str, str] = {}  # XML by path, instead of the stream
-        self.delay_s: dict[str, float] = {}
+        self.files: dict[str, bytes] = {}  # served as they are
         self.refuses_sockets = 0
         self._behaviour = behaviour
         self._stream_attributes = stream_attributes
@@ -264,7 +264,8 @@ class VendorServer:
         async with self._arrived:
             self.webhooks.append(received)
             self._arrived.notify_all()
-        await asyncio.sleep(self.delay_s.get(path, 0))
+        if path in self.files:
+            return Response(self.files[path], media_type="audio/wav")
         if self.statuses.get(path):
             return Response(status_code=self.statuses[path].pop(0))
         if received.event == "Hangup" or path == "/stream-status":

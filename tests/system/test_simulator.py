@@ -368,7 +368,7 @@ async def test_a_stop_by_the_application_runs_the_next_verb(cloud: Cloud) -> Non
         await agent.drain()
 
     async with VendorServer(stop, after_stream="<Speak>Goodbye.</Speak><Hangup/>") as server:
-        done = await simulate(cloud, plan_for(server))
+        done = await simulate(cloud, plan_for(server, quick(hangup_at_s=9.0)))
     assert [event["verb"] for event in done.moments("verb")] == ["Stream", "Speak", "Hangup"]
     assert done.report["ending"]["source"] == "Answer XML"
     assert "StopStream" in server.events()

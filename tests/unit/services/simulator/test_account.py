@@ -48,6 +48,7 @@ def test_credentials_come_in_two_headers_or_by_basic() -> None:
         {"x-auth-id": "MA_1"},
         {"x-auth-id": "MA_1", "x-auth-token": "tt"},
         {"authorization": "Basic !"},
+        {"authorization": "Basic " + base64.b64encode(b"\xff\xfe").decode()},
         {"authorization": f"Bearer {basic}"},
     ):
         assert not account.is_authentic(wrong)
@@ -108,6 +109,31 @@ def test_machine_detection_is_asked_for_by_text_alone() -> None:
 def test_bodies_that_cannot_be_dialled_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(Refused):
         parsed(**changes)
+
+
+def test_a_body_that_is_no_object_is_refused() -> None:
+    with pytest.raises(Refused):
+        parse_make_call([BODY], owns=True)
+
+
+def test_sip_headers_come_back_with_their_prefix() -> None:
+    assert parsed(sip_headers="lead=42, =x,b").sip_headers == {"X-PH-lead": "42", "X-PH-b": ""}
+
+
+def test_methods_and_callbacks_are_read() -> None:
+    request = parsed(
+        answer_method="get",
+        ring_url="https://app.example/ring",
+        machine_detection="true",
+        machine_detection_url="https://app.example/amd",
+        machine_detection_time=100,
+    )
+    assert request.answer.method == "GET"
+    assert request.ring is not None
+    detection = request.machine_detection
+    assert detection is not None
+    assert (detection.time_s, detection.hangs_up) == (2.0, False)
+    assert detection.callback is not None
 
 
 def test_ownership_is_checked_before_the_destination() -> None:

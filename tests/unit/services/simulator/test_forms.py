@@ -127,3 +127,16 @@ def test_the_codes_of_failed_urls_and_xml_end_in_the_step() -> None:
     assert [endings.url_failed(step).code for step in (1, 2, 3, 4)] == [7011, 7012, 7013, 7014]
     assert [endings.bad_xml(step).code for step in (1, 2, 3, 4)] == [8011, 8012, 8013, 8014]
     assert endings.bad_xml(1).name == "Invalid Answer XML"
+
+
+@pytest.mark.parametrize("is_machine", [True, False])
+def test_machine_detection_speaks_in_texts(is_machine: bool) -> None:
+    form = forms.machine_detection(OUTBOUND, is_machine=is_machine, hangs_up=is_machine)
+    webhook = parse_webhook(form)
+    assert webhook.machine is is_machine
+    assert form["IfMachine"] == ("hangup" if is_machine else "continue")
+
+
+def test_a_ring_is_ringing() -> None:
+    form = forms.ring(OUTBOUND)
+    assert (form["Event"], form["CallStatus"], form["Direction"]) == ("Ring", "ringing", "outbound")

@@ -206,3 +206,60 @@ def test_garbage_is_what_it_says_and_repeats_by_its_seed() -> None:
 
 def test_knobs_are_frozen_and_replaceable() -> None:
     assert replace(Knobs(), seed=7).seed == 7
+
+
+def test_keys_carry_the_media_clock() -> None:
+    wire = Wire()
+    step = replace(wire.line.step(), digit="5")
+    key = sent(wire.core.on_step(step, 0.0))[-1]
+    assert (key["event"], key["dtmf"]["digit"], key["dtmf"]["timestamp"]) == ("dtmf", "5", "1020")
+
+
+def test_comfort_noise_leaves_frames_out_while_nobody_speaks() -> None:
+    wire = Wire(Knobs(has_comfort_noise_gaps=True))
+    assert wire.step(5) == []
+    (media,) = sent(wire.core.on_step(replace(wire.line.step(), is_quiet=False), 0.0))
+    assert (media["media"]["chunk"], media["media"]["timestamp"]) == (1, "1100")
+
+
+def test_audio_of_an_unknown_kind_is_ignored() -> None:
+    wire = Wire()
+    for content_type, rate_hz in (("audio/mpeg", 8000), ("audio/x-mulaw", 16000)):
+        media = {"contentType": content_type, "sampleRate": rate_hz, "payload": "AAAA"}
+        assert wire.do("playAudio", media=media) == []
+    assert (wire.core.ignored_commands, len(wire.line.playback)) == (2, 0)
+
+
+def test_audio_may_change_its_rate_and_loses_nothing() -> None:
+    wire = Wire()
+    for rate_hz in (24000, 16000, 8000):
+        payload = base64.b64encode(bytes(2 * rate_hz)).decode()
+        media = {"contentType": "audio/x-l16", "sampleRate": rate_hz, "payload": payload}
+        wire.do("playAudio", media=media)
+    wire.play(80)
+    assert wire.line.playback.received_samples == 3 * 8000 + 80
+
+
+def test_what_a_resampler_holds_back_is_played_when_the_queue_runs_dry() -> None:
+    wire = Wire()
+    payload = base64.b64encode(bytes(2 * 2400)).decode()
+    wire.do("playAudio", media={"contentType": "raw", "sampleRate": 24000, "payload": payload})
+    wire.step(12)
+    assert wire.line.playback.received_samples == 800
+
+
+def test_the_stop_event_names_call_and_stream() -> None:
+    (stop,) = sent([Wire().core.stop_event()])
+    assert stop == {
+        "event": "stop",
+        "streamId": "stream-1",
+        "callId": "call-1",
+        "reason": "call_ended",
+    }
+
+
+def test_the_longest_queue_is_remembered() -> None:
+    wire = Wire()
+    wire.play(800)
+    wire.step(5)
+    assert wire.core.longest_queue == 800
