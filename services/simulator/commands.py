@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import structlog
 
+from services.simulator.asked import person_of, plan_of, platform_of
 from services.simulator.call import Call
 from services.simulator.call_report import build_report
 from services.simulator.caller import CallerScript
 from services.simulator.cloud import Cloud
 from services.simulator.load import load_lines, load_report, play_load, write_load
-from services.simulator.options import person_of, plan_of, platform_of
 from services.simulator.outputs import CallFiles, human_lines, write_files
 from services.simulator.platform_record import fetch_record
 from services.simulator.script import build_script

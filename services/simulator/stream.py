@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from services.simulator.forms import CallFacts, written_number
 from services.simulator.garbage import garbage
 from services.simulator.knobs import HangupKnob, Knobs, ReconnectKnob
 from services.simulator.line import Line, LineStep
+from services.simulator.outbox import Outbox
 from services.simulator.playback import PlaybackQueue
 from services.simulator.stream_core import (
     MAX_COMMAND_CHARS,
@@ -34,7 +34,6 @@ from services.simulator.stream_core import (
 from services.simulator.timeline import Moment, Timeline
 from services.simulator.verbs import StreamPlan
 from services.simulator.wheel import SimulatedClock
-from shared.audio.format import FRAME_S
 from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +43,6 @@ _CLOSE_TIMEOUT_S = 1.0
 _GARBAGE_PER_STEP = 20
 DROPPED = "connection disconnected with the remote service"
 DEGRADED = "connection degraded"
-_DEGRADED_AT = (0.3, 0.6, 0.9)
 
 
 class StreamEnd(StrEnum):
@@ -88,9 +86,7 @@ class MediaStream:
         self._context = context
         self._knobs = context.knobs
         self._socket: ClientConnection | None = None
-        self._outbox: deque[str] = deque()
-        self._wake = asyncio.Event()
-        self._warned = 0
+        self._outbox: Outbox | None = None
         self._is_closing = False
         self._is_stopped = False
         self._over = asyncio.Event()
@@ -118,7 +114,8 @@ class MediaStream:
         """
         self._is_closing = True
         self._over.set()
-        self._outbox.clear()
+        if self._outbox is not None:
+            self._outbox.clear()
         opened = self._socket
         if opened is None:
             return
@@ -187,8 +184,7 @@ class MediaStream:
             self._report("DroppedStream", {"Error": DROPPED})
             return StreamEnd.LOST
         self._socket = opened
-        self._outbox.clear()
-        self._warned = 0
+        self._outbox = outbox = self._open_outbox(opened)
         if self.opened_s is None:
             self.opened_s = self._now_s()
             self.began = self._context.clock.wall()
@@ -198,7 +194,7 @@ class MediaStream:
         self.cores.append(core)
         sends_start = is_first or self._knobs.reconnect is ReconnectKnob.A
         self._perform(core.open(self._now_s(), sends_start=sends_start))
-        writer = self._context.owner.start(self._write(opened), name="stream-writer")
+        writer = self._context.owner.start(outbox.write_to(opened), name="stream-writer")
         try:
             end = await self._read(opened, core)
         finally:
@@ -277,17 +273,6 @@ class MediaStream:
             pass
         return StreamEnd.LOST
 
-    async def _write(self, opened: ClientConnection) -> None:
-        """Write what is queued. A reader that is too slow blocks here until the backlog ends it."""
-        try:
-            while True:
-                while self._outbox:
-                    await opened.send(self._outbox.popleft())
-                self._wake.clear()
-                await self._wake.wait()
-        except ConnectionClosed:
-            return  # the reader of this socket sees the same and acts on it
-
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
@@ -309,14 +294,13 @@ class MediaStream:
         return lambda text: self._enqueue(text) if self._socket is opened else None
 
     def _enqueue(self, text: str) -> None:
-        if self._socket is None or self._is_closing:
+        if self._socket is None or self._outbox is None or self._is_closing:
             return
-        self._outbox.append(text)
-        self._wake.set()
-        backlog = len(self._outbox) * FRAME_S / self._knobs.backlog_s
-        if self._warned < len(_DEGRADED_AT) and backlog >= _DEGRADED_AT[self._warned]:
-            self._warned += 1
-            self._note(Moment.DEGRADED, backlog_s=round(len(self._outbox) * FRAME_S, 2))
+        self._outbox.put(text)
+
+    def _open_outbox(self, opened: ClientConnection) -> Outbox:
+        def warn(backlog_s: float) -> None:
+            self._note(Moment.DEGRADED, backlog_s=round(backlog_s, 2))
             self._report("DegradedStream", {"Error": DEGRADED})
-        if backlog >= 1:
-            self._socket.transport.abort()
+
+        return Outbox(self._knobs.backlog_s, warn, opened.transport.abort)

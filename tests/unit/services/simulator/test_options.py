@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.simulator.__main__ import parse_arguments
+from services.simulator.asked import person_of, plan_of, platform_of
 from services.simulator.caller import CallerScript, KeyPresses, Utterance
 from services.simulator.control import control
 from services.simulator.knobs import HangupKnob, Knobs, ReconnectKnob, SignatureKnob
-from services.simulator.options import person_of, plan_of, platform_of
 from services.simulator.pacing import ArrivalPacing
 from services.simulator.platform_record import platform_call_id
 from services.simulator.script import BadScript, Press, SayText, SayWav, build_script
