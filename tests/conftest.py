@@ -16,14 +16,8 @@ from tests.support.engine import why_no_engine
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 # Settings of this machine's user must not colour a test.
 _FOREIGN = (
-    "VOBIZ_",
-    "GATEWAY_",
-    "AGENT_",
-    "DIALER_",
-    "SIMULATOR_",
-    "REDIS_",
-    "PARLEY_",
-    "PUBLIC_URL",
+    *("VOBIZ_", "GATEWAY_", "AGENT_", "DIALER_", "SIMULATOR_", "REDIS_", "PARLEY_", "LOG_"),
+    *("PUBLIC_URL", "NGROK_AUTH_TOKEN", "HTTP_PORT", "FROM_NUMBER", "TO_NUMBER", "RUN_ONCE"),
 )
 for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     del os.environ[_name]
