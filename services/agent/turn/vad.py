@@ -2,7 +2,9 @@
 
 Start: one frame whose speech probability and level are both high enough. The level gate is low
 while the agent is silent; while it is audible, and a little longer, the gate is tied to the
-agent's own level, because the echo of its voice is speech too. End: silence for a settable time.
+agent's own level, because the echo of its voice is speech too. How far below depends on the line:
+where the last seconds brought back less echo than feared, quiet callers need not speak up. End:
+silence for a settable time.
 
 Why one frame is enough, and where the numbers come from: `tests/unit/services/agent/turn/
 test_vad_on_speech.py` measures onset latency and false starts on synthetic callers, noise, tones
@@ -13,9 +15,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 FRAME_S = 0.02
+_FRESH_FRAMES = 10  # the newest 200 ms may already be the caller's first sounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,11 @@ class VadTuning:
     Attributes:
         start_probability: a frame at least this likely to be speech starts it.
         gate_dbfs: level (RMS of 20 ms) below which nothing starts.
-        echo_margin_db: while the agent is audible the gate is its level less this. 13 keeps an
-            echo 20 dB below the agent from starting speech; 20 is enough for one 30 dB below and
-            lets quieter callers interrupt sooner.
+        echo_margin_db: while the agent is audible the gate is its level less this: 13 keeps an
+            echo 20 dB below the agent from starting speech. On a line with less echo the gate
+            comes down, to `echo_headroom_db` above the echo's peaks.
+        echo_headroom_db: see above.
+        echo_learn_s: how much of the agent's speech must be observed first, and is looked back on.
         echo_tail_s: how long after the agent fell silent its echo may still come.
         stay_probability: in speech, a frame below this is silence...
         stay_gate_db: ...and so is one this much below the gate.
@@ -38,6 +44,8 @@ class VadTuning:
     start_probability: float = 0.4
     gate_dbfs: float = -45.0
     echo_margin_db: float = 13.0
+    echo_headroom_db: float = 6.0
+    echo_learn_s: tuple[float, float] = (1.0, 3.0)
     echo_tail_s: float = 0.25
     stay_probability: float = 0.25
     stay_gate_db: float = 6.0
@@ -76,6 +84,9 @@ class SpeechDetector:
     def __init__(self, tuning: VadTuning | None = None) -> None:
         self._tuning = tuning or VadTuning()
         self._recent: deque[_Frame] = deque(maxlen=round(self._tuning.lookback_s / FRAME_S) + 1)
+        least_s, most_s = self._tuning.echo_learn_s
+        self._echo_least = round(least_s / FRAME_S) + _FRESH_FRAMES
+        self._echo_db: deque[float] = deque(maxlen=round(most_s / FRAME_S) + _FRESH_FRAMES)
         self._agent_dbfs: float | None = None
         self._agent_heard_s = 0.0
         self._onset_s: float | None = None
@@ -104,6 +115,8 @@ class SpeechDetector:
         before = self._recent[-1] if self._recent else frame
         self._recent.append(frame)
         gate = self._gate_dbfs(agent_dbfs, now_s)
+        if agent_dbfs is not None and self._onset_s is None:
+            self._echo_db.append(level_dbfs - agent_dbfs)
         loudness = max(level_dbfs, before.level_dbfs)
         if self._onset_s is None:
             if probability < self._tuning.start_probability or loudness < gate:
@@ -130,7 +143,13 @@ class SpeechDetector:
             self._agent_dbfs = None
         if self._agent_dbfs is None:
             return self._tuning.gate_dbfs
-        return max(self._tuning.gate_dbfs, self._agent_dbfs - self._tuning.echo_margin_db)
+        return max(self._tuning.gate_dbfs, self._agent_dbfs - self._echo_margin_db())
+
+    def _echo_margin_db(self) -> float:
+        if len(self._echo_db) < self._echo_least:
+            return self._tuning.echo_margin_db
+        observed = islice(self._echo_db, len(self._echo_db) - _FRESH_FRAMES)
+        return max(self._tuning.echo_margin_db, -max(observed) - self._tuning.echo_headroom_db)
 
     def _find_onset(self) -> float:
         """Go back from the deciding frame while the sound is near it in level and rising.
