@@ -22,7 +22,8 @@ from services.agent.phone_speech import PhoneSpeech
 from services.agent.playout import Playout
 from services.agent.providers import base
 from services.agent.providers.errors import ProviderError
-from services.agent.session import Session, State, TurnTaking
+from services.agent.session import Session, TurnTaking
+from services.agent.stream_gate import StreamGate, Verdict
 from services.agent.turn.vad import SpeechDetector
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import AgentMetrics
@@ -118,6 +119,7 @@ class Call:
         self._brain = Lane(self._owner, "brain", on_full=self._on_lane_full)
         self._voice = Lane(self._owner, "voice", on_full=self._on_lane_full)
         self._audio = CallerAudio(parts.activity, parts.metrics)
+        self._gate = StreamGate()
         facts = base.CallFacts(
             request.call_id,
             request.agent,
@@ -150,6 +152,8 @@ class Call:
             self._grace = None
         if before is not None:
             before.close(LinkClose.SUPERSEDED)
+        if self._started_s is not None:
+            self._gate.on_link()
 
     def on_link_closed(self, link: Link, code: int) -> None:
         """The link is gone. A clean close ends the call; after a lost one it may come back."""
@@ -207,8 +211,8 @@ class Call:
                 self._on_media(message)
                 return
             case Start():
-                self._audio.on_start(message)
-                self._begin_stream(message.stream_id)
+                if not self._on_start(message):
+                    return
             case PlayedStream():
                 self._event(ev.CheckpointPlayed(message.name))
             case ClearedAudio():
@@ -231,11 +235,28 @@ class Call:
         self._event(ev.StreamStarted(stream_id))
         self.play_due()
 
-    def _on_media(self, media: Media) -> None:
-        if self._session.state is State.WAITING or self._audio.is_new_stream(media):
-            self._audio.on_media_without_start(media)
-            self._begin_stream(media.stream_id)
+    def _on_start(self, start: Start) -> bool:
         now_s = self._parts.clock.now_s()
+        if self._gate.on_start(start.call_id, start.stream_id, now_s) is Verdict.FOREIGN:
+            self._metrics.messages.labels("foreign").inc()
+            return False
+        self._audio.begin(start.media_format)
+        self._begin_stream(start.stream_id)
+        return True
+
+    def _on_media(self, media: Media) -> None:
+        now_s = self._parts.clock.now_s()
+        match self._gate.on_media(media.stream_id, now_s):
+            case Verdict.FOREIGN:
+                self._metrics.messages.labels("foreign").inc()
+                return
+            case Verdict.BEGINS:
+                self._audio.begin(None)
+                self._begin_stream(media.stream_id)
+            case Verdict.GOES_ON:
+                pass
+        if self._session.playout.stream_id is None and self._gate.stream_id is not None:
+            self._session.playout.name_stream(self._gate.stream_id)
         for frame in self._audio.frames(media, now_s):
             self._ear.push(frame.pcm)
             self._event(ev.FrameScored(frame.probability, frame.level_dbfs))

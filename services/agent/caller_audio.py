@@ -13,8 +13,7 @@ from shared.audio.jitter import InterarrivalJitter
 from shared.audio.level import level_dbfs
 from shared.audio.resample import Resampler
 from shared.metrics.catalogue import AgentMetrics
-from shared.protocol.call import StreamId
-from shared.protocol.telephony import L16, Media, MediaFormat, Start
+from shared.protocol.telephony import L16, Media, MediaFormat
 
 _FRAME_MS = 20
 _GAP_MS = 2 * _FRAME_MS
@@ -41,34 +40,19 @@ class CallerAudio:
         self._activity = activity
         self._metrics = metrics
         self._vad_state = activity.open()
-        self._stream_id: StreamId | None = None
         self._format = MediaFormat()
         self._resampler: Resampler | None = None
         self._rest: Pcm = np.empty(0, dtype=np.int16)
         self._jitter = InterarrivalJitter()
         self._last_timestamp_ms: int | None = None
 
-    def on_start(self, start: Start) -> None:
-        """A stream begins: its format counts, what was left of an older one does not."""
-        self._reset(start.stream_id, start.media_format or MediaFormat())
+    def begin(self, media_format: MediaFormat | None) -> None:
+        """A stream begins; what was left of an older one does not count.
 
-    def is_new_stream(self, media: Media) -> bool:
-        """Whether this message belongs to a stream that no start has announced.
-
-        Vobiz has been seen to reconnect a socket without a `start` (fact sheet, 5.7).
+        Args:
+            media_format: as its `start` says; None: the one we asked for.
         """
-        return (
-            media.stream_id is not None
-            and self._stream_id is not None
-            and media.stream_id != self._stream_id
-        )
-
-    def on_media_without_start(self, media: Media) -> None:
-        """Adopt the stream of a message; its format is the one we asked for."""
-        self._reset(media.stream_id, MediaFormat())
-
-    def _reset(self, stream_id: StreamId | None, media_format: MediaFormat) -> None:
-        self._stream_id = stream_id
+        media_format = media_format or MediaFormat()
         self._format = media_format
         self._rest = np.empty(0, dtype=np.int16)
         self._jitter = InterarrivalJitter()

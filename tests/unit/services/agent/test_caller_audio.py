@@ -13,8 +13,7 @@ from services.agent.caller_audio import CallerAudio, CallerFrame
 from services.agent.providers.base import VadState
 from shared.audio.g711 import encode_ulaw
 from shared.metrics.catalogue import AgentMetrics
-from shared.protocol.call import StreamId
-from shared.protocol.telephony import Media, MediaFormat, Start
+from shared.protocol.telephony import Media, MediaFormat
 
 
 class CountingActivity:
@@ -69,21 +68,11 @@ def test_empty_payload_is_no_frame(audio: CallerAudio) -> None:
 
 
 def test_linear_audio_at_16_khz_is_brought_to_the_phones_rate(audio: CallerAudio) -> None:
-    audio.on_start(Start(media_format=MediaFormat("audio/x-l16", 16000)))
+    audio.begin(MediaFormat("audio/x-l16", 16000))
     tone = (np.sin(np.arange(16000) * 2 * np.pi * 440 / 16000) * 8000).astype("<i2")
     frames = take(audio, tone.tobytes())
     assert 45 <= len(frames) <= 50
     assert frames[20].level_dbfs == pytest.approx(-15.3, abs=0.5)
-
-
-def test_other_stream_is_noticed_and_adopted(audio: CallerAudio) -> None:
-    audio.on_start(Start(stream_id=StreamId("a")))
-    assert not audio.is_new_stream(Media(b"", stream_id=StreamId("a")))
-    assert not audio.is_new_stream(Media(b""))
-    other = Media(b"", stream_id=StreamId("b"))
-    assert audio.is_new_stream(other)
-    audio.on_media_without_start(other)
-    assert not audio.is_new_stream(other)
 
 
 def test_jitter_and_gaps_are_measured_on_the_senders_clock(
