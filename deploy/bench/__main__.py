@@ -7,11 +7,13 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 from deploy.bench.frames import FrameCost, measure_frames
-from deploy.bench.path import PathCost, measure_path
+from deploy.bench.path import PathCost, bench_platform, measure_path
+from deploy.bench.reactions import Reactions, measure_reactions
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
 
@@ -20,10 +22,15 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__)
     parser.add_argument("--calls", type=int, nargs="*", default=[1, 20], help="at once; none: skip")
+    parser.add_argument(
+        "--interruptions", type=int, default=56, help="calls that talk over the agent; 0: skip"
+    )
+    parser.add_argument("--speech", type=Path, help="a folder of recorded speech for them, WAV")
     parser.add_argument("--out", type=Path, default=install.ROOT / ".parley" / "bench.json")
     options = parser.parse_args()
     frames: list[FrameCost] = []
     paths: list[PathCost] = []
+    reactions: Reactions | None = None
     with stop_signals():
         try:
             print("One 20 ms frame, CPU microseconds:")
@@ -35,13 +42,15 @@ def main() -> int:
                     complain("the whole path is measured on Linux alone (it reads /proc)")
                     return 1
                 _measure_paths(options.calls, paths)
+            if options.interruptions:
+                reactions = _measure_reactions(options.interruptions, options.speech)
         except (StartFailed, RuntimeError) as error:
             complain(str(error))
             return 1
         except StopAsked:
             return 130
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(_document(frames, paths), indent=1) + "\n")
+    options.out.write_text(json.dumps(_document(frames, paths, reactions), indent=1) + "\n")
     print(f"\nwritten to {options.out}")
     return 0
 
@@ -60,11 +69,36 @@ def _measure_paths(counts: list[int], paths: list[PathCost]) -> None:
         )
 
 
-def _document(frames: list[FrameCost], paths: list[PathCost]) -> dict[str, object]:
+def _measure_reactions(interruptions: int, speech: Path | None) -> Reactions:
+    print("\nReactions at the handset, milliseconds:")
+    with (
+        tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
+        bench_platform(folder) as ports,
+    ):
+        found = measure_reactions(ports["HTTP_PORT"], interruptions=interruptions, speech=speech)
+    for name, values in (
+        ("answer to first agent audio", found.answer_to_first_audio_ms),
+        ("talking over the agent to silence", found.barge_in_to_silence_ms),
+    ):
+        print(f"  {name:<34} p50 {values['p50']}, p95 {values['p95']} of {values['count']}")
+    print(f"  not silenced at all: {found.talked_over}")
+    print(
+        f"  stopped by noise or echo in {found.quiet_s:.0f} s of silence:"
+        f" {found.false_interruptions}"
+    )
+    if found.is_client_the_bottleneck:
+        print("  WARNING: the simulator was late itself: the machine is too busy for these figures")
+    return found
+
+
+def _document(
+    frames: list[FrameCost], paths: list[PathCost], reactions: Reactions | None
+) -> dict[str, object]:
     return {
         "machine": {"python": platform.python_version(), "cores": os.cpu_count()},
         "frame_cpu_us": {frame.step: frame.cpu_us for frame in frames},
         "path_cpu_s_per_call_minute": [asdict(path) for path in paths],
+        "reactions": asdict(reactions) if reactions else None,
     }
 
 

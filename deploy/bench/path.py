@@ -60,7 +60,10 @@ def measure_path(counts: Sequence[int]) -> Iterator[PathCost]:
         StartFailed: the platform did not start.
         RuntimeError: calls failed; figures of failed calls mean nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder, _platform(folder) as ports:
+    with (
+        tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
+        bench_platform(folder) as ports,
+    ):
         pids = _pids(Path(folder))
         _load(1, ports["HTTP_PORT"], Path(folder) / "warm-up")  # what loads at a first call
         yield _idle_cost(pids)
@@ -101,7 +104,8 @@ class _Cpu:
 
 
 @contextmanager
-def _platform(folder: str) -> Iterator[dict[str, int]]:
+def bench_platform(folder: str) -> Iterator[dict[str, int]]:
+    """Run the platform as processes on free ports; yield the ports by their settings' names."""
     names = ("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT")
     ports = {name: free_port() for name in (*names, "PROMETHEUS_PUBLISHED_PORT")}
     environment = {
