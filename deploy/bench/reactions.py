@@ -16,14 +16,14 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from services.simulator.call import Call
-from services.simulator.call_report import build_report
-from services.simulator.caller import CallerScript, Utterance
-from services.simulator.cloud import Cloud
-from services.simulator.forms import CallFacts
-from services.simulator.line import LineQuality
-from services.simulator.plan import CallPlan, Target
-from services.simulator.report import summary
+from services.simulator.calls.call import Call
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.forms import CallFacts
+from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.line.line import LineQuality
+from services.simulator.person.caller import CallerScript, Utterance
+from services.simulator.results.call_report import build_report
+from services.simulator.results.report import summary
 from shared.audio.resample import resample
 from shared.audio.wav import read_wav
 from shared.protocol.call import Direction

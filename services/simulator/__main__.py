@@ -10,7 +10,7 @@ import uvloop
 
 from services.simulator.commands import run_call, run_load, run_serve
 from services.simulator.options import add_caller_options, add_cloud_options
-from services.simulator.script import BadScript
+from services.simulator.person.script import BadScript
 from services.simulator.settings import SimulatorSettings
 from shared.runtime.logs import configure_logging
 from shared.runtime.settings import load_settings

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from services.simulator.caller import CallerScript, KeyPresses
-from services.simulator.forms import CallFacts
-from services.simulator.knobs import (
+from services.simulator.calls.forms import CallFacts
+from services.simulator.calls.knobs import (
     WIRE_SHAPES,
     HangupKnob,
     Knobs,
@@ -19,10 +18,11 @@ from services.simulator.knobs import (
     ReconnectKnob,
     SignatureKnob,
 )
-from services.simulator.line import LineQuality
+from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.line.line import LineQuality
 from services.simulator.options import FOR_ALL, IN_TURN
-from services.simulator.plan import CallPlan, Target
-from services.simulator.script import Press, Turn
+from services.simulator.person.caller import CallerScript, KeyPresses
+from services.simulator.person.script import Press, Turn
 from shared.protocol.call import Direction
 
 

@@ -11,16 +11,16 @@ import httpx
 import structlog
 
 from services.simulator.asked import person_of, plan_of, platform_of
-from services.simulator.call import Call
-from services.simulator.call_report import build_report
-from services.simulator.caller import CallerScript
-from services.simulator.cloud import Cloud
+from services.simulator.calls.call import Call
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.wheel import SimulatedClock
 from services.simulator.load import load_lines, load_report, play_load, write_load
-from services.simulator.outputs import CallFiles, human_lines, write_files
-from services.simulator.platform_record import fetch_record
-from services.simulator.script import build_script
+from services.simulator.person.caller import CallerScript
+from services.simulator.person.script import build_script
+from services.simulator.results.call_report import build_report
+from services.simulator.results.outputs import CallFiles, human_lines, write_files
+from services.simulator.results.platform_record import fetch_record
 from services.simulator.settings import SimulatorSettings
-from services.simulator.wheel import SimulatedClock
 from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle
 
@@ -85,7 +85,7 @@ def _print_call(report: dict[str, Any], files: CallFiles, *, as_json: bool) -> N
 
 async def run_serve(options: argparse.Namespace, settings: SimulatorSettings) -> int:
     """Offer the REST API until told to stop; calls that are up are cut."""
-    from services.simulator.app import create_app  # calls need no web framework
+    from services.simulator.rest.app import create_app  # calls need no web framework
 
     lifecycle = Lifecycle()
     lifecycle.install_signals()

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from services.simulator.call import Call
-from services.simulator.call_report import build_report
-from services.simulator.cloud import Cloud
-from services.simulator.outputs import write_files
-from services.simulator.plan import CallPlan
-from services.simulator.report import summary
-from services.simulator.wheel import Lag
+from services.simulator.calls.call import Call
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.plan import CallPlan
+from services.simulator.calls.wheel import Lag
+from services.simulator.results.call_report import build_report
+from services.simulator.results.outputs import write_files
+from services.simulator.results.report import summary
 
 BOTTLENECK_LAG_MS = 10.0
 """When the client's own steps are later than this in 1 of 100 cases, its figures are doubtful."""

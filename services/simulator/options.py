@@ -6,15 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from services.simulator.caller import CallerScript, KeyPresses
-from services.simulator.knobs import (
+from services.simulator.calls.knobs import (
     WIRE_SHAPES,
     HangupKnob,
     Knobs,
     NumberKnob,
     SignatureKnob,
 )
-from services.simulator.script import Press, SayText, SayWav, checked_keys
+from services.simulator.person.caller import CallerScript, KeyPresses
+from services.simulator.person.script import Press, SayText, SayWav, checked_keys
 
 DEFAULT_GATEWAY = "http://127.0.0.1:5000"
 DEFAULT_FROM, DEFAULT_TO = "+918000000001", "+918000000002"

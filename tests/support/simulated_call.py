@@ -7,15 +7,15 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.simulator.call import Call
-from services.simulator.call_report import build_report
-from services.simulator.caller import CallerScript, Utterance
-from services.simulator.cloud import Cloud
-from services.simulator.forms import CallFacts
-from services.simulator.knobs import Knobs
-from services.simulator.line import LineQuality
-from services.simulator.plan import CallPlan, Target
-from services.simulator.wheel import SimulatedClock
+from services.simulator.calls.call import Call
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.forms import CallFacts
+from services.simulator.calls.knobs import Knobs
+from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.calls.wheel import SimulatedClock
+from services.simulator.line.line import LineQuality
+from services.simulator.person.caller import CallerScript, Utterance
+from services.simulator.results.call_report import build_report
 from shared.protocol.call import Direction
 from shared.speech import Voice, VoiceUnavailable
 from tests.support.vendor_server import VendorServer, tone

@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 from websockets.frames import Frame, Opcode
 
-from services.simulator.caller import KeyPresses
-from services.simulator.cloud import Cloud
-from services.simulator.knobs import WIRE_SHAPES, HangupKnob, Knobs, ReconnectKnob, SignatureKnob
-from services.simulator.plan import Target
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.knobs import (
+    WIRE_SHAPES,
+    HangupKnob,
+    Knobs,
+    ReconnectKnob,
+    SignatureKnob,
+)
+from services.simulator.calls.plan import Target
+from services.simulator.person.caller import KeyPresses
 from shared.protocol.signature import SignatureVerdict, verify_signature
 from shared.protocol.telephony import WireShape
 from tests.support.simulated_call import TOKEN, no_voice, plan_for, quick, simulate, words

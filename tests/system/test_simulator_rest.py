@@ -11,10 +11,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.simulator.app import create_app
-from services.simulator.cloud import Cloud
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.wheel import SimulatedClock
+from services.simulator.rest.app import create_app
 from services.simulator.settings import SimulatorSettings
-from services.simulator.wheel import SimulatedClock
 from shared.runtime.http import serve_app
 from tests.support.simulated_call import no_voice
 from tests.support.vendor_server import VendorServer

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.simulator.caller import KeyPresses
-from services.simulator.cloud import Cloud
+from services.simulator.calls.cloud import Cloud
 from services.simulator.load import load_lines, load_report, play_load
-from services.simulator.picture import draw_call
+from services.simulator.person.caller import KeyPresses
+from services.simulator.results.picture import draw_call
 from tests.support.simulated_call import Simulated, no_voice, plan_for, quick, simulate, words
 from tests.support.vendor_server import ToneAgent, VendorServer, tone
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from services.simulator.__main__ import parse_arguments
 from services.simulator.asked import person_of, plan_of, platform_of
-from services.simulator.caller import CallerScript, KeyPresses, Utterance
-from services.simulator.control import control
-from services.simulator.knobs import HangupKnob, Knobs, ReconnectKnob, SignatureKnob
-from services.simulator.pacing import ArrivalPacing
-from services.simulator.platform_record import platform_call_id
-from services.simulator.script import BadScript, Press, SayText, SayWav, build_script
-from services.simulator.voice import Speaker
+from services.simulator.calls.knobs import HangupKnob, Knobs, ReconnectKnob, SignatureKnob
+from services.simulator.line.pacing import ArrivalPacing
+from services.simulator.person.caller import CallerScript, KeyPresses, Utterance
+from services.simulator.person.script import BadScript, Press, SayText, SayWav, build_script
+from services.simulator.person.voice import Speaker
+from services.simulator.rest.control import control
+from services.simulator.results.platform_record import platform_call_id
 from shared.audio.level import level_dbfs
 from shared.audio.wav import write_wav
 from shared.protocol.telephony import WireShape

@@ -1,0 +1,1 @@
+"""A call and the cloud it is in: verbs, webhooks, endings, time."""

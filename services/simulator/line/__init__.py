@@ -1,0 +1,1 @@
+"""The telephone line and the media socket."""

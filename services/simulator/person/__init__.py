@@ -1,0 +1,1 @@
+"""Who is on the phone, and what they say."""

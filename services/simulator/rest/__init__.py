@@ -1,0 +1,1 @@
+"""Vobiz's REST API, and the simulator's own controls."""

@@ -1,0 +1,45 @@
+"""Puts the REST side together."""
+
+from __future__ import annotations
+
+from random import Random
+
+from fastapi import FastAPI
+
+from services.simulator.calls.cloud import Cloud
+from services.simulator.person.people import People
+from services.simulator.rest.account import Account, AccountState
+from services.simulator.rest.accounts import account, me
+from services.simulator.rest.calls import add_error_shapes, calls
+from services.simulator.rest.control import control
+from services.simulator.rest.live_calls import legs
+from services.simulator.rest.state import RestState
+from services.simulator.settings import SimulatorSettings
+from shared.metrics.server import ops_routes, service_registry
+
+
+def create_app(cloud: Cloud, settings: SimulatorSettings) -> FastAPI:
+    """Return the API of one account on a cloud; the cloud is entered and left by the caller."""
+    state = AccountState(cps=settings.simulator_cps, concurrency=settings.simulator_concurrency)
+    app = FastAPI(title="Simulated Vobiz cloud", redirect_slashes=False)
+    app.state.simulator = RestState(
+        cloud=cloud,
+        account=Account(settings.vobiz_auth_id, settings.token, state),
+        people=People(
+            cloud.speaker,
+            say=[text.strip() for text in settings.simulator_say.split(";") if text.strip()],
+            answer_after_s=settings.simulator_answer_after_s,
+            max_call_s=settings.simulator_max_call_s,
+        ),
+        rng=Random(),
+    )
+    for router in (calls, legs, account, me, control):
+        app.include_router(router)
+    app.router.routes.extend(ops_routes(service_registry(), _always_ready))
+    add_error_shapes(app)
+    return app
+
+
+async def _always_ready() -> dict[str, str]:
+    """Nothing else has to be up for the cloud to be."""
+    return {"cloud": "ok"}
