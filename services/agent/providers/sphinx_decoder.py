@@ -6,8 +6,8 @@ start values, 67 with a good fixed start, 83 with the utterance's own means). Th
 of the utterance's length; `SphinxTranscriber` hides it in the silence that ends a turn.
 
 A grammar turns whatever it hears into one of its phrases. So a second decoder, a free loop over
-phones, hears the same: how much better it explains the speech says whether a phrase was really
-said.
+phones, hears the same. Two things then speak against a phrase: that free phones explain the sound
+of its words much better than the words do, and that they find speech where the phrase has none.
 """
 
 from __future__ import annotations
@@ -39,27 +39,32 @@ _LEVEL_DBFS = -22.0
 _MOST_GAIN_DB = 24.0
 _DITHER = 32768 * 10 ** (-56 / 20)
 _GRAMMARS_KEPT = 64
-_SILENCE_WORDS = frozenset(("<sil>", "<s>", "</s>", "(NULL)", "SIL", "[NOISE]", "[SPEECH]"))
+_NOT_WORDS = frozenset(("<sil>", "<s>", "</s>", "(NULL)", "[NOISE]", "[SPEECH]"))
+_NOT_PHONES = frozenset(("SIL", "+NSN+", "+SPN+"))
 
-_ACCEPT_AT = -1.6
-_CONFIDENCE_SLOPE = 2.5
+# Logistic regression on 1500 utterances (8 synthetic voices, phrases of a menu of 150 and others;
+# off-script prompts of one human voice; clean line, 25 and 15 dB): keeps 95 % of what was
+# recognised rightly, and lets through 14 % of what was never in the grammar (23 % of the human).
+_WEIGHT_OF_RATIO = 0.18
+_WEIGHT_OF_MISSED = 11.2
+_BIAS = 5.96
+_LEAST_VOICED = 0.4  # of a phrase's frames; right ones have 0.52 and more, plain noise has none
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was heard. `score` is the evidence for the phrase, 0 being as good as free phones."""
+    """What was heard. `text` is a guess when it is not understood."""
 
     text: str
     is_understood: bool
     confidence: float
-    score: float
 
 
-_NOTHING = Recognition("", is_understood=False, confidence=0.0, score=-100.0)
+_NOTHING = Recognition("", is_understood=False, confidence=0.0)
 
 
 class SphinxDecoder:
-    """A pair of decoders, about 60 MB; not thread safe. Takes 0.3 s to make."""
+    """A pair of decoders, about 50 MB with the dictionary; not thread safe, made in 0.3 s."""
 
     def __init__(self) -> None:
         model = Path(pocketsphinx.get_model_path()) / "en-us"
@@ -105,16 +110,13 @@ class SphinxDecoder:
             return _NOTHING
         audio = self._prepare(pcm)
         self._grammars.activate_search(self._load(grammar))
-        said = _decode(self._grammars, audio)
-        if said is None:
+        hypothesis = _decode(self._grammars, audio)
+        text = plain_text(hypothesis or "")
+        if not text:
             return _NOTHING
-        heard = _decode(self._phones, audio)
-        score = said.log_score - (heard.log_score if heard is not None else 0.0)
-        score = 1000 * score / said.frames
-        text = plain_text(said.text)
-        is_understood = bool(text) and score >= _ACCEPT_AT
-        confidence = 1 / (1 + math.exp(-_CONFIDENCE_SLOPE * (score - _ACCEPT_AT)))
-        return Recognition(text, is_understood, confidence, score)
+        _decode(self._phones, audio)
+        confidence = _confidence(_words(self._grammars), self._phones)
+        return Recognition(text, confidence >= 0.5, confidence)
 
     def _prepare(self, pcm: NDArray[np.int16]) -> bytes:
         """To the model's rate at a steady level, with a trace of noise.
@@ -154,21 +156,56 @@ class SphinxDecoder:
                     self._known_words.add(spelled)
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    text: str
-    log_score: float
-    frames: int
-
-
-def _decode(decoder: pocketsphinx.Decoder, audio: bytes) -> _Decoded | None:
+def _decode(decoder: pocketsphinx.Decoder, audio: bytes) -> str | None:
     decoder.start_utt()
     decoder.process_raw(audio, full_utt=True)
     decoder.end_utt()
     best = decoder.hyp()
-    if best is None:
-        return None
-    return _Decoded(best.hypstr, math.log(max(best.score, 1e-300)), max(1, decoder.n_frames()))
+    return None if best is None else str(best.hypstr)
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of the hypothesis: its frames (of 10 ms, end not included) and log likelihood."""
+
+    start: int
+    end: int
+    log_likelihood: float
+
+
+def _words(decoder: pocketsphinx.Decoder) -> list[_Word]:
+    return [
+        _Word(part.start_frame, part.end_frame + 1, math.log(part.ascore))
+        for part in decoder.seg()
+        if part.word not in _NOT_WORDS
+    ]
+
+
+def _confidence(words: Sequence[_Word], phones: pocketsphinx.Decoder) -> float:
+    """Weigh a phrase against free phones on the same audio; 0.5 is where it is believed."""
+    frames = phones.n_frames() + 2
+    per_frame = np.zeros(frames)
+    is_speech = np.zeros(frames, bool)
+    for phone in phones.seg():
+        span = slice(phone.start_frame, phone.end_frame + 1)
+        size = phone.end_frame + 1 - phone.start_frame
+        per_frame[span] = (math.log(phone.ascore) + math.log(phone.lscore)) / size
+        is_speech[span] = phone.word not in _NOT_PHONES
+    log_ratio, covered, voiced = 0.0, 0, 0
+    missed = is_speech.copy()
+    for word in words:
+        log_ratio += word.log_likelihood - float(per_frame[word.start : word.end].sum())
+        covered += word.end - word.start
+        voiced += int(is_speech[word.start : word.end].sum())
+        missed[word.start : word.end] = False
+    if voiced < _LEAST_VOICED * covered:
+        return 0.0
+    evidence = (
+        _WEIGHT_OF_RATIO * 1000 * log_ratio / math.sqrt(max(1, covered))
+        - _WEIGHT_OF_MISSED * int(missed.sum()) / max(1, int(is_speech.sum()))
+        + _BIAS
+    )
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, evidence))))
 
 
 def _read_lexicon(path: Path) -> Mapping[str, tuple[str, ...]]:
