@@ -27,6 +27,7 @@ import numpy as np
 import structlog
 
 from services.agent.providers.base import (
+    FRAME_SAMPLES,
     PHONE_RATE_HZ,
     Expectation,
     Final,
@@ -80,15 +81,23 @@ class SphinxTranscriber:
 
     Args:
         processes: how many; one decodes some ten seconds of speech a second.
-        queue_size: utterances that may wait; one more is refused with TranscriberFailed.
+        queue_size: utterances that may wait, early ones apart; one more is refused with
+            TranscriberFailed.
+        on_dropped: told how many frames of 20 ms were dropped, oldest first, from an utterance
+            that went on for more than 20 s.
 
     Attributes:
-        refused: utterances refused because the queue was full.
+        refused: ended utterances refused because the queue was full.
         restarts: processes that had to be replaced.
-        dropped_samples: audio dropped from utterances longer than 20 s.
     """
 
-    def __init__(self, *, processes: int = 1, queue_size: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        processes: int = 1,
+        queue_size: int = 128,
+        on_dropped: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._processes = processes
         self._queue_size = queue_size
         self._ended: deque[_Utterance] = deque()
@@ -99,7 +108,7 @@ class SphinxTranscriber:
         self._is_open = False
         self.refused = 0
         self.restarts = 0
-        self.dropped_samples = 0
+        self.on_dropped = on_dropped
 
     async def __aenter__(self) -> Self:
         """Start the processes and wait until all are ready.
@@ -148,12 +157,14 @@ class SphinxTranscriber:
         """Queue an utterance; ends of turns are served first."""
         if not self._is_open:
             utterance.settle(TranscriberFailed("the recogniser is stopped", is_recoverable=False))
-        elif len(self._ended) + len(self._early) >= self._queue_size:
-            self.refused += 1
+            return
+        queue = self._ended if utterance.is_ended else self._early
+        if len(queue) >= self._queue_size:
+            self.refused += utterance.is_ended
             utterance.settle(TranscriberFailed("too many utterances wait", is_recoverable=True))
-        else:
-            (self._ended if utterance.is_ended else self._early).append(utterance)
-            self._work.release()
+            return
+        queue.append(utterance)
+        self._work.release()
 
     def hurry(self, utterance: _Utterance) -> None:
         """The turn ended with this utterance: serve it before the early ones."""
@@ -319,7 +330,7 @@ class SphinxStream:
         self._samples -= size
         self._loud_until = max(0, self._loud_until - size)
         self._early_until -= size
-        self._transcriber.dropped_samples += size
+        self._transcriber.on_dropped(size / FRAME_SAMPLES)
 
     def _give_up_early(self) -> None:
         if self._early is not None:
