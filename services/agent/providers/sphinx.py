@@ -171,7 +171,7 @@ class SphinxTranscriber:
         utterance.is_ended = True
         if utterance in self._early:
             self._early.remove(utterance)
-            self._ended.append(utterance)
+            self.submit(utterance)
 
     # --- processes ---------------------------------------------------------------------------
 
