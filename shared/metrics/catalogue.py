@@ -188,7 +188,8 @@ class AgentMetrics:
         )
         self.messages = Counter(
             "voice_agent_messages_total",
-            "Messages on the media socket by event; malformed, oversized, foreign and unknown are skipped.",
+            "Messages on the media socket by event; malformed, oversized, foreign and unknown are "
+            "skipped.",
             ["event"],
             registry=registry,
         )
