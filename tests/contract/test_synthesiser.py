@@ -1,0 +1,113 @@
+"""What every Synthesiser promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from services.agent.providers.base import Pcm, Synthesiser
+from services.agent.providers.offline_voice import OfflineSynthesiser
+from shared.speech.level import active_level_dbfs
+from tests.support.providers import FakeSynthesiser
+
+SENTENCE = "I can tell you how I work, and take down a phone number."
+
+
+@pytest.fixture(params=["offline", "fake"])
+def synthesiser(request: pytest.FixtureRequest) -> Iterator[Synthesiser]:
+    if request.param == "fake":
+        yield FakeSynthesiser(16000)
+        return
+    offline = OfflineSynthesiser.open()
+    yield offline
+    offline.close()
+
+
+async def spoken(synthesiser: Synthesiser, text: str) -> Pcm:
+    chunks = [chunk async for chunk in synthesiser.speak(text)]
+    for chunk in chunks:
+        assert chunk.dtype == np.int16
+        assert chunk.ndim == 1
+        assert len(chunk) > 0
+    return np.concatenate(chunks) if chunks else np.zeros(0, np.int16)
+
+
+async def test_speech_is_as_long_as_it_takes_at_a_phones_level(synthesiser: Synthesiser) -> None:
+    pcm = await spoken(synthesiser, SENTENCE)
+    assert 1.5 < len(pcm) / synthesiser.sample_rate_hz < 8.0
+    assert active_level_dbfs(pcm, synthesiser.sample_rate_hz) == pytest.approx(-20, abs=2.5)
+    assert int(np.abs(pcm.astype(np.int32)).max()) < 32000
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "?!", "\n\t"])
+async def test_what_cannot_be_pronounced_yields_nothing(
+    synthesiser: Synthesiser, text: str
+) -> None:
+    assert len(await spoken(synthesiser, text)) == 0
+
+
+async def test_two_times_the_text_is_about_two_times_as_long(synthesiser: Synthesiser) -> None:
+    once = await spoken(synthesiser, SENTENCE)
+    twice = await spoken(synthesiser, f"{SENTENCE} {SENTENCE}")
+    assert len(twice) == pytest.approx(2 * len(once), rel=0.15)
+
+
+async def test_texts_spoken_at_once_do_not_mix(synthesiser: Synthesiser) -> None:
+    texts = [f"Sentence number {name}." for name in ("one", "two", "three", "four", "five", "six")]
+    together = await asyncio.gather(*(spoken(synthesiser, text) for text in texts))
+    for text, pcm in zip(texts, together, strict=True):
+        assert len(pcm) == pytest.approx(len(await spoken(synthesiser, text)), rel=0.1)
+
+
+async def test_closing_stops_it_and_the_next_text_is_whole(synthesiser: Synthesiser) -> None:
+    stream = synthesiser.speak(SENTENCE * 5)
+    await anext(stream)
+    close: Callable[[], object] | None = getattr(stream, "aclose", None)
+    assert close is not None
+    await stream.aclose()  # type: ignore[attr-defined] # every implementation is a generator
+    assert len(await spoken(synthesiser, SENTENCE)) > synthesiser.sample_rate_hz
+
+
+async def test_cancelling_the_wait_stops_it(synthesiser: Synthesiser) -> None:
+    task = asyncio.ensure_future(spoken(synthesiser, SENTENCE * 50))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(await spoken(synthesiser, SENTENCE)) > synthesiser.sample_rate_hz
+
+
+async def test_chunks_belong_to_their_receiver(synthesiser: Synthesiser) -> None:
+    async for chunk in synthesiser.speak("Hello there."):
+        chunk[:] = 0
+    pcm = await spoken(synthesiser, "Hello there.")
+    assert active_level_dbfs(pcm, synthesiser.sample_rate_hz) > -26
+
+
+async def test_a_known_sentence_comes_from_memory_unchanged() -> None:
+    synthesiser = OfflineSynthesiser.open()
+    first = await spoken(synthesiser, SENTENCE)
+    np.testing.assert_array_equal(await spoken(synthesiser, SENTENCE), first)
+    synthesiser.close()
+
+
+async def test_memory_forgets_what_was_not_said_for_long() -> None:
+    synthesiser = OfflineSynthesiser.open(memory_s=12.0)
+    for name in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"):
+        await spoken(synthesiser, f"This is sentence number {name}.")
+    assert 0 < synthesiser._held_samples <= 12 * synthesiser.sample_rate_hz
+    assert "This is sentence number one." not in synthesiser._memory
+    assert "This is sentence number ten." in synthesiser._memory
+    synthesiser.close()
+
+
+async def test_an_interrupted_sentence_is_not_remembered() -> None:
+    synthesiser = OfflineSynthesiser.open()
+    stream = synthesiser.speak(SENTENCE)
+    await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined] # a generator
+    assert not synthesiser._memory
+    synthesiser.close()
