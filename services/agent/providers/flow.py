@@ -256,7 +256,9 @@ class FlowConversation:
         self._flow = flow
         self._operator_number = operator_number
         known_steps = {step.name for step in flow.steps}
-        self._is_resumed = variables.get("flow") == flow.name and variables["step"] in known_steps
+        self._is_resumed = (
+            variables.get("flow") == flow.name and variables.get("step") in known_steps
+        )
         fresh = {"flow": flow.name, "step": flow.steps[0].name}
         self._variables = dict(variables) if self._is_resumed else fresh
 
@@ -286,7 +288,7 @@ class FlowConversation:
             yield piece
 
     def _answer(self, heard: Heard) -> Iterator[Piece]:
-        self._set(turn=str(int(self._variables.get("turn", "0")) + 1))
+        self._set(turn=str(self._count("turn") + 1))
         match heard:
             case Words():
                 yield from self._on_words(heard)
@@ -310,7 +312,7 @@ class FlowConversation:
             if digits:
                 yield from self._add_digits(digits, is_spoken=True)
                 return
-        misses = int(self._variables.get("misses", "0"))
+        misses = self._count("misses")
         self._set(misses=str(misses + 1))
         yield Say(self._fill(step.no_match[misses % len(step.no_match)]))
         yield self._expect()
@@ -414,7 +416,7 @@ class FlowConversation:
 
     def _say(self, texts: Texts) -> Iterator[Say]:
         if texts:
-            yield Say(self._fill(texts[int(self._variables.get("turn", "0")) % len(texts)]))
+            yield Say(self._fill(texts[self._count("turn") % len(texts)]))
 
     def _fill(self, text: str) -> str:
         return _NAME.sub(lambda name: self._variables.get(name[1], ""), text)
@@ -430,6 +432,10 @@ class FlowConversation:
                 silence_s=self._flow.pause_s if is_keying else None,
             )
         )
+
+    def _count(self, name: str) -> int:
+        text = self._variables.get(name, "")
+        return int(text) if text.isdecimal() else 0
 
     def _set(self, **changes: str) -> None:
         self._variables = {**self._variables, **changes}

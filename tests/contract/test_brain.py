@@ -1,0 +1,132 @@
+"""What every Brain promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from services.agent.flows.parley import PARLEY
+from services.agent.providers.base import (
+    Brain,
+    CallFacts,
+    Conversation,
+    Digit,
+    EndCall,
+    Expect,
+    Heard,
+    Message,
+    Piece,
+    Say,
+    Silence,
+    Transfer,
+    Words,
+)
+from services.agent.providers.flow import FlowBrain
+from shared.protocol.call import CallId, Direction
+from tests.support.providers import FakeBrain
+
+FACTS = CallFacts(
+    CallId("call-1"), "default", Direction.INBOUND, "+918000000001", "+918000000002", {}
+)
+HEARD: tuple[Heard, ...] = (
+    Words("what can you do", is_understood=True),
+    Words("", is_understood=False, confidence=0.0),
+    Words("purple elephants juggle", is_understood=True),
+    Digit("5"),
+    Digit("#"),
+    Digit("*"),
+    Silence(7.0, 1),
+)
+
+
+@pytest.fixture(params=[lambda: FlowBrain(PARLEY), FakeBrain], ids=["flow", "fake"])
+def brain(request: pytest.FixtureRequest) -> Brain:
+    make: Callable[[], Brain] = request.param
+    return make()
+
+
+async def pieces_of(pieces: AsyncIterator[Piece]) -> list[Piece]:
+    return [piece async for piece in pieces]
+
+
+def assert_wellformed(pieces: list[Piece]) -> None:
+    for place, piece in enumerate(pieces):
+        match piece:
+            case Say(text):
+                assert text.strip()
+            case Expect(expectation):
+                assert all(phrase == phrase.lower().strip() for phrase in expectation.phrases)
+            case EndCall() | Transfer():
+                assert place == len(pieces) - 1
+
+
+async def test_the_greeting_says_something(brain: Brain) -> None:
+    pieces = await pieces_of(brain.open(FACTS, {}).greet())
+    assert any(isinstance(piece, Say) for piece in pieces)
+    assert_wellformed(pieces)
+
+
+async def test_whatever_is_heard_gets_a_wellformed_reply(brain: Brain) -> None:
+    for heard in HEARD:
+        conversation = brain.open(FACTS, {})
+        await pieces_of(conversation.greet())
+        assert_wellformed(await pieces_of(conversation.reply(heard, [])))
+
+
+async def test_words_always_get_an_answer(brain: Brain) -> None:
+    conversation = brain.open(FACTS, {})
+    await pieces_of(conversation.greet())
+    for heard in HEARD[:3]:
+        pieces = await pieces_of(conversation.reply(heard, [Message("caller", "...")]))
+        assert any(isinstance(piece, Say | EndCall) for piece in pieces)
+
+
+async def test_variables_are_texts_and_are_replaced_not_changed(brain: Brain) -> None:
+    conversation = brain.open(FACTS, {})
+    await pieces_of(conversation.greet())
+    before, copy = conversation.variables, dict(conversation.variables)
+    await pieces_of(conversation.reply(HEARD[0], []))
+    assert before == copy
+    for key, value in conversation.variables.items():
+        assert isinstance(key, str)
+        assert isinstance(value, str)
+
+
+async def test_another_worker_goes_on_from_the_variables(brain: Brain) -> None:
+    first = brain.open(FACTS, {})
+    await pieces_of(first.greet())
+    await pieces_of(first.reply(HEARD[0], []))
+    second = brain.open(FACTS, dict(first.variables))
+    assert second.variables == first.variables
+    assert await pieces_of(second.reply(HEARD[2], [])) == await pieces_of(first.reply(HEARD[2], []))
+
+
+async def test_a_reply_closed_early_keeps_the_state_of_the_whole(brain: Brain) -> None:
+    async def after(conversation: Conversation, *, is_interrupted: bool) -> dict[str, str]:
+        await pieces_of(conversation.greet())
+        reply = conversation.reply(HEARD[0], [])
+        await anext(reply)
+        if is_interrupted:
+            await reply.aclose()  # type: ignore[attr-defined] # every implementation is a generator
+        else:
+            await pieces_of(reply)
+        return dict(conversation.variables)
+
+    whole = await after(brain.open(FACTS, {}), is_interrupted=False)
+    assert await after(brain.open(FACTS, {}), is_interrupted=True) == whole
+
+
+async def test_variables_of_another_version_begin_anew(brain: Brain) -> None:
+    conversation = brain.open(FACTS, {"flow": "something else", "step": "nowhere"})
+    pieces = await pieces_of(conversation.greet())
+    assert any(isinstance(piece, Say) for piece in pieces)
+
+
+async def test_conversations_do_not_share_their_state(brain: Brain) -> None:
+    first, second = brain.open(FACTS, {}), brain.open(FACTS, {})
+    await pieces_of(first.greet())
+    await pieces_of(second.greet())
+    before = dict(second.variables)
+    await pieces_of(first.reply(HEARD[3], []))
+    assert dict(second.variables) == before
