@@ -6,9 +6,9 @@ agent's own level, because the echo of its voice is speech too. How far below de
 where the last seconds brought back less echo than feared, quiet callers need not speak up. End:
 silence for a settable time.
 
-Why one frame is enough, and where the numbers come from: `tests/unit/services/agent/turn/
-test_vad_on_speech.py` measures onset latency and false starts on synthetic callers, noise, tones
-and echo.
+Why one frame is enough, and where the numbers come from: `tests/contract/
+test_speech_detection.py` measures onset latency and false starts on synthetic callers, noise,
+tones and echo.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class VadTuning:
         start_probability: a frame at least this likely to be speech starts it.
         gate_dbfs: level (RMS of 20 ms) below which nothing starts.
         echo_margin_db: while the agent is audible the gate is its level less this: 13 keeps an
-            echo 20 dB below the agent from starting speech. On a line with less echo the gate
+            echo 22 dB below the agent from starting speech. On a line with less echo the gate
             comes down, to `echo_headroom_db` above the echo's peaks.
         echo_headroom_db: see above.
         echo_learn_s: how much of the agent's speech must be observed first, and is looked back on.
@@ -45,7 +45,7 @@ class VadTuning:
     gate_dbfs: float = -45.0
     echo_margin_db: float = 13.0
     echo_headroom_db: float = 6.0
-    echo_learn_s: tuple[float, float] = (1.0, 3.0)
+    echo_learn_s: tuple[float, float] = (1.0, 8.0)
     echo_tail_s: float = 0.25
     stay_probability: float = 0.25
     stay_gate_db: float = 6.0

@@ -11,12 +11,9 @@ from services.agent.providers.grammar import (
     plain_text,
 )
 
-PHONES = frozenset(
-    (
-        "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW "
-        "V W Y Z ZH"
-    ).split()  # noqa: SIM905 - a table reads better than a list here
-)
+_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
+_CONSONANTS = {"CH", "DH", "HH", "JH", "NG", "SH", "TH", "ZH", *"BDFGKLMNPRSTVWYZ"}
+PHONES = _VOWELS | _CONSONANTS
 
 
 def test_a_grammar_holds_the_phrases_with_small_words_around() -> None:
