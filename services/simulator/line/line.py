@@ -149,6 +149,7 @@ class Line:
         """Begin a new stream with an empty queue; what the old one held is never heard."""
         self._end_span(SpanEnd.LOST)
         self.playback = queue
+        self._caller.listen_again()
 
     def clear(self) -> Dropped:
         """Empty the stream's queue at once; the 20 ms that are sounding are heard to their end."""

@@ -139,6 +139,10 @@ class Caller:
             self._next_turn()
         return CallerStep(digit=digit)
 
+    def listen_again(self) -> None:
+        """The agent is back after its line was lost: what was silence till now was not its."""
+        self._agent.quiet_steps = 0
+
     @property
     def _now_s(self) -> float:
         return self._at.step * FRAME_S
