@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+import services.agent
 from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import (
     CallFacts,
@@ -347,3 +350,17 @@ def test_filling_words_are_left_out_unless_nothing_else_was_said() -> None:
 def test_nothing_said_means_nothing() -> None:
     assert find_intent("...", INTENTS) is None
     assert find_intent("goodbye", []) is None
+
+
+# --- what is written for people -----------------------------------------------------------------
+
+
+def test_the_readme_promises_nothing_that_the_agent_does_not_understand() -> None:
+    readme = (Path(services.agent.__file__).parent / "README.md").read_text()
+    section = readme.split("## What the default agent understands")[1].split("\n## ")[0]
+    intents = [intent for step in PARLEY.steps for intent in PARLEY.intents(step)]
+    phrases = {phrase for intent in intents for phrase in intent.phrases}
+    promised = [text for text in re.findall(r"`([^`]+)`", section) if len(text) > 1]
+    assert set(promised) <= phrases
+    unnamed = [i.name for i in intents if not set(promised) & set(i.phrases)]
+    assert unnamed == []
