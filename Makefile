@@ -57,7 +57,7 @@ soak: dev ## the long test
 lock: dev ## write requirements/*.txt from pyproject.toml, with hashes
 	@for group in $(GROUPS); do echo "requirements/$$group.txt"; \
 		$(VENV_PYTHON) -m uv pip compile --quiet $$([ $$group = redis ] && echo --no-deps) --group pyproject.toml:$$group --universal \
-		--python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt || exit 1; done
 
 python:

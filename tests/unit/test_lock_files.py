@@ -60,3 +60,10 @@ def test_a_lock_file_holds_pins_and_hashes_and_no_address(group: str) -> None:
 @pytest.mark.parametrize("group", ["gateway", "agent", "dialer", "simulator", "local"])
 def test_tests_run_on_the_versions_that_are_shipped(group: str) -> None:
     assert _pins(group) <= _pins("dev")
+
+
+@pytest.mark.parametrize("group", LOCKED)
+def test_every_python_gets_the_same_versions(group: str) -> None:
+    """Images run 3.13 and tests perhaps 3.11: what was tried must be what is shipped."""
+    names = [name for name, _ in _pins(group)]
+    assert len(names) == len(set(names))
