@@ -96,9 +96,10 @@ class Intent:
 class Digits:
     """Collect a number at this step, spoken or keyed, until `#`, a pause, or enough of it.
 
-    A spoken group that makes fewer than `least` digits in all is answered by `more`; with `enough`
-    spoken, or `most` keyed, no pause is waited for. Then the flow goes to step `then`, with the
-    number in the variables `digits` and `spoken_digits`.
+    `*` begins again; one digit and a pause is the key of an intent, where there is such. A spoken
+    group that makes fewer than `least` digits in all is answered by `more`; with `enough` spoken,
+    or `most` keyed, no pause is waited for. Then the flow goes to step `then`, with the number in
+    the variables `digits` and `spoken_digits`.
     """
 
     then: str
@@ -320,10 +321,10 @@ class FlowConversation:
     def _on_digit(self, digit: str) -> Iterator[Piece]:
         step = self._step
         keyed = next((i for i in self._flow.intents(step) if digit in i.key), None)
-        if keyed is not None and not (step.digits and self._variables.get("digits")):
-            yield from self._follow(keyed)
-        elif step.digits is not None:
+        if step.digits is not None:
             yield from self._key_digit(digit)
+        elif keyed is not None:
+            yield from self._follow(keyed)
         elif self._flow.keypad is not None and digit.isdecimal():
             self._set(step=self._flow.keypad, digits="")
             yield from self._add_digits(digit, is_spoken=False)

@@ -225,11 +225,32 @@ async def test_nought_alone_asks_for_the_operator() -> None:
     assert talk.ending == Transfer("+918000000009")
 
 
-async def test_a_number_may_hold_noughts() -> None:
+async def test_a_number_may_begin_with_nought() -> None:
+    talk = await begun(operator="+918000000009")
+    await talk.say("take my number")
+    await talk.key("0555010")
+    assert "zero five five, five zero one zero" in await talk.key("#")
+    assert talk.ending is None
+
+
+async def test_nought_and_a_pause_asks_for_the_operator_where_digits_are_collected() -> None:
+    talk = await begun(operator="+918000000009")
+    await talk.say("take my number")
+    await talk.key("0")
+    await talk.wait()
+    assert talk.ending == Transfer("+918000000009")
+
+
+async def test_keys_that_mean_nothing_are_passed_over() -> None:
+    talk = await begun()
+    assert await talk.key("#") == ""
+    assert talk.step == "menu"
+
+
+async def test_what_is_no_digit_where_digits_are_asked_for_is_asked_again() -> None:
     talk = await begun()
     await talk.say("take my number")
-    await talk.key("5550100")
-    assert "zero one zero zero" in await talk.key("#")
+    assert "one by one" in await talk.say("purple elephants juggle")
 
 
 @pytest.mark.parametrize("words", ["goodbye", "bye", "thank you goodbye", "Goodbye!", "hang up"])
