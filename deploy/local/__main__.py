@@ -47,7 +47,10 @@ def main() -> int:
             complain(str(error))
             return 1
         except StopAsked:
-            return 130
+            if command != "run":
+                return 130
+            say("stopped")  # before anything was started
+            return 0
 
 
 def _environment() -> Mapping[str, str]:
