@@ -85,29 +85,3 @@ async def test_chunks_belong_to_their_receiver(synthesiser: Synthesiser) -> None
         chunk[:] = 0
     pcm = await spoken(synthesiser, "Hello there.")
     assert active_level_dbfs(pcm, synthesiser.sample_rate_hz) > -26
-
-
-async def test_a_known_sentence_comes_from_memory_unchanged() -> None:
-    synthesiser = OfflineSynthesiser.open()
-    first = await spoken(synthesiser, SENTENCE)
-    np.testing.assert_array_equal(await spoken(synthesiser, SENTENCE), first)
-    synthesiser.close()
-
-
-async def test_memory_forgets_what_was_not_said_for_long() -> None:
-    synthesiser = OfflineSynthesiser.open(memory_s=12.0)
-    for name in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"):
-        await spoken(synthesiser, f"This is sentence number {name}.")
-    assert 0 < synthesiser._held_samples <= 12 * synthesiser.sample_rate_hz
-    assert "This is sentence number one." not in synthesiser._memory
-    assert "This is sentence number ten." in synthesiser._memory
-    synthesiser.close()
-
-
-async def test_an_interrupted_sentence_is_not_remembered() -> None:
-    synthesiser = OfflineSynthesiser.open()
-    stream = synthesiser.speak(SENTENCE)
-    await anext(stream)
-    await stream.aclose()  # type: ignore[attr-defined] # a generator
-    assert not synthesiser._memory
-    synthesiser.close()
