@@ -58,7 +58,7 @@ def load_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as exc:
         lines = [
-            f"  {'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}"
+            "  " + ": ".join([*(str(part).upper() for part in error["loc"]), error["msg"]])
             for error in exc.errors(include_input=False, include_url=False)
         ]
         sys.stderr.write("These settings are wrong:\n" + "\n".join(lines) + "\n")

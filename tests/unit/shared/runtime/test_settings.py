@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.runtime.settings import DEFAULT_LINK_SECRET, ServiceSettings, load_settings
 
@@ -35,6 +35,19 @@ def test_bad_settings_stop_the_start_with_all_faults_and_no_values(
     assert "EXAMPLE_COUNT" in told
     assert "LOG_LEVEL" in told
     assert "secret" not in told
+
+
+def test_fault_of_several_fields_together_is_one_plain_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Paired(ServiceSettings):
+        @model_validator(mode="after")
+        def check(self) -> Paired:
+            raise ValueError("these two don't fit")
+
+    with pytest.raises(SystemExit):
+        load_settings(Paired)
+    assert "  Value error, these two don't fit" in capsys.readouterr().err.splitlines()
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
