@@ -306,16 +306,14 @@ class Session:
         if self.state in (State.WAITING, State.CLOSING):
             return []
         actions: list[Action] = [Count(Tally.TURN_DTMF)]
-        if self._reply is not None:
-            was_speaking = self.state in (State.SPEAKING, State.PAUSED)
+        if self.state in (State.SPEAKING, State.PAUSED):
             actions += self._silence_agent(now_s, onset_s=None)
-            drop = self._commit_interruption if was_speaking else self._drop_reply
-            actions += drop(now_s)
+            actions += self._commit_interruption(now_s)
         self._silences = 0
         self._clock = TurnClock()
         if self.state is not State.THINKING:
             self._move(State.THINKING)
-        return [*actions, *self._ask(base.Digit(event.digit))]
+        return [*actions, *self._ask(base.Digit(event.digit), now_s)]
 
     # --- the caller's words ------------------------------------------------------------------
 
@@ -327,17 +325,22 @@ class Session:
             return []
         self._words_due_s = None
         self._clock.final_s = now_s
+        if self.state is State.CLOSING:
+            return []
         if self.state is State.PAUSED:
             has_words = final.is_understood or bool(self._unanswered)
             if not has_words and self._speech_s < self._rules.interruption_s:
                 return self._resume()
             actions = self._commit_interruption(now_s)
-            self._move(State.THINKING)
         else:
-            actions = []
             is_noise = not final.text and self._speech_s < self._rules.noise_s
             if is_noise and not self._unanswered:
-                return self._listen(now_s)
+                # Unless a key was pressed meanwhile, whose answer is on its way.
+                is_waiting = self.state is State.THINKING and self._reply is None
+                return self._listen(now_s) if is_waiting else []
+            actions = self._cut_reply(now_s)
+        if self.state is not State.THINKING:
+            self._move(State.THINKING)
         text = " ".join([*self._unanswered, final.text]).strip()
         is_understood = final.is_understood or bool(self._unanswered)
         self._unanswered.clear()
@@ -346,7 +349,7 @@ class Session:
         self._note("caller", text, self._onset_s, is_understood=is_understood)
         tally = Tally.TURN_UNDERSTOOD if is_understood else Tally.TURN_NOT_UNDERSTOOD
         words = base.Words(text, is_understood, final.confidence)
-        return [*actions, Count(tally), *self._ask(words)]
+        return [*actions, Count(tally), *self._ask(words, now_s)]
 
     def _on_silence(self, now_s: float) -> list[Action]:
         self._silences += 1
@@ -354,12 +357,10 @@ class Session:
         self._clock = TurnClock()
         self._move(State.THINKING)
         silence = base.Silence(waited_s, self._silences)
-        return [Count(Tally.TURN_SILENCE), *self._ask(silence)]
+        return [Count(Tally.TURN_SILENCE), *self._ask(silence, now_s)]
 
-    def _ask(self, heard: base.Heard) -> list[Action]:
-        actions: list[Action] = []
-        if self._reply is not None:
-            actions.append(ev.Abandon(self._reply.generation))
+    def _ask(self, heard: base.Heard, now_s: float) -> list[Action]:
+        actions = self._cut_reply(now_s)
         self._reply = _Reply(self._next_generation())
         return [*actions, ev.Ask(self._reply.generation, heard)]
 
@@ -367,6 +368,12 @@ class Session:
 
     def _commit_interruption(self, now_s: float) -> list[Action]:
         return [Count(Tally.INTERRUPTION_COMMITTED), *self._drop_reply(now_s)]
+
+    def _cut_reply(self, now_s: float) -> list[Action]:
+        """End the answer in hand, audible or not; nothing where there is none."""
+        if self._reply is None:
+            return []
+        return [*self._silence_agent(now_s, onset_s=None), *self._drop_reply(now_s)]
 
     def _drop_reply(self, now_s: float) -> list[Action]:
         """Cut the answer in hand to what was heard of it."""

@@ -233,6 +233,56 @@ def test_digit_over_the_agent_stops_it_and_reaches_the_dialogue() -> None:
     assert len(scene.written(ClearAudio)) == 1
 
 
+def test_words_that_come_after_a_keys_answer_began_replace_it() -> None:
+    def answer(heard: base.Heard) -> list[base.Piece]:
+        if isinstance(heard, base.Digit):
+            return [base.Say("You pressed a key, and here is a long answer to that.")]
+        return echo(heard)
+
+    scene = Scene(answer, transcription_s=0.6)
+    scene.start()
+    scene.until_listening()
+    scene.say("what time is it")
+    scene.run(0.55)
+    scene.event(ev.DigitPressed("1"))
+    scene.run(0.3)
+    assert scene.session.state is State.SPEAKING
+    scene.until_listening()
+    assert len(scene.written(ClearAudio)) == 1
+    assert scene.history()[-2:] == [
+        ("caller", "what time is it"),
+        ("agent", "You said what time is it."),
+    ]
+    assert scene.session.transcript[-3]["is_interrupted"]
+
+
+def test_noise_settled_after_a_keys_answer_began_leaves_the_answer_alone() -> None:
+    def answer(heard: base.Heard) -> list[base.Piece]:
+        return [base.Say("You pressed a key, and here is the answer.")]
+
+    scene = Scene(answer, transcription_s=0.6)
+    scene.start()
+    scene.until_listening()
+    scene.run(0.1, probability=0.9, level_dbfs=-30.0)
+    scene.run(0.55)
+    scene.event(ev.DigitPressed("1"))
+    scene.until_listening()
+    assert scene.history()[-1] == ("agent", "You pressed a key, and here is the answer.")
+
+
+def test_words_that_come_during_the_goodbye_do_not_hold_it_up() -> None:
+    bye: list[base.Piece] = [base.Say("Goodbye."), base.EndCall("goodbye")]
+    scene = Scene(lambda _: bye, transcription_s=0.6)
+    scene.start()
+    scene.until_listening()
+    scene.say("and then")
+    scene.run(0.55)
+    scene.event(ev.DigitPressed("9"))
+    scene.run_until(lambda: scene.ended is not None)
+    assert scene.ended == ev.End(EndReason.AGENT_HUNG_UP, by_agent=True)
+    assert scene.asked == [base.Digit("9")]
+
+
 def test_lost_socket_that_comes_back_goes_on_with_the_unheard_words() -> None:
     scene = Scene(talk)
     scene.start()
