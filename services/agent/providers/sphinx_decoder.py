@@ -28,6 +28,7 @@ from services.agent.providers.grammar import (
     dictionary_word,
     guess_phones,
     plain_text,
+    with_line_variants,
 )
 from shared.audio.resample import Resampler
 from shared.speech.level import active_level_dbfs, apply_gain
@@ -149,7 +150,7 @@ class SphinxDecoder:
         for word in sorted(set(words) - self._known_words):
             spoken = dictionary_word(word)
             phones = self._lexicon.get(spoken) or (guess_phones(spoken),)
-            for number, variant in enumerate(phones, start=1):
+            for number, variant in enumerate(with_line_variants(phones), start=1):
                 spelled = word if number == 1 else f"{word}({number})"
                 if spelled not in self._known_words:
                     self._grammars.add_word(spelled, variant, False)

@@ -9,6 +9,7 @@ from services.agent.providers.grammar import (
     dictionary_word,
     guess_phones,
     plain_text,
+    with_line_variants,
 )
 
 _VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
@@ -77,6 +78,15 @@ def test_small_words_are_left_out_of_the_result() -> None:
 )
 def test_unknown_words_are_spelled_out(word: str, phones: str) -> None:
     assert guess_phones(word) == phones
+
+
+def test_a_phone_line_may_turn_s_into_f_or_th() -> None:
+    assert with_line_variants(("S IH K S",)) == ("S IH K S", "F IH K F", "TH IH K TH")
+    assert with_line_variants(("IH Z", "AH Z")) == (
+        *("IH Z", "AH Z"),
+        *("IH V", "IH DH", "AH V", "AH DH"),
+    )
+    assert with_line_variants(("T UW",)) == ("T UW",)
 
 
 @given(st.text(max_size=30))
