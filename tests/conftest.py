@@ -1,4 +1,4 @@
-"""What holds for every test: no leaked tasks or sockets, markers kept, skips accounted for."""
+"""What holds for every test: nothing running or open is left, markers kept, skips accounted for."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _unexcused(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
 
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> None:
-    """An async test ends with no task running and no socket open that it began."""
+    """An async test ends with no task running and no socket or pipe open that it began."""
     function = getattr(request.node, "function", None)
     if inspect.iscoroutinefunction(inspect.unwrap(function) if function else None):
         request.getfixturevalue("_no_async_leaks")
@@ -86,25 +86,25 @@ def no_leaks(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 async def _no_async_leaks() -> AsyncIterator[None]:
-    tasks_before, sockets_before = asyncio.all_tasks(), _open_sockets()
+    tasks_before, files_before = asyncio.all_tasks(), _open_sockets_and_pipes()
     yield
     # Closed transports let go of their socket on a later turn of the loop.
     deadline_s = asyncio.get_running_loop().time() + _LEAK_GRACE_S
     while True:
         current = asyncio.current_task()
         tasks = {task for task in asyncio.all_tasks() - tasks_before if task is not current}
-        sockets = _open_sockets() - sockets_before
-        if not tasks and not sockets:
+        files = _open_sockets_and_pipes() - files_before
+        if not tasks and not files:
             return
         if asyncio.get_running_loop().time() > deadline_s:
             break
         await asyncio.sleep(0.01)
     names = sorted(task.get_name() + ": " + repr(task.get_coro()) for task in tasks)
-    pytest.fail(f"left behind: tasks {names}, sockets {sorted(sockets)}")
+    pytest.fail(f"left behind: tasks {names}, files {sorted(files)}")
 
 
-def _open_sockets() -> set[str]:
-    """The sockets this process holds, by their inode; empty where /proc does not tell."""
+def _open_sockets_and_pipes() -> set[str]:
+    """What this process holds of them, by inode; empty where /proc does not tell."""
     found = set()
     try:
         descriptors = os.listdir("/proc/self/fd")
@@ -115,6 +115,6 @@ def _open_sockets() -> set[str]:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
         except OSError:  # the one that listed the directory is closed by now
             continue
-        if target.startswith("socket:"):
+        if target.startswith(("socket:", "pipe:")):  # a pipe: a child process was left
             found.add(target)
     return found

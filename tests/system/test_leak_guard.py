@@ -42,7 +42,16 @@ async def test_leaks():
     test_leaks.socket = socket.socket()
 """
     said = _outcome(tmp_path, body)
-    assert "left behind: tasks [], sockets ['socket:[" in said
+    assert "left behind: tasks [], files ['socket:[" in said
+
+
+def test_a_leaked_child_process_fails_the_test(tmp_path: Path) -> None:
+    body = """
+async def test_leaks():
+    pipe = asyncio.subprocess.PIPE
+    test_leaks.child = await asyncio.create_subprocess_exec("cat", stdin=pipe, stdout=pipe)
+"""
+    assert "left behind" in _outcome(tmp_path, body)
 
 
 def test_a_tidy_test_passes(tmp_path: Path) -> None:
