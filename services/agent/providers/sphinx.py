@@ -124,6 +124,7 @@ class SphinxTranscriber:
             for worker in workers:
                 await worker.stop()
             raise ProviderUnavailable(_NAME, f"the recogniser did not start: {exc}") from exc
+        self._workers.update(workers)
         for number, worker in enumerate(workers):
             self._owner.start(self._serve(worker), name=f"process-{number}")
         self._is_open = True
@@ -137,6 +138,10 @@ class SphinxTranscriber:
     ) -> None:
         self._is_open = False
         await self._owner.stop()
+        # A task cancelled before its first step never came to stop its process.
+        for worker in tuple(self._workers):
+            await worker.stop()
+        self._workers.clear()
         for utterance in (*self._ended, *self._early):
             utterance.settle(TranscriberFailed("the recogniser is stopping", is_recoverable=False))
 
