@@ -137,6 +137,8 @@ async def _plan(platform: Platform, cloud: Cloud, scene: Scene) -> CallPlan:
     )
 
 
+# Somebody who takes a silence of two seconds for the agent's: a busy machine may need them.
+PATIENT = CallerScript(turn_silence_s=2.0)
 TALKS = {
     "interrupted": Scene(
         ("How does this work?", "What can you do?", "Goodbye."), barge_ins=(None, 2.0, None)
@@ -150,10 +152,12 @@ TALKS = {
     "reconnect A": Scene(
         ("Is it free?", "Goodbye."),
         knobs=Knobs(reconnect=ReconnectKnob.A, drop_socket_at_s=(3.0,)),
+        limits=PATIENT,
     ),
     "reconnect B": Scene(
         ("Is it free?", "Goodbye."),
         knobs=Knobs(reconnect=ReconnectKnob.B, drop_socket_at_s=(3.0,)),
+        limits=PATIENT,
     ),
 }
 TROUBLE = {
