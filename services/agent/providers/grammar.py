@@ -17,7 +17,7 @@ from dataclasses import dataclass
 _WORD = re.compile(r"[a-z']+")
 _BEFORE = ("_okay", "_well", "_so", "_um", "_uh", "_and")
 _AFTER = ("_please",)
-_DIGITS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+DIGIT_WORDS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TIMES = ("double", "triple")
 
 
@@ -39,7 +39,7 @@ def build_grammar(phrases: Sequence[str], *, digits: bool) -> Grammar | None:
     if cleaned:
         rules.append("<phrase> = " + " | ".join(cleaned) + ";")
     if digits:
-        rules.append("<digit> = " + " | ".join(_DIGITS) + ";")
+        rules.append("<digit> = " + " | ".join(DIGIT_WORDS) + ";")
         rules.append(f"<number> = ([{' | '.join(_TIMES)}] <digit>)+;")
     if not rules:
         return None
@@ -47,7 +47,7 @@ def build_grammar(phrases: Sequence[str], *, digits: bool) -> Grammar | None:
     body = f"[{' | '.join(_BEFORE)}] ({' | '.join(said)}) [{' | '.join(_AFTER)}]"
     words = {word for phrase in cleaned for word in phrase.split()} | {*_BEFORE, *_AFTER}
     if digits:
-        words |= {*_DIGITS, *_TIMES}
+        words |= {*DIGIT_WORDS, *_TIMES}
     text = "\n".join(["#JSGF V1.0;", "grammar expected;", f"public <said> = {body};", *rules, ""])
     return Grammar(text, frozenset(words))
 

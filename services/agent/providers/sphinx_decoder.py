@@ -23,6 +23,7 @@ import pocketsphinx
 from numpy.typing import NDArray
 
 from services.agent.providers.grammar import (
+    DIGIT_WORDS,
     Grammar,
     build_grammar,
     dictionary_word,
@@ -150,7 +151,11 @@ class SphinxDecoder:
         for word in sorted(set(words) - self._known_words):
             spoken = dictionary_word(word)
             phones = self._lexicon.get(spoken) or (guess_phones(spoken),)
-            for number, variant in enumerate(with_line_variants(phones), start=1):
+            if spoken in DIGIT_WORDS:
+                # Only there: whole phrases are as well understood without, and less often found
+                # in what is not one of them (of 140 off-script sentences 23 instead of 33).
+                phones = with_line_variants(phones)
+            for number, variant in enumerate(phones, start=1):
                 spelled = word if number == 1 else f"{word}({number})"
                 if spelled not in self._known_words:
                     self._grammars.add_word(spelled, variant, False)
