@@ -183,6 +183,14 @@ async def test_stopping_ends_the_streams() -> None:
     assert [event async for event in stream.events()] == []
 
 
+async def test_a_recogniser_stopped_at_once_leaves_no_process() -> None:
+    """A task that is cancelled before its first step cleans nothing up."""
+    async with SphinxTranscriber() as transcriber:
+        (process_id,) = transcriber.process_ids
+    with pytest.raises(ProcessLookupError):
+        os.kill(process_id, 0)
+
+
 # --- what it hears ------------------------------------------------------------------------------
 
 
