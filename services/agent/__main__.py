@@ -62,7 +62,9 @@ async def run(settings: AgentSettings) -> None:
             )
         )
         transcriber = await stack.enter_async_context(
-            SphinxTranscriber(processes=settings.agent_stt_processes)
+            SphinxTranscriber(
+                processes=settings.agent_stt_processes, on_dropped=metrics.dropped_audio.inc
+            )
         )
         synthesiser = OfflineSynthesiser.open(settings.agent_voice)
         stack.callback(synthesiser.close)
