@@ -9,7 +9,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	found=$$(command -v $$name) && "$$found" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && { echo "$$found"; break; }; done)
 VENV_PYTHON := .venv/bin/python
-GROUPS := gateway agent dialer simulator local redis dev
+GROUPS := gateway agent dialer simulator local livekit redis dev
 
 # Extra arguments for the tools behind the commands: make test ARGS="-k barge_in"
 ARGS ?=

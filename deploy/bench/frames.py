@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.agent.providers.base import VadState
-from services.agent.providers.silero import SileroVoiceActivity
+from services.agent.providers.offline.silero import SileroVoiceActivity
 from shared.audio.format import FRAME_BYTES
 from shared.audio.g711 import decode_ulaw, encode_ulaw
 from shared.audio.level import level_dbfs

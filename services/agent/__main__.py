@@ -20,10 +20,10 @@ from services.agent.flows.parley import PARLEY
 from services.agent.phone_speech import PhoneSpeech
 from services.agent.providers import base
 from services.agent.providers.errors import ProviderUnavailable
-from services.agent.providers.flow import FlowBrain
-from services.agent.providers.offline_voice import OfflineSynthesiser
-from services.agent.providers.silero import SileroVoiceActivity
-from services.agent.providers.sphinx import SphinxTranscriber
+from services.agent.providers.offline.flow import FlowBrain
+from services.agent.providers.offline.silero import SileroVoiceActivity
+from services.agent.providers.offline.sphinx import SphinxTranscriber
+from services.agent.providers.offline.voice import OfflineSynthesiser
 from services.agent.settings import AgentSettings
 from services.agent.turn.sentences import split_sentences
 from services.agent.turn.vad import SpeechDetector, VadTuning

@@ -21,9 +21,11 @@ from services.agent.link import Link
 from services.agent.phone_speech import PhoneSpeech
 from services.agent.playout import Playout
 from services.agent.providers import base
+from services.agent.providers.confirmation import ReplyConfirmation
 from services.agent.providers.errors import ProviderError
-from services.agent.session import Session, TurnTaking
+from services.agent.session import Session
 from services.agent.stream_gate import StreamGate, Verdict
+from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import SpeechDetector
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import AgentMetrics
@@ -47,6 +49,7 @@ from shared.runtime.tasks import TaskOwner, closing
 
 _log = structlog.get_logger(__name__)
 _RECORD_S = 2.0
+_CONFIRMED = ReplyConfirmation(is_given=True)
 _INTERNAL_ERROR = 1011
 
 
@@ -328,6 +331,17 @@ class Call:
                     self._count(action.tally)
                 case ev.End():
                     self._end(action)
+                case (
+                    ev.Confirm()
+                    | ev.SpeakPrepared()
+                    | ev.ScoreTurn()
+                    | ev.SendKeys()
+                    | ev.ChangeLanguage()
+                    | ev.LeaveToGather()
+                    | ev.LeaveToTransfer()
+                    | ev.Note()
+                ):
+                    pass
                 case _:
                     assert_never(action)
 
@@ -335,7 +349,7 @@ class Call:
         history = list(self._session.history)
         self._ask(
             action.generation,
-            lambda: self._conversation.reply(action.heard, history),
+            lambda: self._conversation.reply(action.heard, history, _CONFIRMED),
             keeps=isinstance(action.heard, base.Digit),
         )
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from services.agent.providers.base import Expectation, Final, Heard, Piece
+from services.agent.providers.base import (
+    Expectation,
+    Final,
+    GatherDigits,
+    Heard,
+    Partial,
+    Piece,
+    ToolUsed,
+    Usage,
+)
 from shared.protocol.call import EndReason, StreamId
 from shared.protocol.telephony import OutboundCommand
 
@@ -62,6 +71,35 @@ class Transcribed:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptGrew:
+    """What the recogniser has heard of the utterance in hand so far."""
+
+    partial: Partial
+
+
+@dataclass(frozen=True, slots=True)
+class TurnScored:
+    """How likely the caller's turn is over, by the model asked with `ScoreTurn(number)`."""
+
+    number: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsGathered:
+    """The network has collected keys for a GatherDigits; none when nothing was pressed."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineJudged:
+    """Who answered an outbound call, by the network's or our own detection."""
+
+    is_machine: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyPiece:
     """One piece of the brain's answer."""
 
@@ -101,6 +139,11 @@ class SentenceFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """The network would not hand the caller over; the agent has the call still."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallOver:
     """The other side ended: hang-up webhook, socket closed for good, worker stopping."""
 
@@ -114,6 +157,11 @@ Event: TypeAlias = (
     | AudioCleared
     | DigitPressed
     | Transcribed
+    | TranscriptGrew
+    | TurnScored
+    | DigitsGathered
+    | MachineJudged
+    | TransferFailed
     | ReplyPiece
     | ReplyRead
     | ReplyFailed
@@ -141,10 +189,22 @@ class Greet:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the brain for an answer."""
+    """Ask the brain for an answer.
+
+    `is_speculative`: the caller may go on still. `Confirm` follows when the answer is wanted;
+    `Abandon` when it is not, and then the brain's state is taken back to before it.
+    """
 
     generation: int
     heard: Heard
+    is_speculative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The speculative answer of this generation is wanted."""
+
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +221,20 @@ class Speak:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakPrepared:
+    """Speak a sentence whose audio was made in advance, now: no provider is waited for.
+
+    SentenceAudio follows within this turn of the loop, or SentenceFailed where it is not at hand.
+    """
+
+    name: str
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
-    """Stop thinking and synthesising for this generation and all before it."""
+    """Stop everything that still works on this generation or an earlier one."""
 
     generation: int
 
@@ -174,14 +246,56 @@ class BeginListening:
 
 @dataclass(frozen=True, slots=True)
 class EndListening:
-    """The caller stopped speaking: settle the words."""
+    """The caller ended; a Transcribed is owed for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenFor:
-    """From now on this is expected."""
+    """What to expect from now on."""
 
     expectation: Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTurn:
+    """Ask the end-of-turn model about the utterance in hand; TurnScored(number) may follow."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendKeys:
+    """Press keys towards the other side."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLanguage:
+    """Hear and speak another language from now on."""
+
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveToGather:
+    """Have the network collect keys; the stream ends for it and comes back by itself."""
+
+    request: GatherDigits
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveToTransfer:
+    """Hand the caller over by the network; TransferFailed follows when it would not."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something for the record: a tool, a usage. Nothing for the caller."""
+
+    piece: ToolUsed | Usage
 
 
 class Stage(StrEnum):
@@ -217,6 +331,10 @@ class Tally(StrEnum):
     TURN_NOT_UNDERSTOOD = "turn_not_understood"
     TURN_SILENCE = "turn_silence"
     TURN_DTMF = "turn_dtmf"
+    FILLER = "filler"
+    APOLOGY = "apology"
+    SPECULATION_USED = "speculation_used"
+    SPECULATION_DROPPED = "speculation_dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +361,19 @@ Action: TypeAlias = (
     Write
     | Greet
     | Ask
+    | Confirm
     | Speak
+    | SpeakPrepared
     | Abandon
     | BeginListening
     | EndListening
     | ListenFor
+    | ScoreTurn
+    | SendKeys
+    | ChangeLanguage
+    | LeaveToGather
+    | LeaveToTransfer
+    | Note
     | Measure
     | Count
     | End

@@ -23,6 +23,7 @@ from services.agent import events as ev
 from services.agent.events import Action, Count, Event, Measure, Stage, Tally, Write
 from services.agent.playout import Due, HeardSentence, Playout
 from services.agent.providers import base
+from services.agent.turn.rules import TurnTaking
 from services.agent.turn.sentences import split_sentences
 from services.agent.turn.stages import TurnClock
 from services.agent.turn.vad import SpeechDetector, SpeechEnded, SpeechStarted
@@ -83,25 +84,6 @@ class IllegalMove(Exception):
 
     def __str__(self) -> str:
         return f"a session cannot move from {self.before} to {self.after}"
-
-
-@dataclass(frozen=True, slots=True)
-class TurnTaking:
-    """The rules of one agent's turn-taking, in seconds.
-
-    `interruption_s`: speech over the agent as long as this is a turn even without words.
-    `noise_s`: speech shorter than this, without words, in the caller's own turn is passed over.
-    `silence_s`: how long to wait for a silent caller before the dialogue is told.
-    `transcript_wait_s`: the longest to wait for words after the caller has ended.
-    `max_call_s`: the agent ends a longer call.
-    """
-
-    interruption_s: float = 0.9
-    noise_s: float = 0.3
-    silence_s: float = 7.0
-    transcript_wait_s: float = 3.0
-    max_call_s: float = 3600.0
-    media_lost_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -197,6 +179,14 @@ class Session:
                 return self._end(EndReason.PROVIDER_FAILED, by_agent=False)
             case ev.CallOver():
                 return self._end(event.reason, by_agent=False)
+            case (
+                ev.TranscriptGrew()
+                | ev.TurnScored()
+                | ev.DigitsGathered()
+                | ev.MachineJudged()
+                | ev.TransferFailed()
+            ):
+                return []
             case _:
                 assert_never(event)
 
@@ -329,7 +319,7 @@ class Session:
             return []
         if self.state is State.PAUSED:
             has_words = final.is_understood or bool(self._unanswered)
-            if not has_words and self._speech_s < self._rules.interruption_s:
+            if not has_words and self._speech_s < self._rules.barge_in.min_speech_s:
                 return self._resume()
             actions = self._commit_interruption(now_s)
         else:
@@ -412,6 +402,15 @@ class Session:
             case base.Transfer():
                 # The carrier's transfer needs its REST side; until an agent has one, say goodbye.
                 reply.ending = base.EndCall("transfer_unavailable")
+                return []
+            case (
+                base.Spoken()
+                | base.SendDigits()
+                | base.GatherDigits()
+                | base.SwitchLanguage()
+                | base.ToolUsed()
+                | base.Usage()
+            ):
                 return []
             case _:
                 assert_never(piece)

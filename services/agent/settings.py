@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field
 
-from services.agent.session import TurnTaking
+from services.agent.turn.rules import TurnTaking
 from shared.runtime.settings import ServiceSettings
 
 

@@ -22,13 +22,15 @@ from services.agent.providers.base import (
     Transfer,
     Words,
 )
-from services.agent.providers.flow import FlowBrain
+from services.agent.providers.confirmation import ReplyConfirmation
+from services.agent.providers.offline.flow import FlowBrain
 from shared.protocol.call import CallId, Direction
 from tests.support.providers import FakeBrain
 
 FACTS = CallFacts(
     CallId("call-1"), "default", Direction.INBOUND, "+918000000001", "+918000000002", {}
 )
+CONFIRMED = ReplyConfirmation(is_given=True)
 HEARD: tuple[Heard, ...] = (
     Words("what can you do", is_understood=True),
     Words("", is_understood=False, confidence=0.0),
@@ -71,14 +73,14 @@ async def test_whatever_is_heard_gets_a_wellformed_reply(brain: Brain) -> None:
     for heard in HEARD:
         conversation = brain.open(FACTS, {})
         await pieces_of(conversation.greet())
-        assert_wellformed(await pieces_of(conversation.reply(heard, [])))
+        assert_wellformed(await pieces_of(conversation.reply(heard, [], CONFIRMED)))
 
 
 async def test_words_always_get_an_answer(brain: Brain) -> None:
     conversation = brain.open(FACTS, {})
     await pieces_of(conversation.greet())
     for heard in HEARD[:3]:
-        pieces = await pieces_of(conversation.reply(heard, [Message("caller", "...")]))
+        pieces = await pieces_of(conversation.reply(heard, [Message("caller", "...")], CONFIRMED))
         assert any(isinstance(piece, Say | EndCall) for piece in pieces)
 
 
@@ -86,7 +88,7 @@ async def test_variables_are_texts_and_are_replaced_not_changed(brain: Brain) ->
     conversation = brain.open(FACTS, {})
     await pieces_of(conversation.greet())
     before, copy = conversation.variables, dict(conversation.variables)
-    await pieces_of(conversation.reply(HEARD[0], []))
+    await pieces_of(conversation.reply(HEARD[0], [], CONFIRMED))
     assert before == copy
     for key, value in conversation.variables.items():
         assert isinstance(key, str)
@@ -96,16 +98,18 @@ async def test_variables_are_texts_and_are_replaced_not_changed(brain: Brain) ->
 async def test_another_worker_goes_on_from_the_variables(brain: Brain) -> None:
     first = brain.open(FACTS, {})
     await pieces_of(first.greet())
-    await pieces_of(first.reply(HEARD[0], []))
+    await pieces_of(first.reply(HEARD[0], [], CONFIRMED))
     second = brain.open(FACTS, dict(first.variables))
     assert second.variables == first.variables
-    assert await pieces_of(second.reply(HEARD[2], [])) == await pieces_of(first.reply(HEARD[2], []))
+    assert await pieces_of(second.reply(HEARD[2], [], CONFIRMED)) == await pieces_of(
+        first.reply(HEARD[2], [], CONFIRMED)
+    )
 
 
 async def test_a_reply_closed_early_keeps_the_state_of_the_whole(brain: Brain) -> None:
     async def after(conversation: Conversation, *, is_interrupted: bool) -> dict[str, str]:
         await pieces_of(conversation.greet())
-        reply = conversation.reply(HEARD[0], [])
+        reply = conversation.reply(HEARD[0], [], CONFIRMED)
         await anext(reply)
         if is_interrupted:
             await reply.aclose()  # type: ignore[attr-defined] # every implementation is a generator
@@ -128,5 +132,5 @@ async def test_conversations_do_not_share_their_state(brain: Brain) -> None:
     await pieces_of(first.greet())
     await pieces_of(second.greet())
     before = dict(second.variables)
-    await pieces_of(first.reply(HEARD[3], []))
+    await pieces_of(first.reply(HEARD[3], [], CONFIRMED))
     assert dict(second.variables) == before

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from services.agent.providers.base import FRAME_SAMPLES, PHONE_RATE_HZ, Pcm
-from services.agent.providers.silero import SileroVoiceActivity
+from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.turn.vad import FRAME_S, SpeechDetector, SpeechEnded, SpeechEvent, SpeechStarted
 from shared.audio.level import level_dbfs
 from shared.speech.level import active_level_dbfs

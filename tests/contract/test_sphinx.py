@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 
 from services.agent.flows.parley import PARLEY
-from services.agent.providers import sphinx
 from services.agent.providers.base import Expectation, Final, Pcm, TranscriberFailed
 from services.agent.providers.errors import ProviderUnavailable
-from services.agent.providers.flow import find_intent, read_digits
-from services.agent.providers.sphinx import SphinxStream, SphinxTranscriber
-from services.agent.providers.sphinx_decoder import SphinxDecoder
+from services.agent.providers.offline import sphinx
+from services.agent.providers.offline.flow import find_intent, read_digits
+from services.agent.providers.offline.sphinx import SphinxStream, SphinxTranscriber
+from services.agent.providers.offline.sphinx_decoder import SphinxDecoder
 from tests.support.callers import installed, make_noise, say, through_line
 
 MENU = PARLEY.steps[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.agent.providers.base import Pcm, Synthesiser
-from services.agent.providers.offline_voice import OfflineSynthesiser
+from services.agent.providers.offline.voice import OfflineSynthesiser
 from shared.speech.level import active_level_dbfs
 from tests.support.providers import FakeSynthesiser
 

@@ -17,7 +17,7 @@ from services.agent.providers.base import (
     TranscriberFailed,
     TranscriberStream,
 )
-from services.agent.providers.sphinx import SphinxTranscriber
+from services.agent.providers.offline.sphinx import SphinxTranscriber
 from tests.support.callers import say
 from tests.support.providers import FakeTranscriber
 

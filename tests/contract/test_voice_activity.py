@@ -11,7 +11,7 @@ import pytest
 
 from services.agent.providers.base import FRAME_SAMPLES, Pcm, VoiceActivity
 from services.agent.providers.errors import ProviderUnavailable
-from services.agent.providers.silero import SileroVoiceActivity
+from services.agent.providers.offline.silero import SileroVoiceActivity
 from shared.audio.resample import resample
 from shared.speech import open_voice
 from tests.support.providers import LevelVoiceActivity

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from services.agent import events as ev
 from services.agent.playout import Playout
 from services.agent.providers import base
-from services.agent.session import Session, State, TurnTaking
+from services.agent.session import Session, State
+from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import SpeechDetector
 from shared.protocol.call import StreamId
 from shared.protocol.telephony import (

@@ -18,6 +18,7 @@ from services.agent.providers.base import (
     FRAME_SAMPLES,
     PHONE_RATE_HZ,
     CallFacts,
+    Confirmation,
     EndCall,
     Expect,
     Expectation,
@@ -159,6 +160,7 @@ class FakeConversation:
         self.histories: list[tuple[Message, ...]] = []
         self._brain = brain
         self._turn = int(variables.get("turn", "0"))
+        self.is_closed = False
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -168,7 +170,15 @@ class FakeConversation:
         async for piece in self._brain.play(self._brain.greeting):
             yield piece
 
-    async def reply(self, heard: Heard, history: Sequence[Message]) -> AsyncIterator[Piece]:
+    def rewind(self, variables: Mapping[str, str]) -> None:
+        self._turn = int(variables.get("turn", "0"))
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+    async def reply(
+        self, heard: Heard, history: Sequence[Message], confirmation: Confirmation
+    ) -> AsyncIterator[Piece]:
         self.heard.append(heard)
         self.histories.append(tuple(history))
         self._turn += 1

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from deploy.bench.path import bench_platform
 from services.agent.flows.parley import PARLEY
-from services.agent.providers.sphinx_decoder import SphinxDecoder
+from services.agent.providers.offline.sphinx_decoder import SphinxDecoder
 from services.agent.turn.sentences import split_sentences
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from services.agent.call import Parts
 from services.agent.phone_speech import PhoneSpeech
 from services.agent.providers.base import EndCall, Say
-from services.agent.session import TurnTaking
+from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.worker import Worker
 from shared.audio.g711 import encode_ulaw

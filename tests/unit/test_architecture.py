@@ -30,6 +30,7 @@ NOT_PURE = {
     *("redis", "fastapi", "starlette", "uvicorn", "uvloop", "httpx", "websockets", "requests"),
     *("urllib.request", "http.client", "http.server", "logging", "structlog", "prometheus_client"),
     *("onnxruntime", "pocketsphinx", "pydantic_settings", "pyngrok"),
+    *("deepgram", "openai", "livekit"),
 }
 # Folders of the protocol and the codecs are pure as a whole, whatever their docstrings say.
 PURE_FOLDERS = ("shared/protocol", "shared/audio")
@@ -86,7 +87,8 @@ def test_the_product_imports_only_what_is_declared(path: Path) -> None:
 _DECLARED = {
     *("prometheus_client", "pydantic", "pydantic_settings", "redis", "structlog"),
     *("fastapi", "starlette", "uvicorn", "uvloop", "websockets", "httpx", "pyngrok"),
-    *("numpy", "onnxruntime", "pocketsphinx", "soxr", "espeakng_loader"),
+    *("numpy", "onnxruntime", "pocketsphinx", "soxr", "espeakng_loader", "yaml"),
+    *("deepgram", "openai", "livekit"),
     *("defusedxml", "matplotlib", "phonenumbers"),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKED = ("gateway", "agent", "dialer", "simulator", "local", "redis", "dev")
+LOCKED = ("gateway", "agent", "dialer", "simulator", "local", "livekit", "redis", "dev")
 _PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[^ ;\\]+)(?: ; [^\\]+)? \\$")
 _HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 

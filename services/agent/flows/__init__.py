@@ -1,1 +1,1 @@
-"""Scripts of the offline agents: data for `services/agent/providers/flow.py`."""
+"""Scripts of the offline agents: data for `services/agent/providers/offline/flow.py`."""

@@ -7,7 +7,7 @@ easily taken for one another.
 
 from __future__ import annotations
 
-from services.agent.providers.flow import (
+from services.agent.providers.offline.flow import (
     ClearNumber,
     Digits,
     Flow,

@@ -1,6 +1,6 @@
 """The seams between a call and the parts that hear, understand and speak.
 
-Four Protocols, each with an embedded implementation, cloud ones, and the fakes in
+One Protocol a part, each with an embedded implementation, cloud ones, and the fakes in
 `tests/support/providers.py`; `tests/contract/` holds one suite for each that all must pass.
 What a turn is, when to interrupt and what the caller heard is not decided here: that is the
 session's. Audio between these parts is mono int16 numpy; the telephone side is 8 kHz.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,16 +81,26 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """A guess at what has been said so far in this utterance; the next one replaces it."""
+    """What has been said so far in this utterance, the whole of it; the next one replaces it.
+
+    It may come before `begin()` was called for these words, or after `end()` and before the Final.
+
+    Attributes:
+        text: as in Final; punctuation and capitals are kept where the recogniser gives them.
+        is_settled: the recogniser will not change these words any more.
+        is_end: the recogniser believes that the speaker has ended.
+    """
 
     text: str
+    is_settled: bool = False
+    is_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
     """The settled text of one utterance; exactly one comes for each `end()`.
 
-    `text` is lower case, without punctuation where the recogniser gives none. When
+    `text` has the capitals and the punctuation that the recogniser gives, or none. When
     `is_understood` is False the caller spoke but nothing was recognised with trust: `text` then
     is the best guess, often empty, and not to be acted on. `confidence` is 0..1, comparable only
     within one recogniser. A stream that heard no `begin()` since the last `end()` gives
@@ -172,6 +182,25 @@ class Transcriber(Protocol):
         ...
 
 
+# --- the end of a turn --------------------------------------------------------------------------
+
+
+class EndOfTurn(Protocol):
+    """A model that tells from the sound of it whether a speaker has said all they want to say."""
+
+    async def probability(self, pcm: Pcm) -> float:
+        """Return 0..1: how likely the turn is over.
+
+        Args:
+            pcm: the turn so far, 8 kHz, some 0.2 s of silence at its end included; the last 8 s
+                count. Only read.
+
+        Raises:
+            ProviderError: the model broke; the caller of this goes by silence alone.
+        """
+        ...
+
+
 # --- dialogue -----------------------------------------------------------------------------------
 
 
@@ -185,14 +214,20 @@ class CallFacts:
     from_number: str
     to_number: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One entry of the conversation as it was really heard: interrupted speech is already cut."""
+    """One entry of the conversation as it was really heard: interrupted speech is already cut.
+
+    `heard_s`: how many seconds of the agent's own audio the caller heard; None for a caller.
+    """
 
     role: Literal["caller", "agent"]
     text: str
+    is_interrupted: bool = False
+    heard_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +247,13 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class Digits:
+    """The keys that a GatherDigits brought; none when the caller pressed nothing in time."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """Nothing came from the caller for `seconds`; the `count`-th time in a row, from 1."""
 
@@ -219,14 +261,35 @@ class Silence:
     count: int
 
 
-Heard: TypeAlias = Words | Digit | Silence
+Heard: TypeAlias = Words | Digit | Digits | Silence
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Speak this next: one or a few whole sentences, plain text for the ear."""
+    """Speak this next: one or a few whole sentences, plain text for the ear.
+
+    `is_interruptible` False: the caller can't stop it (a legal text).
+    """
 
     text: str
+    is_interruptible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Speech that the brain made itself (speech to speech): audio with its text, in order.
+
+    Attributes:
+        item: names one utterance; its pieces come one after another.
+        text: what this piece adds to the utterance's words, perhaps nothing yet.
+        ulaw: G.711 mu-law 8 kHz, perhaps empty.
+        is_last: nothing more of this utterance follows.
+    """
+
+    item: str
+    text: str
+    ulaw: bytes
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +313,87 @@ class Transfer:
     to: str
 
 
-Piece: TypeAlias = Say | Expect | EndCall | Transfer
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Press keys towards the other side (0-9 * # A-D, w: wait half a second)."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatherDigits:
+    """Have the network collect keys, where the media socket brings none.
+
+    The stream is left for it once everything said before has been played, and comes back by
+    itself; the keys then arrive as one Digits.
+    """
+
+    prompt: str
+    most: int = 32
+    finish_on_key: str = "#"
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchLanguage:
+    """Hear and speak another language from the next sentence on; a BCP 47 tag."""
+
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUsed:
+    """A tool was called; for the record. Arguments and result are JSON-ready, secrets left out."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    outcome: Literal["ok", "failed", "refused", "timeout"]
+    result: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a provider will charge for; for the record and the metrics.
+
+    `unit` is one of: input_tokens, cached_tokens, output_tokens, characters, audio_seconds.
+    """
+
+    kind: Literal["stt", "llm", "tts", "realtime"]
+    provider: str
+    unit: str
+    amount: float
+
+
+Piece: TypeAlias = (
+    Say
+    | Spoken
+    | Expect
+    | EndCall
+    | Transfer
+    | SendDigits
+    | GatherDigits
+    | SwitchLanguage
+    | ToolUsed
+    | Usage
+)
+
+
+class Confirmation(Protocol):
+    """Whether a reply that was begun on a mere guess is now wanted.
+
+    A reply may begin before it is certain that the caller has ended. Until it is confirmed nothing
+    may be done that can't be undone: no tool that acts on the world is run.
+    """
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the reply is wanted for certain."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until it is; a reply that turns out unwanted is cancelled instead."""
+        ...
 
 
 class Conversation(Protocol):
@@ -267,23 +410,34 @@ class Conversation(Protocol):
         """The state to put into a snapshot."""
         ...
 
+    def rewind(self, variables: Mapping[str, str]) -> None:
+        """Take back to an earlier `variables`: the reply since then was thrown away unheard."""
+        ...
+
     def greet(self) -> AsyncIterator[Piece]:
         """Yield what the agent says first; for a resumed call a short way back into the talk."""
         ...
 
-    def reply(self, heard: Heard, history: Sequence[Message]) -> AsyncIterator[Piece]:
+    def reply(
+        self, heard: Heard, history: Sequence[Message], confirmation: Confirmation
+    ) -> AsyncIterator[Piece]:
         """Yield the answer to what was heard, piece by piece as it is thought.
 
         Args:
             heard: the newest turn of the caller; also the last entry of `history` when in words.
             history: the conversation so far, oldest first, as heard.
+            confirmation: whether this reply is wanted for certain.
 
-        No piece at all is a valid answer (a digit collected). Nothing follows EndCall or
-        Transfer.
+        No piece at all is a valid answer (a digit collected). Nothing that is heard follows
+        EndCall or Transfer.
 
         Raises:
             ProviderError: the brain failed; pieces already given stand.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """Free what the conversation holds (sockets, running tools); may be called twice."""
         ...
 
 
@@ -294,6 +448,83 @@ class Brain(Protocol):
         """Begin a conversation, or go on with one: from a snapshot's variables as well as from {}.
 
         Variables that make no sense (of another version) begin anew rather than fail.
+
+        Raises:
+            ProviderUnavailable: it cannot be used at all.
+        """
+        ...
+
+
+class SpeechBrain(Protocol):
+    """A brain that hears and speaks by itself (speech to speech)."""
+
+    def open(
+        self, call: CallFacts, variables: Mapping[str, str]
+    ) -> tuple[Conversation, TranscriberStream]:
+        """Begin a conversation together with its ear: what goes into the one is what it hears.
+
+        Its replies are Spoken pieces. See Brain.
+        """
+        ...
+
+
+# --- language models ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a language model sees it. `parameters` is a JSON schema of type object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool. `arguments` is JSON as the model wrote it, maybe wrong."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One entry of what a language model reads.
+
+    role `assistant` may carry `tool_calls`; role `tool` answers one of them, by `tool_call_id`.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next characters of the answer."""
+
+    text: str
+
+
+LanguageDelta: TypeAlias = TextDelta | ToolCall | Usage
+
+
+class LanguageModel(Protocol):
+    """A model that goes on with a chat; shared by all calls of a worker."""
+
+    def stream(
+        self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]
+    ) -> AsyncIterator[LanguageDelta]:
+        """Yield the answer as it is made: text, then whole tool calls, then Usage where known.
+
+        `aclose()` on the iterator, or cancelling the wait, ends the request behind it.
+
+        Raises:
+            ProviderError: deltas already given stand; a stream that is cut before the vendor said
+                that it is complete is an error too.
         """
         ...
 

@@ -7,7 +7,8 @@ import pytest
 from services.agent import events as ev
 from services.agent import session as session_module
 from services.agent.providers import base
-from services.agent.session import IllegalMove, State, TurnTaking
+from services.agent.session import IllegalMove, State
+from services.agent.turn.rules import TurnTaking
 from services.agent.turn.sentences import split_sentences
 from shared.protocol.call import EndReason
 from shared.protocol.telephony import ClearAudio
@@ -24,7 +25,7 @@ def echo(heard: base.Heard) -> list[base.Piece]:
     match heard:
         case base.Words():
             return [base.Say(f"You said {heard.text}.")]
-        case base.Digit():
+        case base.Digit() | base.Digits():
             return []
         case base.Silence():
             return [base.Say("Are you there?")]

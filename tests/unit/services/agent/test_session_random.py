@@ -17,7 +17,7 @@ def answer(heard: base.Heard) -> list[base.Piece]:
             return [base.Say("Goodbye now."), base.EndCall("key")]
         case base.Digit("9"):
             return [base.Say("A key. And a second sentence about it, so that there is more.")]
-        case base.Digit():
+        case base.Digit() | base.Digits():
             return []
         case base.Words() | base.Silence():
             return [base.Say("I heard something. Let me say a little about that, slowly.")]

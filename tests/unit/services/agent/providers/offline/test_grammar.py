@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.providers.grammar import (
+from services.agent.providers.offline.grammar import (
     build_grammar,
     dictionary_word,
     guess_phones,

@@ -15,8 +15,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
+from services.agent.providers import base
 from services.agent.providers.base import (
     CallFacts,
+    Confirmation,
     Digit,
     EndCall,
     Expect,
@@ -283,10 +285,19 @@ class FlowConversation:
             yield piece
         yield self._expect()
 
-    async def reply(self, heard: Heard, history: Sequence[Message]) -> AsyncIterator[Piece]:
+    def rewind(self, variables: Mapping[str, str]) -> None:
+        """See Conversation."""
+        self._variables = dict(variables)
+
+    async def reply(
+        self, heard: Heard, history: Sequence[Message], confirmation: Confirmation
+    ) -> AsyncIterator[Piece]:
         """See Conversation."""
         for piece in list(self._answer(heard)):
             yield piece
+
+    async def aclose(self) -> None:
+        """See Conversation."""
 
     def _answer(self, heard: Heard) -> Iterator[Piece]:
         self._set(turn=str(self._count("turn") + 1))
@@ -295,6 +306,9 @@ class FlowConversation:
                 yield from self._on_words(heard)
             case Digit():
                 yield from self._on_digit(heard.digit)
+            case base.Digits():
+                for digit in heard.digits:
+                    yield from self._on_digit(digit)
             case Silence():
                 yield from self._on_silence(heard)
             case _:

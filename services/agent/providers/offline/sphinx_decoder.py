@@ -22,7 +22,7 @@ import numpy as np
 import pocketsphinx
 from numpy.typing import NDArray
 
-from services.agent.providers.grammar import (
+from services.agent.providers.offline.grammar import (
     DIGIT_WORDS,
     Grammar,
     build_grammar,

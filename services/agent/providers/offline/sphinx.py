@@ -36,13 +36,13 @@ from services.agent.providers.base import (
     TranscriberFailed,
 )
 from services.agent.providers.errors import ProviderUnavailable
-from services.agent.providers.sphinx_worker import LENGTH, serialize_request
+from services.agent.providers.offline.sphinx_worker import LENGTH, serialize_request
 from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
 _NAME = "sphinx"
-_ROOT = Path(__file__).resolve().parents[3]
-_WORKER = (sys.executable, "-m", "services.agent.providers.sphinx_worker")
+_ROOT = Path(__file__).resolve().parents[4]
+_WORKER = (sys.executable, "-m", "services.agent.providers.offline.sphinx_worker")
 
 _PREROLL_SAMPLES = int(0.4 * PHONE_RATE_HZ)
 _MOST_SAMPLES = 20 * PHONE_RATE_HZ

@@ -23,7 +23,8 @@ from services.agent.providers.base import (
     Transfer,
     Words,
 )
-from services.agent.providers.flow import (
+from services.agent.providers.confirmation import ReplyConfirmation
+from services.agent.providers.offline.flow import (
     FlowBrain,
     find_intent,
     normalise,
@@ -35,6 +36,8 @@ from shared.protocol.call import CallId, Direction
 FACTS = CallFacts(CallId("call-1"), "default", Direction.INBOUND, "", "")
 MENU = PARLEY.step("menu")
 INTENTS = PARLEY.intents(MENU)
+
+CONFIRMED = ReplyConfirmation(is_given=True)
 
 
 class Talk:
@@ -53,7 +56,7 @@ class Talk:
         return self._take([piece async for piece in self.conversation.greet()])
 
     async def hear(self, heard: Heard) -> str:
-        return self._take([piece async for piece in self.conversation.reply(heard, [])])
+        return self._take([piece async for piece in self.conversation.reply(heard, [], CONFIRMED)])
 
     async def say(self, text: str) -> str:
         self.silences = 0

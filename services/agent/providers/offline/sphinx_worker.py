@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from services.agent.providers.sphinx_decoder import SphinxDecoder
+from services.agent.providers.offline.sphinx_decoder import SphinxDecoder
 
 _NICENESS = 5  # callers' frames come before words: the event loop has the processor first
 HEAD = struct.Struct("<II")

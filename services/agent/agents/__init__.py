@@ -1,0 +1,1 @@
+"""Agents as files: what an owner writes, checked, chosen and reloaded."""

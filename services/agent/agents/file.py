@@ -1,0 +1,243 @@
+"""PURE. An agent as its owner writes it: the fields of `deploy/agents/*.yaml`.
+
+Every field has a default that suits a phone call, so that a file need hold little more than a
+greeting and a prompt. Unknown fields are refused: a misspelt one would be passed over in silence.
+What a provider's options may be is checked against the provider's own model, see
+`services/agent/providers/registry.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Number = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Text = Annotated[str, Field(max_length=20_000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+ToolName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+_PROVIDER = re.compile(r"[a-z0-9_]+(:[a-z0-9_-]+)?")
+
+
+class Part(BaseModel):
+    """A part of an agent's file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProviderChoice(Part):
+    """One provider of a chain: `offline`, or `openai: {model: ...}`, or `livekit:cartesia`."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and len(value) == 1 and "name" not in value:
+            name, options = next(iter(value.items()))
+            return {"name": name, "options": options or {}}
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _known_form(cls, value: str) -> str:
+        if not _PROVIDER.fullmatch(value):
+            raise ValueError("not a provider's name, such as offline, openai or livekit:cartesia")
+        return value
+
+
+Chain = Annotated[tuple[ProviderChoice, ...], Field(min_length=1, max_length=8)]
+
+
+class Providers(Part):
+    """Who hears, thinks and speaks: chains, the first that works is used.
+
+    A provider whose key is not set is left out, so that one file serves with and without keys.
+    `realtime` (speech to speech) takes the place of all three when its key is there.
+    """
+
+    stt: Chain = (ProviderChoice(name="offline"),)
+    llm: Chain = (ProviderChoice(name="offline"),)
+    tts: Chain = (ProviderChoice(name="offline"),)
+    realtime: ProviderChoice | None = None
+    end_of_turn: ProviderChoice | None = None
+
+
+class Limits(Part):
+    """How long a provider may take, how often it is tried, when it is left alone for a while."""
+
+    first_s: Seconds = 3.0
+    next_s: Seconds = 2.0
+    tts_first_s: Seconds = 1.2
+    stt_final_s: Seconds = 2.0
+    retries: int = Field(1, ge=0, le=5)
+    breaker_failures: int = Field(5, ge=1, le=100)
+    breaker_open_s: Seconds = 15.0
+
+
+class BargeIn(Part):
+    """See BargeInRules."""
+
+    enabled: bool = True
+    min_words: int = Field(1, ge=1, le=20)
+    min_speech_s: Seconds = 0.9
+    backchannels: tuple[str, ...] | None = None
+
+
+class Endpointing(Part):
+    """See EndpointingRules."""
+
+    wait_s: Seconds | None = None
+    least_wait_s: Seconds = 0.3
+    most_wait_s: Seconds = 1.4
+    adaptive: bool = True
+    speculative: bool = True
+
+
+class Silence(Part):
+    """A caller who says nothing: asked again by each prompt in turn, then the goodbye."""
+
+    after_s: Seconds | None = None
+    prompts: tuple[Text, ...] = ("Are you still there?", "Hello? Can you hear me?")
+    goodbye: Text = "I can't hear you, so I will hang up now. Goodbye."
+
+
+class Filler(Part):
+    """What is said while an answer is slow or a tool is at work."""
+
+    texts: tuple[Text, ...] = ("One moment, please.", "Just a second.")
+    after_s: Seconds = 1.0
+
+
+class Failure(Part):
+    """When every provider of a chain has failed."""
+
+    apology: Text = "I am sorry, something has gone wrong on our side. Please call again later."
+    then: Literal["end", "transfer"] = "end"
+
+
+class Machine(Part):
+    """A machine answers an outbound call."""
+
+    then: Literal["ignore", "hang_up", "leave_message"] = "hang_up"
+    message: Text = ""
+
+
+class TurnTakingPart(Part):
+    """Whose turn it is."""
+
+    barge_in: BargeIn = BargeIn()
+    endpointing: Endpointing = Endpointing()
+    silence: Silence = Silence()
+    filler: Filler = Filler()
+    uninterruptible: tuple[Text, ...] = ()
+    max_call_s: Seconds | None = None
+    time_limit: Text = "I am sorry, we have reached the time limit of this call. Goodbye."
+
+
+class HttpTool(Part):
+    """A tool that is an HTTP request.
+
+    `url` and the values of `headers`, `query` and `body` are templates: `{name}` is an argument of
+    the model's, `{call.from}`, `{call.to}`, `{call.id}` and `{metadata.x}` are facts of the call,
+    and `{secret.NAME}` is a secret of `secrets`, by the name of its environment variable.
+    """
+
+    name: ToolName
+    description: Text
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    url: str = Field(pattern=r"^https?://", max_length=2000)
+    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    headers: dict[str, str] = Field(default_factory=dict)
+    query: dict[str, str] = Field(default_factory=dict)
+    body: Any = None
+    secrets: tuple[EnvName, ...] = ()
+    timeout_s: float = Field(5.0, gt=0, le=60)
+    acts: bool | None = None
+    allow_private: bool = False
+    filler: Text | None = None
+
+
+class PythonTool(Part):
+    """A tool that is a function of a mounted module: `module:function`.
+
+    Its type hints are the schema, its docstring the description.
+    """
+
+    python: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    name: ToolName | None = None
+    timeout_s: float = Field(5.0, gt=0, le=60)
+    acts: bool = True
+    filler: Text | None = None
+
+
+BuiltinTool = Literal["hang_up", "transfer", "send_dtmf", "switch_language", "gather_digits"]
+
+
+class AfterCall(Part):
+    """Where the transcript goes when a call has ended; `secret` names an environment variable."""
+
+    url: str = Field(pattern=r"^https?://", max_length=2000)
+    secret: EnvName | None = None
+    allow_private: bool = False
+
+
+class Data(Part):
+    """What is kept of a call. `redact` leaves out digits of numbers said or keyed."""
+
+    keep_text: bool = True
+    redact: tuple[Literal["numbers", "emails"], ...] = ()
+    keep_s: Seconds | None = None
+
+
+class Localised(Part):
+    """What is different in another language."""
+
+    greeting: Text | None = None
+    prompt: Text | None = None
+    providers: Providers | None = None
+    filler: tuple[Text, ...] | None = None
+    silence: Silence | None = None
+    apology: Text | None = None
+    goodbye: Text | None = None
+
+
+class AgentFile(Part):
+    """A whole file. `name` is the file's own unless it says otherwise.
+
+    Attributes:
+        numbers: called numbers that this agent answers.
+        greeting: said first; empty: the caller speaks first.
+        prompt: the system prompt of a language model; `{metadata.x}`, `{call.from}` and
+            `{call.to}` are filled in.
+        flow: what the offline dialogue does: a name of `deploy/agents/flows/`, or the flow itself.
+        transfer: names people may be transferred to, with their numbers.
+    """
+
+    name: Name = "default"
+    description: Text = ""
+    language: Language = "en"
+    languages: dict[Language, Localised] = Field(default_factory=dict)
+    numbers: tuple[Number, ...] = ()
+    greeting: Text = ""
+    greeting_interruptible: bool = True
+    prompt: Text = ""
+    goodbye: Text = "Goodbye!"
+    providers: Providers = Providers()
+    limits: Limits = Limits()
+    turn_taking: TurnTakingPart = TurnTakingPart()
+    failure: Failure = Failure()
+    machine: Machine = Machine()
+    flow: str | dict[str, Any] | None = None
+    tools: tuple[BuiltinTool | HttpTool | PythonTool, ...] = ("hang_up",)
+    transfer: dict[Name, Number] = Field(default_factory=dict)
+    transfer_caller_id: Number | None = None
+    after_call: AfterCall | None = None
+    data: Data = Data()

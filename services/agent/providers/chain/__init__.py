@@ -1,0 +1,1 @@
+"""One provider after another: time limits, retries, circuit breakers, fallbacks."""

@@ -1,0 +1,1 @@
+"""Deepgram: transcription and speech, by its own SDK."""

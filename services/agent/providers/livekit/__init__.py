@@ -1,0 +1,1 @@
+"""Some sixty vendors, by the stand-alone classes of LiveKit's plugins."""

@@ -1,0 +1,1 @@
+"""What comes along: hears, understands and speaks without account, key or network."""

@@ -1,0 +1,63 @@
+"""Which providers there are, by the names that agents' files use.
+
+A provider's options are a pydantic model, so that `parley-agent check` can say what is wrong
+without its SDK; the SDK is imported when the first agent needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from services.agent.providers import base
+
+P_co = TypeVar("P_co", covariant=True)
+
+
+class Secrets(Protocol):
+    """Keys by the names of their environment variables."""
+
+    def get(self, name: str) -> SecretStr | None:
+        """Return a secret, None where it is not set or empty."""
+        ...
+
+
+class Options(BaseModel):
+    """Base of every provider's options in an agent's file.
+
+    `api_key_env` names the environment variable that holds the key.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    api_key_env: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[P_co]):
+    """A provider of one kind.
+
+    Attributes:
+        options: the model of its options.
+        open: makes it from checked options, the language it is to hear or speak and the secrets;
+            imports the SDK. Raises ProviderUnavailable. What it makes may have an `aclose()`.
+        needs_key: whether it is left out of a chain while the variable `api_key_env` is not set.
+    """
+
+    options: type[Options]
+    open: Callable[[Any, str, Secrets], P_co]
+    needs_key: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Providers by kind and name. `livekit:<plugin>` is looked up as `livekit`."""
+
+    stt: Mapping[str, Entry[base.Transcriber]]
+    llm: Mapping[str, Entry[base.LanguageModel]]
+    tts: Mapping[str, Entry[base.Synthesiser]]
+    realtime: Mapping[str, Entry[base.SpeechBrain]]
+    end_of_turn: Mapping[str, Entry[base.EndOfTurn]]
