@@ -1,4 +1,4 @@
-"""Jobs of one kind, one after another, that can be abandoned by generation."""
+"""Jobs of one kind, begun in order, that can be abandoned by generation."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ class _Job:
 
 
 class Lane:
-    """Runs jobs in order, at most one at a time.
+    """Begins jobs in order, at most `width` at a time.
 
     Args:
         owner: owns the tasks.
         name: of the tasks.
         on_full: called when a job is refused because MAX_WAITING already wait.
+        width: how many jobs run at once; 1: each waits for the one before it.
     """
 
-    def __init__(self, owner: TaskOwner, name: str, *, on_full: Callable[[], None]) -> None:
+    def __init__(
+        self, owner: TaskOwner, name: str, *, on_full: Callable[[], None], width: int = 1
+    ) -> None:
         self._owner = owner
         self._name = name
         self._on_full = on_full
+        self._width = width
         self._waiting: deque[_Job] = deque()
-        self._running: tuple[_Job, asyncio.Task[Any]] | None = None
+        self._running: dict[asyncio.Task[Any], _Job] = {}
         self._abandoned = 0
 
     def add(
@@ -62,19 +66,20 @@ class Lane:
         """Cancel and forget the jobs of this generation and all before it."""
         self._abandoned = max(self._abandoned, generation)
         self._waiting = deque(job for job in self._waiting if self._is_wanted(job))
-        if self._running is not None and not self._is_wanted(self._running[0]):
-            self._running[1].cancel()
+        for task, job in self._running.items():
+            if not self._is_wanted(job):
+                task.cancel()
 
     def _is_wanted(self, job: _Job) -> bool:
         return job.keeps or job.generation > self._abandoned
 
     def _next(self) -> None:
-        if self._running is None and self._waiting and not self._owner.is_stopping:
+        while self._waiting and len(self._running) < self._width and not self._owner.is_stopping:
             job = self._waiting.popleft()
             task = self._owner.start(job.make(), name=self._name)
-            self._running = (job, task)
+            self._running[task] = job
             task.add_done_callback(self._on_done)
 
-    def _on_done(self, _: asyncio.Task[Any]) -> None:
-        self._running = None
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
+        del self._running[task]
         self._next()

@@ -78,3 +78,26 @@ async def test_full_lane_says_so(owner: TaskOwner) -> None:
     for _ in range(MAX_WAITING + 3):
         lane.add(1, jobs.make("x"))
     assert len(refused) == 2
+
+
+async def test_wide_lane_begins_in_order_and_runs_side_by_side(owner: TaskOwner) -> None:
+    jobs, lane = Jobs(), Lane(owner, "lane", on_full=lambda: None, width=2)
+    for name in ("a", "b", "c"):
+        lane.add(1, jobs.make(name))
+    await settle()
+    assert jobs.log == ["a begins", "b begins"]
+    jobs.gate.set()
+    await settle()
+    assert jobs.log[-2:] == ["c begins", "c ends"]
+
+
+async def test_wide_lane_abandons_all_that_run(owner: TaskOwner) -> None:
+    jobs, lane = Jobs(), Lane(owner, "lane", on_full=lambda: None, width=2)
+    lane.add(1, jobs.make("a"))
+    lane.add(1, jobs.make("b"))
+    lane.add(2, jobs.make("c"))
+    await settle()
+    lane.abandon(1)
+    await settle()
+    assert set(jobs.log[2:4]) == {"a cancelled", "b cancelled"}
+    assert jobs.log[4:] == ["c begins"]

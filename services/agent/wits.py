@@ -1,0 +1,121 @@
+"""One call's dialogue: replies read piece by piece, one at a time, some begun on a guess."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.agent import events as ev
+from services.agent.lane import Lane
+from services.agent.providers import base
+from services.agent.providers.confirmation import ReplyConfirmation
+from services.agent.providers.errors import ProviderError
+from shared.runtime.tasks import TaskOwner, closing
+
+
+@dataclass(slots=True)
+class _Guess:
+    """A reply that may turn out unwanted, and the state to go back to then."""
+
+    generation: int
+    confirmation: ReplyConfirmation
+    before: Mapping[str, str]
+    has_begun: bool = False
+
+
+class Wits:
+    """Thinks for one call.
+
+    Args:
+        conversation: the dialogue.
+        owner: of the tasks.
+        on_event: takes the pieces.
+        on_failed: told of each failure of the brain.
+        on_full: called when too many replies wait.
+        piece_timeout_s: the longest wait for the next piece; a backstop behind the brain's own.
+    """
+
+    def __init__(
+        self,
+        conversation: base.Conversation,
+        owner: TaskOwner,
+        *,
+        on_event: Callable[[ev.Event], None],
+        on_failed: Callable[[Exception], None],
+        on_full: Callable[[], None],
+        piece_timeout_s: float,
+    ) -> None:
+        self._conversation = conversation
+        self._lane = Lane(owner, "brain", on_full=on_full)
+        self._on_event = on_event
+        self._on_failed = on_failed
+        self._piece_timeout_s = piece_timeout_s
+        self._guess: _Guess | None = None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The dialogue's state."""
+        return self._conversation.variables
+
+    def greet(self, generation: int) -> None:
+        """Have the first words thought."""
+        self._lane.add(generation, lambda: self._read(generation, self._conversation.greet))
+
+    def ask(self, action: ev.Ask, history: Sequence[base.Message]) -> None:
+        """Have an answer thought."""
+        confirmation = ReplyConfirmation(is_given=not action.is_speculative)
+        guess: _Guess | None = None
+        if action.is_speculative:
+            guess = _Guess(action.generation, confirmation, self._conversation.variables)
+            self._guess = guess
+
+        def reply() -> AsyncIterator[base.Piece]:
+            if guess is not None:
+                guess.before, guess.has_begun = self._conversation.variables, True
+            return self._conversation.reply(action.heard, history, confirmation)
+
+        self._lane.add(
+            action.generation,
+            lambda: self._read(action.generation, reply),
+            # A digit changes what the dialogue has collected, whatever becomes of the answer.
+            keeps=isinstance(action.heard, base.Digit),
+        )
+
+    def confirm(self, generation: int) -> None:
+        """The guess was right."""
+        if self._guess is not None and self._guess.generation == generation:
+            self._guess.confirmation.give()
+            self._guess = None
+
+    def abandon(self, generation: int) -> None:
+        """Stop thinking about this generation and all before it."""
+        self._lane.abandon(generation)
+        guess = self._guess
+        if guess is not None and guess.generation <= generation:
+            self._guess = None
+            if guess.has_begun:
+                self._lane.add(generation + 1, lambda: self._take_back(guess.before), keeps=True)
+
+    async def _take_back(self, variables: Mapping[str, str]) -> None:
+        """In the lane: after the reply that is being cancelled, before any other."""
+        self._conversation.rewind(variables)
+
+    async def _read(self, generation: int, reply: Callable[[], AsyncIterator[base.Piece]]) -> None:
+        try:
+            async with closing(reply()) as pieces:
+                while True:
+                    async with asyncio.timeout(self._piece_timeout_s):
+                        piece = await anext(pieces, None)
+                    if piece is None:
+                        break
+                    self._on_event(ev.ReplyPiece(generation, piece))
+        except (ProviderError, TimeoutError) as exc:
+            self._on_failed(exc)
+            self._on_event(ev.ReplyFailed(generation))
+            return
+        self._on_event(ev.ReplyRead(generation))
+
+    async def aclose(self) -> None:
+        """Let go of the dialogue."""
+        await self._conversation.aclose()
