@@ -11,6 +11,10 @@ one change is told that it made the call final, and exactly one `hangup` event s
 Pool: a booking is made and counted atomically, so that two gateways never overbook a worker. It
 lapses by itself unless the worker confirms it with its heartbeats.
 
+Outbox: what is to be delivered outside is kept until somebody has delivered it, by lease: of many
+workers one has an item at a time, and when that one dies another gets it. An item may therefore be
+delivered twice, never by two at once while leases are kept; its id tells the receiver.
+
 Every call to an implementation is bounded in time and raises `BusUnavailable` when the store
 does not answer; nothing is retried behind the caller's back except a subscription's reconnect.
 """
@@ -21,7 +25,18 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from shared.bus.messages import Applied, BusEvent, Channel, WorkerLease
+from shared.bus.messages import (
+    Added,
+    Applied,
+    BusEvent,
+    Channel,
+    Claim,
+    DeadLetter,
+    OutboxCounts,
+    OutboxItem,
+    Retried,
+    WorkerLease,
+)
 from shared.protocol.call import CallChange, CallId, CallRecord, WorkerId
 
 
@@ -118,6 +133,53 @@ class KeyValue(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """Things to be delivered, each by one of many workers.
+
+    An item is tried at most `max_attempts` times and for at most `max_age_s`; after that, or when
+    it is buried, it is a dead letter: kept to be looked at until its `keep_s` is over. Ids are
+    remembered for as long, delivered or not.
+    """
+
+    async def add(self, item: OutboxItem) -> Added:
+        """Keep an item for delivery; nothing happens when its id is known already.
+
+        The number of items that wait is bounded: a full outbox takes nothing, and counts that.
+        """
+        ...
+
+    async def claim(self, worker: str, *, lease_s: float, limit: int) -> list[Claim]:
+        """Take up to `limit` items that are due, those due first first; each counts as a try.
+
+        Until the lease ends nobody else gets them; after it anybody does. Items whose tries or
+        time are used up become dead letters instead.
+        """
+        ...
+
+    async def done(self, item_id: str) -> bool:
+        """Forget a delivered item, whoever holds it; False when there was none."""
+        ...
+
+    async def retry(self, claim: Claim, *, after_s: float) -> Retried:
+        """Give an item back, to be due again after a while; or it is dead, see the class.
+
+        A claim whose lease has ended and that somebody else has taken since changes nothing.
+        """
+        ...
+
+    async def bury(self, claim: Claim, *, reason: str) -> bool:
+        """Make an item a dead letter at once; False when the claim is no longer good."""
+        ...
+
+    async def dead(self, limit: int) -> list[DeadLetter]:
+        """Return the newest dead letters, newest first; the number kept is bounded."""
+        ...
+
+    async def counts(self) -> OutboxCounts:
+        """Return how many items wait (claimed ones too), are dead now, and ever were refused."""
+        ...
+
+
 class Bus(Protocol):
     """All of it, on one store."""
 
@@ -139,6 +201,11 @@ class Bus(Protocol):
     @property
     def values(self) -> KeyValue:
         """The small values."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """The things to be delivered outside."""
         ...
 
     async def ping(self) -> bool:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from shared.bus.memory_outbox import MemoryOutbox
 from shared.bus.messages import (
     Applied,
     BusEvent,
@@ -69,27 +70,39 @@ async def _drain(queue: asyncio.Queue[BusEvent]) -> AsyncIterator[BusEvent]:
 class MemoryCalls:
     """CallStore in memory."""
 
-    def __init__(self, events: MemoryEvents, wall: Callable[[], datetime]) -> None:
+    def __init__(self, events: MemoryEvents, wall: Callable[[], datetime], clock: Clock) -> None:
         self._records: dict[CallId, CallRecord] = {}
+        self._until_s: dict[CallId, float] = {}
         self._events = events
         self._wall = wall
+        self._clock = clock
 
     async def apply(self, change: CallChange) -> Applied:
         """Merge and publish."""
+        self._expire()
         now_iso = self._wall().isoformat(timespec="milliseconds")
         applied, events = apply_change(self._records.get(change.call_id), change, now_iso=now_iso)
         self._records[change.call_id] = applied.record
+        if applied.record.retention_s is not None:
+            self._until_s[change.call_id] = self._clock.now_s() + applied.record.retention_s
         for event in events:
             await self._events.publish(event)
         return applied
 
     async def get(self, call_id: CallId) -> CallRecord | None:
         """Look a record up."""
+        self._expire()
         return self._records.get(call_id)
 
     async def recent(self, limit: int) -> list[CallRecord]:
         """Return the newest records first."""
+        self._expire()
         return list(self._records.values())[::-1][: max(0, limit)]
+
+    def _expire(self) -> None:
+        now_s = self._clock.now_s()
+        for call_id in [call for call, until_s in self._until_s.items() if until_s <= now_s]:
+            del self._until_s[call_id], self._records[call_id]
 
 
 class MemoryWorkers:
@@ -195,9 +208,10 @@ class MemoryBus:
     ) -> None:
         clock = clock or SystemClock()
         self.events = MemoryEvents()
-        self.calls = MemoryCalls(self.events, wall)
+        self.calls = MemoryCalls(self.events, wall, clock)
         self.workers = MemoryWorkers(clock)
         self.values = MemoryValues(clock)
+        self.outbox = MemoryOutbox(clock)
 
     async def ping(self) -> bool:
         """Return True: memory answers."""

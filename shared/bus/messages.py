@@ -129,6 +129,71 @@ class Applied:
     became_final: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """Something to be delivered outside.
+
+    `item_id` names it for ever: the same id is delivered once however often it is added. `payload`
+    is text that the outbox does not read; secrets don't belong in it. Nothing of it is kept for
+    longer than `keep_s`.
+    """
+
+    item_id: str
+    payload: str
+    max_attempts: int = 40
+    max_age_s: float = 86_400.0
+    keep_s: float = 7 * 86_400.0
+
+
+class Added(StrEnum):
+    """What became of an item that was added."""
+
+    NEW = "new"
+    KNOWN = "known"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An item that one worker holds for a while. `attempt` counts from 1 and fences the claim."""
+
+    item_id: str
+    payload: str
+    attempt: int
+    age_s: float
+
+
+class Retried(StrEnum):
+    """What became of an item that was given back."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An item that will not be delivered. `reason` is `tries`, `age`, or the burier's word."""
+
+    item_id: str
+    payload: str
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """How full an outbox is: items that wait, dead letters kept, items refused since it began."""
+
+    pending: int
+    dead: int
+    refused: int
+
+
+TRIES_USED_UP = "tries"
+TIME_USED_UP = "age"
+
+
 def apply_change(
     current: CallRecord | None, change: CallChange, *, now_iso: str
 ) -> tuple[Applied, list[BusEvent]]:
@@ -155,10 +220,18 @@ def is_open_for_calls(lease: WorkerLease) -> bool:
 
 
 __all__ = [
+    "TIME_USED_UP",
+    "TRIES_USED_UP",
+    "Added",
     "Applied",
     "BusEvent",
     "CallState",
     "Channel",
+    "Claim",
+    "DeadLetter",
+    "OutboxCounts",
+    "OutboxItem",
+    "Retried",
     "WorkerLease",
     "apply_change",
     "is_open_for_calls",

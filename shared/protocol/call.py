@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, NewType, Self
+from typing import Any, Literal, NewType, NotRequired, Self, TypedDict
 
 CallId = NewType("CallId", str)
 StreamId = NewType("StreamId", str)
@@ -93,14 +93,115 @@ class EndReason(StrEnum):
     UNKNOWN = "unknown"
 
 
+class TurnLatency(TypedDict, total=False):
+    """Milliseconds from the end of the caller's speech to the agent's first sound, by stage."""
+
+    endpointing: float
+    transcription: float
+    brain: float
+    synthesis: float
+    platform: float
+    total: float
+
+
+class SpeechEntry(TypedDict):
+    """Something said; the kind of entry that has no `kind`.
+
+    Attributes:
+        who: caller or agent.
+        text: as heard: what an interruption cut off is left out. Empty where no text is kept.
+        at_ms: from the call's first media until its beginning.
+        until_ms: until its end, where that is known.
+        is_interrupted: of the agent alone: the caller did not let it end.
+        is_understood: of the caller alone: False when the words were not to be trusted.
+        latency_ms: of the agent alone: how long the caller waited for it.
+    """
+
+    who: Literal["caller", "agent"]
+    text: str
+    at_ms: int
+    until_ms: NotRequired[int]
+    is_interrupted: NotRequired[bool]
+    is_understood: NotRequired[bool]
+    latency_ms: NotRequired[TurnLatency]
+
+
+class ToolEntry(TypedDict):
+    """A tool that was called. `text` is always empty, so that every entry has one."""
+
+    kind: Literal["tool"]
+    who: Literal["tool"]
+    text: str
+    at_ms: int
+    name: str
+    arguments: dict[str, Any]
+    outcome: str
+    result: str
+    took_ms: float
+
+
+class KeysEntry(TypedDict):
+    """Keys pressed one after another, by the caller or for the agent; they are its `text`."""
+
+    kind: Literal["keys"]
+    who: Literal["caller", "agent"]
+    text: str
+    at_ms: int
+    count: int
+
+
+class CutEntry(TypedDict):
+    """Stands in the middle of a transcript that grew too long, for `entries` that are left out."""
+
+    kind: Literal["cut"]
+    who: Literal["platform"]
+    text: str
+    at_ms: int
+    entries: int
+
+
+class UsageEntry(TypedDict):
+    """What one provider will charge for in the whole call."""
+
+    kind: str
+    provider: str
+    unit: str
+    amount: float
+
+
+class CallSummary(TypedDict, total=False):
+    """Numbers of one call, for whoever does not want to read the transcript.
+
+    Attributes:
+        turns: turns of the caller: words, understood or not.
+        interruptions: how often the caller took the word from the agent.
+        resumed: how often the agent fell silent for a noise and went on.
+        tools: tools called.
+        turn_latency_median_ms: end of the caller's speech to the agent's first sound.
+        turn_latency_max_ms: the longest of these.
+        caller_talk_s: how long the caller spoke; absent where no ends of speech are known.
+        agent_talk_s: how long the agent was heard, likewise.
+    """
+
+    turns: int
+    interruptions: int
+    resumed: int
+    tools: int
+    turn_latency_median_ms: float
+    turn_latency_max_ms: float
+    caller_talk_s: float
+    agent_talk_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """All that is kept of one call.
 
     Times are ISO-8601 UTC texts, or None while they have not come. `duration_s` counts from the
     answer. `milestones` are milliseconds from the answer webhook (inbound) or from the request to
-    dial (outbound). `transcript` entries have `who` (caller or agent), `text` (what was heard),
-    `at_ms`, and for the agent `is_interrupted`.
+    dial (outbound). `transcript` holds SpeechEntry, ToolEntry, KeysEntry and at most one CutEntry,
+    in order of time. `usage` holds UsageEntry, and `summary` is a CallSummary. `retention_s`: the
+    record is gone that long after its last change; None leaves it to the store.
     """
 
     call_id: CallId
@@ -126,6 +227,11 @@ class CallRecord:
     metadata: dict[str, str] = field(default_factory=dict)
     milestones: dict[str, float] = field(default_factory=dict)
     transcript: list[dict[str, Any]] = field(default_factory=list)
+    agent_version: str | None = None
+    language: str | None = None
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    retention_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields, enums as their texts."""
@@ -163,20 +269,25 @@ class CallChange:
     A state that does not follow the present one is left out and the fields are still merged.
     `metadata` and `milestones` are merged key by key; every other field is replaced, except that
     a time that is already set (`created_at`, `ringing_at`, `answered_at`, `ended_at`) and the
-    first `end_class` and `end_reason` stay.
+    first `end_class` and `end_reason` stay. `retention_s`, once given, holds for later changes
+    too, until another is given: the record expires that long after its last change.
 
     Raises:
-        ValueError: a field that is not one of CallRecord's, or call_id or state among them.
+        ValueError: a field that is not one of CallRecord's, or call_id, state or retention_s among
+            them, or a retention that is not above nought.
     """
 
     call_id: CallId
     state: CallState | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    retention_s: float | None = None
 
     def __post_init__(self) -> None:
-        unknown = set(self.fields) - (set(_RECORD_FIELDS) - {"call_id", "state"})
+        unknown = set(self.fields) - (set(_RECORD_FIELDS) - {"call_id", "state", "retention_s"})
         if unknown:
             raise ValueError(f"not fields of a call record: {sorted(unknown)}")
+        if self.retention_s is not None and not 0 < self.retention_s < float("inf"):
+            raise ValueError(f"not a time to keep a record for: {self.retention_s}")
 
 
 _FIRST_STAYS = frozenset(
@@ -209,6 +320,8 @@ def merge_change(
         else:
             data[name] = value
     data["state"] = state
+    if change.retention_s is not None:
+        data["retention_s"] = change.retention_s
     if data.get("created_at") is None:
         data["created_at"] = now_iso
     if state_changed:

@@ -18,6 +18,7 @@ class FragileBus:
         self.calls: Any = _Guarded(self, self._bus.calls)
         self.workers: Any = _Guarded(self, self._bus.workers)
         self.values: Any = _Guarded(self, self._bus.values)
+        self.outbox: Any = _Guarded(self, self._bus.outbox)
 
     @property
     def inner(self) -> MemoryBus:

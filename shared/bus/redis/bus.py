@@ -8,6 +8,9 @@ a cluster. Several installations on one Redis take different prefixes.
     {parley}:workers         worker ids by end of lease    {parley}:worker:<id>  lease, JSON
     {parley}:bookings:<id>   call ids by end of booking    {parley}:booked:<call>  worker id
     {parley}:value:<key>     small values
+    {parley}:outbox:due      items by when they may be claimed
+    {parley}:outbox:item:<id>  item, hash, expires         {parley}:outbox:seen:<id>  id is known
+    {parley}:outbox:dead     dead letters by time          {parley}:outbox:refused    a count
     channels parley:calls, parley:hangups, parley:workers (named `<prefix>:ch:<channel>`)
 
 All times inside scripts are Redis's own, so that hosts need no common clock.
@@ -25,6 +28,7 @@ from redis.backoff import NoBackoff
 from shared.bus.base import BusUnavailable
 from shared.bus.redis.calls import RedisCalls
 from shared.bus.redis.events import RedisEvents
+from shared.bus.redis.outbox import RedisOutbox
 from shared.bus.redis.store import Store
 from shared.bus.redis.values import RedisValues
 from shared.bus.redis.workers import RedisWorkers
@@ -40,6 +44,7 @@ class RedisBus:
         self.calls = RedisCalls(store)
         self.workers = RedisWorkers(store)
         self.values = RedisValues(store)
+        self.outbox = RedisOutbox(store)
 
     async def ping(self) -> bool:
         """Whether Redis answers PING in time."""

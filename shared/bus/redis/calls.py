@@ -14,6 +14,7 @@ from shared.protocol.call import CallChange, CallId, CallRecord
 RECORD_RETENTION_S = 7 * 86400.0
 INDEX_SIZE = 100_000
 _CONFLICT_TRIES = 50
+_INDEX_PASSES = 5
 
 # Compare and set: the merge itself is pure Python, shared with the memory bus.
 # ARGV: prefix, retention_ms, call id, text expected ('' for none), new text, record_ttl_ms,
@@ -66,7 +67,7 @@ class RedisCalls:
                 change.call_id,
                 text or "",
                 json.dumps(applied.record.to_json(), separators=(",", ":")),
-                int(RECORD_RETENTION_S * 1000),
+                _life_ms(applied.record),
                 now.timestamp(),
                 INDEX_SIZE,
                 *(part for event in events for part in (event.channel.value, event.to_json())),
@@ -81,16 +82,26 @@ class RedisCalls:
         return CallRecord.from_json(json.loads(text)) if text else None
 
     async def recent(self, limit: int) -> list[CallRecord]:
-        """Read the newest records; ids whose record has expired are passed over."""
-        if limit <= 0:
-            return []
-        ids = await self._store.run(
-            "calls_recent",
-            self._store.redis.zrevrange(f"{self._store.prefix}:calls", 0, limit - 1),
-        )
-        if not ids:
-            return []
-        texts = await self._store.run(
-            "calls_recent", self._store.redis.mget([self._key(call_id) for call_id in ids])
-        )
-        return [CallRecord.from_json(json.loads(text)) for text in texts if text]
+        """Read the newest records; ids whose record has expired leave the index on the way."""
+        index = f"{self._store.prefix}:calls"
+        texts: list[str] = []
+        for _ in range(_INDEX_PASSES if limit > 0 else 0):
+            ids = await self._store.run(
+                "calls_recent", self._store.redis.zrevrange(index, 0, limit - 1)
+            )
+            if not ids:
+                return []
+            found = await self._store.run(
+                "calls_recent", self._store.redis.mget([self._key(call_id) for call_id in ids])
+            )
+            texts = [text for text in found if text]
+            expired = [call_id for call_id, text in zip(ids, found, strict=True) if not text]
+            if not expired:
+                break
+            await self._store.run("calls_recent", self._store.redis.zrem(index, *expired))
+        return [CallRecord.from_json(json.loads(text)) for text in texts]
+
+
+def _life_ms(record: CallRecord) -> int:
+    kept_s = RECORD_RETENTION_S if record.retention_s is None else record.retention_s
+    return max(1, int(kept_s * 1000))
