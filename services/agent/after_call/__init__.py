@@ -1,0 +1,1 @@
+"""What remains of a call, and where it goes."""
