@@ -270,6 +270,35 @@ class AgentMetrics:
         )
 
 
+class AfterCallMetrics:
+    """What an agent worker delivers after calls."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.attempts = Counter(
+            "voice_agent_post_call_total",
+            "Attempts to post an ended call to its agent's URL, by what became of it: delivered, "
+            "retried, dead.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "voice_agent_post_call_seconds",
+            "From sending a post-call request until its answer or failure.",
+            buckets=TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "voice_agent_post_call_pending",
+            "Ended calls of the whole platform that wait for delivery, as this worker last saw.",
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "voice_agent_post_call_dropped_total",
+            "Ended calls that were never delivered because the outbox was full, or away for long.",
+            registry=registry,
+        )
+
+
 class DialerMetrics:
     """The dialer."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
@@ -48,13 +49,22 @@ class PinnedTransport(httpx.AsyncBaseTransport):
     Args:
         allow_private: connect wherever the name leads; for owners who mean their own network.
         resolve: how names become addresses.
+        tls: how certificates are checked; None: by the authorities that httpx brings.
     """
 
-    def __init__(self, *, allow_private: bool = False, resolve: Resolver = resolve_host) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private: bool = False,
+        resolve: Resolver = resolve_host,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._allow_private = allow_private
         self._resolve = resolve
         self._inner = httpx.AsyncHTTPTransport(
-            trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+            verify=True if tls is None else tls,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -62,9 +72,12 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
         Raises:
             AddressRefused: there is none that is permitted.
+            httpx.UnsupportedProtocol: neither http nor https.
             httpx.ConnectError: the name can't be resolved, or no address answers.
             httpx.RequestError: any other failure, as of every transport.
         """
+        if request.url.scheme not in ("http", "https"):
+            raise httpx.UnsupportedProtocol("neither http nor https", request=request)
         host = request.url.raw_host.decode("ascii")
         addresses = await self._permitted(host, request)
         for address in addresses[:-1]:

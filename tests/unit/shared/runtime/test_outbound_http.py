@@ -114,3 +114,11 @@ async def test_an_address_written_out_in_any_way_is_checked_too(url: str) -> Non
     async with httpx.AsyncClient(transport=PinnedTransport()) as http:
         with pytest.raises(AddressRefused):
             await http.get(url)
+
+
+async def test_other_protocols_are_refused_before_anything_is_resolved() -> None:
+    names = Names()
+    async with client(names, Wire()) as http:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await http.get("ftp://hooks.example/")
+    assert names.asked == []
