@@ -20,6 +20,7 @@ from services.agent.after_call.deliver import Deliverer, DeliveryBounds
 from services.agent.after_call.post_call import PostCall, sign_body
 from shared.bus.base import Outbox
 from shared.bus.memory import MemoryBus
+from shared.bus.memory_outbox import MemoryOutbox
 from shared.bus.messages import Added, Claim, DeadLetter, OutboxCounts, OutboxItem, Retried
 from shared.bus.redis import open_bus
 from shared.metrics.catalogue import AfterCallMetrics
@@ -274,12 +275,46 @@ async def test_calls_that_end_while_the_outbox_is_away_are_put_in_later() -> Non
     bounds = DeliveryBounds(timeout_s=0.3, poll_s=0.02, waiting=2)
     async with running_receiver() as receiver, posting(bus.outbox, bounds=bounds) as post:
         bus.is_away = True
-        for name in ("lost", "a", "b"):
-            await post.deliverer.hand_over(item(receiver.url, name))
+        with structlog.testing.capture_logs() as logs:
+            for name in ("lost", "a", "b"):
+                await post.deliverer.hand_over(item(receiver.url, name))
+            await asyncio.sleep(0.1)
+        assert [log["event"] for log in logs].count("outbox_away") == 1
         bus.is_away = False
         await receiver.wait_for(2)
     assert {request.headers["idempotency-key"] for request in receiver.got} == {"a", "b"}
     assert post.registry.get_sample_value("voice_agent_post_call_dropped_total") == 1
+
+
+async def test_a_full_outbox_drops_what_ends_and_counts_it() -> None:
+    box = MemoryOutbox(SystemClock(), max_pending=1)
+    answers = [Answer(200, delay_s=5)]
+    bounds = DeliveryBounds(poll_s=0.02)
+    async with running_receiver(*answers) as receiver, posting(box, bounds=bounds) as post:
+        await post.deliverer.hand_over(item(receiver.url, "1"))
+        await receiver.wait_for(1)
+        await post.deliverer.hand_over(item(receiver.url, "2"))
+        assert post.registry.get_sample_value("voice_agent_post_call_dropped_total") == 1
+        await asyncio.sleep(0.05)
+        assert post.registry.get_sample_value("voice_agent_post_call_pending") == 1
+
+
+async def test_an_outbox_that_is_away_after_the_delivery_brings_the_call_again() -> None:
+    """At least once: the receiver tells by the key that it has the call already."""
+    bus = FragileBus()
+    bounds = DeliveryBounds(timeout_s=2.0, lease_s=0.3, poll_s=0.02)
+    async with (
+        running_receiver(Answer(200, delay_s=0.1)) as receiver,
+        posting(bus.outbox, bounds=bounds) as post,
+    ):
+        await post.deliverer.hand_over(item(receiver.url))
+        await receiver.wait_for(1)
+        bus.is_away = True
+        await asyncio.sleep(0.2)
+        bus.is_away = False
+        await post.settled()
+        assert (await post.box.counts()).pending == 0
+    assert [request.headers["idempotency-key"] for request in receiver.got] == ["call-1"] * 2
 
 
 async def test_of_many_workers_each_call_is_delivered_by_one(redis_url: str) -> None:

@@ -95,6 +95,7 @@ class Deliverer:
         self._owner = TaskOwner("after_call")
         self._news = asyncio.Event()
         self._under_way = 0
+        self._is_away = False
         self._waiting: deque[OutboxItem] = deque()
         self._clients: dict[bool, httpx.AsyncClient] = {}
 
@@ -136,10 +137,16 @@ class Deliverer:
                 added = await self._outbox.add(item)
             except BusUnavailable as exc:
                 self._waiting.appendleft(item)
-                _log.warning("outbox_away", waiting=len(self._waiting), error=str(exc))
+                self._note_away(exc)
                 return
             if added is Added.FULL:
                 self._drop(item, "outbox_full")
+
+    def _note_away(self, error: BusUnavailable) -> None:
+        """Log once that the outbox is away, however often that is found out."""
+        if not self._is_away:
+            _log.warning("outbox_away", waiting=len(self._waiting), error=str(error))
+        self._is_away = True
 
     def _drop(self, item: OutboxItem, reason: str) -> None:
         self._metrics.dropped.inc()
@@ -154,8 +161,9 @@ class Deliverer:
                     await self._put_waiting()
                 await self._claim()
                 self._metrics.pending.set((await self._outbox.counts()).pending)
+                self._is_away = False
             except BusUnavailable as exc:
-                _log.warning("outbox_away", waiting=len(self._waiting), error=str(exc))
+                self._note_away(exc)
             try:
                 async with asyncio.timeout(self._bounds.poll_s):
                     await self._news.wait()

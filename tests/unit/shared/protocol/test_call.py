@@ -75,6 +75,33 @@ def test_change_of_a_field_that_is_not_the_records_is_refused(name: str) -> None
         CallChange(CALL, None, {name: "x"})
 
 
+@pytest.mark.parametrize("retention_s", [0, -1, float("inf"), float("nan")])
+def test_a_record_is_kept_for_a_real_time(retention_s: float) -> None:
+    with pytest.raises(ValueError, match="not a time"):
+        CallChange(CALL, None, {}, retention_s=retention_s)
+    with pytest.raises(ValueError, match="retention_s"):
+        CallChange(CALL, None, {"retention_s": 5})
+
+
+def test_a_retention_holds_until_another_is_given() -> None:
+    record, _, _ = merge_change(None, CallChange(CALL, None, {}, retention_s=60), now_iso=NOW)
+    record, _, _ = merge_change(record, CallChange(CALL, None, {"agent": "a"}), now_iso=NOW)
+    assert record.retention_s == 60
+    record, _, _ = merge_change(record, CallChange(CALL, None, {}, retention_s=9), now_iso=NOW)
+    assert record.retention_s == 9
+
+
+def test_a_record_of_an_older_version_is_read() -> None:
+    older = {
+        "call_id": "c",
+        "state": "completed",
+        "transcript": [{"who": "agent", "text": "hi", "at_ms": 1, "is_interrupted": False}],
+    }
+    record = CallRecord.from_json(older)
+    assert record.transcript == older["transcript"]
+    assert (record.usage, record.summary, record.retention_s) == ([], {}, None)
+
+
 def test_record_survives_json_and_newer_versions_fields() -> None:
     record = CallRecord(
         CALL,
