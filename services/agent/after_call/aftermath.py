@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.agent.after_call.post_call import CallEnd, post_call_item
@@ -65,18 +66,23 @@ class Aftermath:
         if self._agent.after_call is None:
             return None
         if record is None:
-            record = self._own_record(change, end)
+            record = merge_change(None, change, now_iso=end.ended_at)[0]
         return post_call_item(
-            record, end, self._agent.after_call, self._redaction, keep_s=self._agent.data.keep_s
+            self._with_facts(record),
+            end,
+            self._agent.after_call,
+            self._redaction,
+            keep_s=self._agent.data.keep_s,
         )
 
-    def _own_record(self, change: CallChange, end: CallEnd) -> CallRecord:
-        known = {
-            "direction": self._call.direction,
-            "from_number": self._call.from_number or None,
-            "to_number": self._call.to_number or None,
-            "agent": self._call.agent,
-            "metadata": dict(self._call.metadata),
-        }
-        own = CallChange(change.call_id, None, known | dict(change.fields))
-        return merge_change(None, own, now_iso=end.ended_at)[0]
+    def _with_facts(self, record: CallRecord) -> CallRecord:
+        """Fill in who talked with whom, where the record has not been told."""
+        call = self._call
+        return replace(
+            record,
+            direction=record.direction or call.direction,
+            from_number=record.from_number or call.from_number or None,
+            to_number=record.to_number or call.to_number or None,
+            agent=record.agent or call.agent,
+            metadata={**call.metadata, **record.metadata},
+        )

@@ -54,6 +54,10 @@ def test_the_stores_record_is_what_is_posted() -> None:
     record = CallRecord(CallId("c"), CallState.COMPLETED, call_uuid="u", transcript=SAID)
     told = body(remains.item(change, record, END))
     assert (told["call_uuid"], told["transcript"]) == ("u", SAID)
+    assert (told["agent"], told["direction"], told["from"]) == ("shop", "inbound", "+918000001234")
+    record = CallRecord(CallId("c"), CallState.COMPLETED, agent="b", from_number="+91")
+    told = body(remains.item(change, record, END))
+    assert (told["agent"], told["from"], told["to"]) == ("b", "+91", "+918000005678")
 
 
 def test_when_the_store_is_away_the_workers_own_knowledge_is_posted() -> None:
