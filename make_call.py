@@ -24,9 +24,11 @@ import httpx
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.dialer.client import VobizAccount, open_vobiz
-from services.dialer.errors import InvalidOrder, VobizFailure
+from services.dialer.errors import InvalidOrder
 from services.dialer.order import check_order
+from shared.vobiz.account import VobizAccount
+from shared.vobiz.client import open_vobiz
+from shared.vobiz.errors import VobizFailure
 
 _DIALLED, _REFUSED, _INCOMPLETE, _UNKNOWN = 0, 1, 2, 3
 _DIALER_TIMEOUT_S = 30.0

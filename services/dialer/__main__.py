@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 import structlog
 
 from services.dialer.app import create_app
-from services.dialer.client import open_vobiz
 from services.dialer.dialer import Dialer
 from services.dialer.follow import CallFollower
 from services.dialer.settings import DialerSettings
@@ -21,6 +20,7 @@ from shared.runtime.lifecycle import Lifecycle, LoopLag
 from shared.runtime.logs import configure_logging
 from shared.runtime.settings import load_settings
 from shared.runtime.tasks import TaskOwner
+from shared.vobiz.client import open_vobiz
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +46,7 @@ async def run(settings: DialerSettings) -> None:
                 settings.account,
                 timeout_s=settings.dialer_vobiz_timeout_s,
                 connect_timeout_s=settings.dialer_vobiz_connect_s,
+                user_agent="parley-dialer",
             )
         )
         dialer = Dialer(vobiz, bus.calls, metrics, gateway=settings.gateway, limits=settings.limits)

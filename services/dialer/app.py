@@ -17,6 +17,7 @@ from services.dialer.problems import MEDIA_TYPE, Problem, bus_problem, problem_o
 from services.dialer.routes import OrderDesk, Refused, call_routes
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.server import ops_routes
+from shared.vobiz.errors import VobizFailure
 
 _log = structlog.get_logger(__name__)
 
@@ -54,7 +55,8 @@ def create_app(
 
 def _add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(DialerError)
-    async def on_dialer_error(_: Request, error: DialerError) -> JSONResponse:
+    @app.exception_handler(VobizFailure)
+    async def on_dialer_error(_: Request, error: DialerError | VobizFailure) -> JSONResponse:
         return problem_response(problem_of(error))
 
     @app.exception_handler(Refused)

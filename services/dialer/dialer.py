@@ -16,14 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from services.dialer.client import CallControl, HangupOutcome
-from services.dialer.errors import (
-    ADVICE,
-    NotPlacedYet,
-    UnknownCall,
-    Verdict,
-    VobizFailure,
-)
+from services.dialer.errors import NotPlacedYet, UnknownCall
 from services.dialer.order import (
     CallLimits,
     CallOrder,
@@ -36,6 +29,8 @@ from services.dialer.order import (
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallRecord, CallState, Direction
+from shared.vobiz.client import CallControl, HangupOutcome
+from shared.vobiz.errors import ADVICE, Verdict, VobizFailure
 
 SWEEP_EVERY_S = 30.0
 _SWEEP_RECORDS = 500

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 import phonenumbers
 
-from services.dialer.errors import InvalidOrder, Verdict
+from services.dialer.errors import InvalidOrder
 from shared.protocol.call import CallChange, CallId, CallState, Direction, EndClass, EndReason
+from shared.vobiz.errors import Verdict
 
 DEFAULT_AGENT = "default"
 _AGENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.dialer.errors import (
-    DialerError,
-    InvalidOrder,
-    NotPlacedYet,
-    UnknownCall,
-    Verdict,
-    VobizFailure,
-)
+from services.dialer.errors import DialerError, InvalidOrder, NotPlacedYet, UnknownCall
+from shared.vobiz.errors import Verdict, VobizFailure
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,7 +40,7 @@ class Problem:
         return body | self.extra
 
 
-def problem_of(error: DialerError) -> Problem:
+def problem_of(error: DialerError | VobizFailure) -> Problem:
     """Return the problem an error is answered with."""
     if isinstance(error, InvalidOrder):
         return Problem(

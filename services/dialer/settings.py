@@ -8,14 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.client import VobizAccount
 from services.dialer.order import CallLimits, GatewayAddress, NumberCheck
 from services.dialer.routes import OrderDesk
 from shared.runtime.settings import ServiceSettings
+from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
-VOBIZ_API_BASE = "https://api.vobiz.ai/api/v1"
-# A stand-in for Vobiz asks for credentials as Vobiz does; these are made up on both sides.
-_TRIAL_ID, _TRIAL_TOKEN = "MA_LOCAL", "local-token"  # as the simulator has them
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
@@ -119,19 +116,17 @@ class DialerSettings(ServiceSettings):
     @property
     def api_base(self) -> str:
         """Where requests for Vobiz go: to the stand-in until somebody gives an account."""
-        if self.vobiz_auth_id is None and self.dialer_trial_api_base is not None:
-            return self.dialer_trial_api_base
-        return self.vobiz_api_base
+        return api_base_of(self.vobiz_auth_id, self.vobiz_api_base, self.dialer_trial_api_base)
 
     @property
     def account(self) -> VobizAccount | None:
         """The account; made up towards a stand-in for Vobiz, None when the real one has none."""
-        token = _text(self.vobiz_auth_token)
-        if self.vobiz_auth_id is not None and token is not None:
-            return VobizAccount(self.vobiz_auth_id, token, self.api_base)
-        if self.api_base == VOBIZ_API_BASE:
-            return None
-        return VobizAccount(_TRIAL_ID, _TRIAL_TOKEN, self.api_base)
+        return account_of(
+            self.vobiz_auth_id,
+            _text(self.vobiz_auth_token),
+            self.vobiz_api_base,
+            self.dialer_trial_api_base,
+        )
 
     @property
     def desk(self) -> OrderDesk:

@@ -14,7 +14,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.dialer.app import create_app
-from services.dialer.client import VobizAccount, open_vobiz
 from services.dialer.dialer import Dialer
 from services.dialer.order import CallLimits, GatewayAddress, NumberCheck
 from services.dialer.routes import OrderDesk
@@ -24,6 +23,8 @@ from shared.bus.messages import Applied
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallState, Direction
 from shared.runtime.tasks import TaskOwner
+from shared.vobiz.account import VobizAccount
+from shared.vobiz.client import open_vobiz
 from tests.support.vobiz_rest import ACCEPTED, Answer, VobizStandIn, serve_rudeness
 
 pytestmark = pytest.mark.system

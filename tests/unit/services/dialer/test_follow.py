@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
-from services.dialer.client import HangupOutcome
 from services.dialer.dialer import Dialer, new_call_id
 from services.dialer.follow import ActiveCalls, CallFollower
 from services.dialer.order import CallLimits, GatewayAddress
@@ -16,6 +15,7 @@ from shared.bus.messages import BusEvent, Channel
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallState, Direction, EndClass, EndReason
 from shared.runtime.tasks import TaskOwner
+from shared.vobiz.client import HangupOutcome
 
 CALL = CallId("c1")
 OUTBOUND = {"direction": Direction.OUTBOUND}

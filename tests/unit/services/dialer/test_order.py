@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dialer.errors import InvalidOrder, Verdict
+from services.dialer.errors import InvalidOrder
 from services.dialer.order import (
     CallLimits,
     CallOrder,
@@ -23,6 +23,7 @@ from services.dialer.order import (
     refused_change,
 )
 from shared.protocol.call import CallId, CallState, EndReason, merge_change
+from shared.vobiz.errors import Verdict
 
 TO, FROM = "+918000000002", "+918000000001"
 CALL = CallId("call-1")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dialer.answers import is_already_over, read_failure, read_make_call
-from services.dialer.errors import ADVICE, Verdict, VobizFailure
 from services.dialer.problems import problem_of
+from shared.vobiz.answers import is_already_over, read_failure, read_make_call
+from shared.vobiz.errors import ADVICE, Verdict, VobizFailure
 
 
 def body(data: Any) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 import httpx
 
-from services.dialer.answers import is_already_over, read_failure, read_make_call
-from services.dialer.errors import Verdict, VobizFailure
+from shared.vobiz.account import VobizAccount
+from shared.vobiz.answers import is_already_over, read_failure, read_make_call
+from shared.vobiz.errors import Verdict, VobizFailure
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _MAX_CONNECTIONS = 50
@@ -25,8 +25,15 @@ class HangupOutcome(StrEnum):
     ALREADY_OVER = "already_over"
 
 
+class CallAction(StrEnum):
+    """What came of a request about a call that is up."""
+
+    DONE = "done"
+    CALL_OVER = "call_over"
+
+
 class CallControl(Protocol):
-    """Whoever can dial and hang up."""
+    """Whoever can dial, and act on the calls there are."""
 
     async def make_call(self, body: Mapping[str, str | int]) -> str | None:
         """Dial, once, and return Vobiz's id of the call, None when it gave none.
@@ -44,24 +51,32 @@ class CallControl(Protocol):
         """
         ...
 
+    async def transfer(self, call_uuid: str, *, url: str, method: str = "POST") -> CallAction:
+        """Have the caller's leg go on with the XML of another URL; its media stream ends.
 
-@dataclass(frozen=True, slots=True)
-class VobizAccount:
-    """Which account, and where."""
+        Not to be repeated once Vobiz may have done it: the XML would begin anew.
 
-    auth_id: str
-    auth_token: str
-    api_base: str
+        Raises:
+            VobizFailure: its verdict tells whether the leg may have gone there all the same.
+        """
+        ...
 
-    def __repr__(self) -> str:
-        return f"VobizAccount({self.auth_id!r}, api_base={self.api_base!r})"
+    async def send_digits(self, call_uuid: str, digits: str) -> CallAction:
+        """Press keys on the caller's leg (0-9 * # A-D, w and W wait).
+
+        Never to be repeated: keys pressed twice mean something else.
+
+        Raises:
+            VobizFailure: its verdict tells whether they may have been pressed all the same.
+        """
+        ...
 
 
 class VobizClient:
     """CallControl on Vobiz.
 
     Make Call is sent once, on a new connection: on a kept one, a server that closes it while we
-    write would leave us not knowing whether it dialled. Nothing is retried but a hang-up's path.
+    write would leave us not knowing whether it dialled. Nothing is retried but a path's other form.
 
     Args:
         account: None: every call fails as NOT_CONFIGURED.
@@ -83,17 +98,37 @@ class VobizClient:
         return read_make_call(status, headers, answer)
 
     async def hang_up(self, call_uuid: str) -> HangupOutcome:
-        """DELETE Call/{uuid}/; on 401 or 404 once more without the slash."""
+        """DELETE Call/{uuid}/."""
+        done = await self._act("DELETE", f"Call/{call_uuid}")
+        return HangupOutcome.ENDED if done is CallAction.DONE else HangupOutcome.ALREADY_OVER
+
+    async def transfer(self, call_uuid: str, *, url: str, method: str = "POST") -> CallAction:
+        """POST Call/{uuid}/ for the A-leg, which is the caller's."""
+        body = {"legs": "aleg", "aleg_url": url, "aleg_method": method}
+        return await self._act("POST", f"Call/{call_uuid}", body)
+
+    async def send_digits(self, call_uuid: str, digits: str) -> CallAction:
+        """POST Call/{uuid}/DTMF/."""
+        body = {"digits": digits, "leg": "aleg"}
+        return await self._act("POST", f"Call/{call_uuid}/DTMF", body)
+
+    async def _act(
+        self, method: str, path: str, body: Mapping[str, str | int] | None = None
+    ) -> CallAction:
+        """Ask for something about a call; on 401 or 404 once more without the slash.
+
+        Neither status means that anything was done, so the second request repeats nothing.
+        """
         statuses = []
-        for path in (f"Call/{call_uuid}/", f"Call/{call_uuid}"):
-            status, headers, answer = await self._send("DELETE", path)
+        for form in (f"{path}/", path):
+            status, headers, answer = await self._send(method, form, json=body)
             if 200 <= status < 300:
-                return HangupOutcome.ENDED
+                return CallAction.DONE
             statuses.append(status)
             if status not in {401, 404}:
                 break
         if is_already_over(statuses):
-            return HangupOutcome.ALREADY_OVER
+            return CallAction.CALL_OVER
         raise read_failure(status, headers, answer)
 
     async def _send(
@@ -130,7 +165,11 @@ async def _read(response: httpx.Response) -> bytes:
 
 @asynccontextmanager
 async def open_vobiz(
-    account: VobizAccount | None, *, timeout_s: float, connect_timeout_s: float
+    account: VobizAccount | None,
+    *,
+    timeout_s: float,
+    connect_timeout_s: float,
+    user_agent: str = "parley",
 ) -> AsyncIterator[VobizClient]:
     """Open a client.
 
@@ -138,6 +177,7 @@ async def open_vobiz(
         account: None when nobody gave one.
         timeout_s: bound of a whole request.
         connect_timeout_s: bound of connecting; its end means that nothing was sent.
+        user_agent: by which Vobiz's support can tell our services apart.
     """
     is_local = account is not None and httpx.URL(account.api_base).host in {
         "127.0.0.1",
@@ -149,6 +189,6 @@ async def open_vobiz(
         limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
         follow_redirects=False,
         trust_env=not is_local,  # a proxy can't reach our loopback
-        headers={"User-Agent": "parley-dialer"},
+        headers={"User-Agent": user_agent},
     ) as http:
         yield VobizClient(account, http, timeout_s=timeout_s)

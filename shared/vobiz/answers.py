@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.dialer.errors import Verdict, VobizFailure
+from shared.vobiz.errors import Verdict, VobizFailure
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _MAX_MESSAGE_CHARS = 300
@@ -66,7 +66,7 @@ def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> VobizF
 
 
 def is_already_over(statuses: Sequence[int]) -> bool:
-    """Whether a hang-up's answers (one for each form of its path tried) say the call is over."""
+    """Whether the answers about a call (one for each form of a path tried) say that it is over."""
     return 404 in statuses
 
 

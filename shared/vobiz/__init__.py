@@ -1,0 +1,1 @@
+"""Vobiz's REST API: one client for the services that ask for something."""
