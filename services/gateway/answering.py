@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import structlog
@@ -59,6 +59,20 @@ class AnswerRules:
     texts: Texts
     token_secret: bytes
 
+    def open_stream(
+        self, address: PublicAddress, call_id: CallId, call_uuid: str, now_unix_s: float
+    ) -> bytes:
+        """Return the XML that opens a call's media socket, by a token of its own."""
+        token = make_token(self.token_secret, call_id, now_unix_s + self.token_lifetime_s)
+        return stream_answer(
+            address,
+            call_id,
+            call_uuid,
+            token,
+            max_retries=self.stream_max_retries,
+            texts=self.texts,
+        )
+
 
 class Answering:
     """Gives each call one answer, however often and wherever it is asked for."""
@@ -110,7 +124,11 @@ class Answering:
             return self._ended()
         if self.is_draining or len(self._calls) >= MAX_HELD:
             return Answer(AnswerOutcome.DRAINING)
-        request = self._request(call_id, webhook, record, asked_agent)
+        request = replace(
+            self._request(call_id, webhook, record, asked_agent),
+            call_uuid=webhook.call_uuid,
+            webhook_base=address.webhook_base,
+        )
         held = self._calls.hold(request, webhook.call_uuid)
         _, link = await asyncio.gather(
             self._records.answered(call_id, webhook, held.request.direction, held.request.agent),
@@ -123,18 +141,8 @@ class Answering:
             return self._ended()
         if link is None:
             return await self._busy(call_id, held)
-        token = make_token(
-            self._rules.token_secret,
-            call_id,
-            self._clock.wall().timestamp() + self._rules.token_lifetime_s,
-        )
-        xml = stream_answer(
-            address,
-            call_id,
-            webhook.call_uuid,
-            token,
-            max_retries=self._rules.stream_max_retries,
-            texts=self._rules.texts,
+        xml = self._rules.open_stream(
+            address, call_id, webhook.call_uuid, self._clock.wall().timestamp()
         )
         agreed = await self._agree(call_id, xml)
         held.answer = agreed

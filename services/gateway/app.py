@@ -12,6 +12,7 @@ from starlette.responses import Response
 from services.gateway.admission import Admission
 from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
+from services.gateway.errands import Errands
 from services.gateway.held import HeldCalls
 from services.gateway.limits import RequestLimits
 from services.gateway.links import LinkLimits, LinkOpener
@@ -57,25 +58,30 @@ def build_state(
         wait_s=settings.gateway_token_lifetime_s,
         memory_s=memory_s,
     )
+    rules = AnswerRules(
+        token_lifetime_s=settings.gateway_token_lifetime_s,
+        memory_s=memory_s,
+        stream_max_retries=settings.gateway_stream_max_retries,
+        texts=texts,
+        token_secret=settings.token_secret,
+    )
     answering = Answering(
         calls=calls,
         values=bus.values,
         records=records,
-        rules=AnswerRules(
-            token_lifetime_s=settings.gateway_token_lifetime_s,
-            memory_s=memory_s,
-            stream_max_retries=settings.gateway_stream_max_retries,
-            texts=texts,
-            token_secret=settings.token_secret,
-        ),
+        rules=rules,
         clock=clock,
         tasks=tasks,
+    )
+    errands = Errands(
+        bus=bus, records=records, calls=calls, rules=rules, metrics=metrics, clock=clock
     )
     switchboard = Switchboard(
         bus=bus,
         records=records,
         calls=calls,
         admission=Admission(bus, settings.token_secret, settings.own_id, clock, memory_s=memory_s),
+        errands=errands,
         texts=texts,
         memory_s=memory_s,
         bridge_limits=_bridge_limits(settings),
@@ -89,6 +95,7 @@ def build_state(
         calls=calls,
         answering=answering,
         switchboard=switchboard,
+        errands=errands,
         records=records,
         nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
         metrics=metrics,

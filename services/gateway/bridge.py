@@ -41,6 +41,7 @@ _SERVICE_RESTART = 1012
 _YIELD_EVERY = 32
 _FLUSH_S = 0.5
 _LONGEST_STOP_CHARS = 512
+_PARTINGS = {Next.END: Parting.ENDED, Next.AWAY: Parting.AWAY, Next.LOST: Parting.LOST}
 
 
 class CallerGone(Exception):
@@ -344,8 +345,7 @@ class Bridge:
             if following is Next.MOVED:
                 return (None, LinkClose.SUPERSEDED)
             if following is not Next.ANOTHER_WORKER:
-                is_end = following is Next.END
-                return (Parting.ENDED if is_end else Parting.LOST, code_for_caller(code))
+                return (_PARTINGS[following], code_for_caller(code))
             tries_left -= 1
             self._metrics.worker_refusals.labels(reason="closed").inc()
 
@@ -426,7 +426,8 @@ class Bridge:
         caller = self._caller
         if caller is None:
             return
-        if parting is Parting.LOST or (parting is Parting.ENDED and code == LinkClose.NORMAL):
+        is_left = parting in {Parting.ENDED, Parting.AWAY} and code == LinkClose.NORMAL
+        if parting is Parting.LOST or is_left:
             await self._say_stop(caller)
         await self._close_caller(caller, code)
 

@@ -106,6 +106,7 @@ class Next(StrEnum):
     END = "end"
     LOST = "lost"
     MOVED = "moved"
+    AWAY = "away"
 
 
 def after_link(code: int, *, has_spoken: bool, tries_left: int) -> Next:
@@ -113,18 +114,20 @@ def after_link(code: int, *, has_spoken: bool, tries_left: int) -> Next:
 
     A worker may be followed by another one as long as the caller has heard nothing; afterwards
     only a worker that knows the conversation could go on. A link that was superseded means that
-    the call lives on elsewhere.
+    the call lives on elsewhere; a worker that is away wants the stream to end and the call back.
     """
     if code in {LinkClose.ENDED, LinkClose.NORMAL}:
         return Next.END
     if code == LinkClose.SUPERSEDED:
         return Next.MOVED
+    if code == LinkClose.AWAY:
+        return Next.AWAY
     return Next.ANOTHER_WORKER if not has_spoken and tries_left > 0 else Next.LOST
 
 
 def code_for_caller(link_code: int) -> int:
     """Translate a worker's close code for Vobiz: our own ones mean nothing there."""
-    if link_code in {LinkClose.ENDED, LinkClose.NORMAL}:
+    if link_code in {LinkClose.ENDED, LinkClose.NORMAL, LinkClose.AWAY}:
         return int(LinkClose.NORMAL)
     if link_code in {_NO_STATUS, _ABNORMAL, _TLS_FAILED} or 4000 <= link_code <= 4099:
         return _INTERNAL_ERROR

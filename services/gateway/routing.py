@@ -28,18 +28,20 @@ class Parting(StrEnum):
     """How the media of a call came to its end; decides what /fallback says.
 
     `CARRIER_LOST`: the caller's socket broke and did not come back in time, though it still may.
-    `LOST` (no worker is left to speak) is also what an unknown call gets.
+    `LOST` (no worker is left to speak) is also what an unknown call gets. `AWAY`: the agent has
+    left the stream for an errand of the network's, and the call comes back.
     """
 
     ENDED = "ended"
     BUSY = "busy"
     LOST = "lost"
     CARRIER_LOST = "carrier_lost"
+    AWAY = "away"
 
     @property
     def is_for_good(self) -> bool:
         """Whether no socket is let in any more."""
-        return self is not Parting.CARRIER_LOST
+        return self not in {Parting.CARRIER_LOST, Parting.AWAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,14 @@ class PublicAddress:
     base: str
     path_secret: str | None = None
 
+    @property
+    def webhook_base(self) -> str:
+        """What stands before the names of our webhooks."""
+        return f"{self.base}/{self.path_secret}" if self.path_secret else self.base
+
     def webhook_url(self, name: str, **query: str) -> str:
         """Return the URL of one of our webhooks."""
-        secret = f"/{self.path_secret}" if self.path_secret else ""
-        return f"{self.base}{secret}/{name}" + (f"?{urlencode(query)}" if query else "")
+        return f"{self.webhook_base}/{name}" + (f"?{urlencode(query)}" if query else "")
 
     def media_url(self, call_id: CallId, token: str) -> str:
         """Return the URL of a call's media socket, wss where we are reached by https."""
@@ -164,9 +170,12 @@ def read_parting(stored: str | None) -> Parting:
 def link_metadata(webhook: Webhook, record: CallRecord | None) -> dict[str, str]:
     """Return what a worker is told of a call beside the numbers.
 
-    The dialer's metadata, and what the caller's SIP headers brought (X-PH-*, X-VH-*).
+    The dialer's metadata, what the caller's SIP headers brought (X-PH-*, X-VH-*), and `machine`
+    where Vobiz has judged already who answered.
     """
-    found: Mapping[str, str] = record.metadata if record else {}
+    found = dict(record.metadata) if record else {}
+    if webhook.machine is not None:
+        found["machine"] = "true" if webhook.machine else "false"
     sip = {k: v for k, v in webhook.fields.items() if k.upper().startswith(("X-PH-", "X-VH-"))}
     return fitting_metadata({**found, **sip})
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from services.gateway.answering import Answering
+from services.gateway.errands import Errands
 from services.gateway.held import HeldCalls
 from services.gateway.nonces import NonceMemory
 from services.gateway.records import Records
+from services.gateway.routing import PublicAddress, base_of_host
 from services.gateway.settings import GatewaySettings
 from services.gateway.switchboard import Switchboard
 from services.gateway.webhook_auth import WebhookPolicy
@@ -30,11 +32,20 @@ class GatewayState:
     calls: HeldCalls
     answering: Answering
     switchboard: Switchboard
+    errands: Errands
     records: Records
     nonces: NonceMemory
     metrics: GatewayMetrics
     clock: Clock
     public_base: str | None
+
+    def address(self, host: str) -> PublicAddress | None:
+        """Return how Vobiz reaches us; a local gateway goes by the Host header of a request.
+
+        None when that header can't be one.
+        """
+        base = self.public_base or base_of_host(host)
+        return PublicAddress(base, self.settings.path_secret) if base is not None else None
 
 
 def gateway_state(connection: HTTPConnection) -> GatewayState:

@@ -29,11 +29,13 @@ from services.gateway.bridge import (
     CallerGone,
     CallerSocket,
 )
+from services.gateway.errands import Errands, parting_key
 from services.gateway.held import HeldCall, HeldCalls
 from services.gateway.links import SocketLink
 from services.gateway.records import Records
 from services.gateway.routing import (
     Parting,
+    PublicAddress,
     Texts,
     agent_name,
     fitting_metadata,
@@ -42,9 +44,10 @@ from services.gateway.routing import (
     resolve_call_id,
 )
 from shared.bus.base import Bus, BusUnavailable
-from shared.bus.messages import Channel
+from shared.bus.messages import BusEvent, Channel
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, Direction, EndClass, EndReason, WorkerId
+from shared.protocol.errand import EVENT_MACHINE
 from shared.protocol.webhook import Webhook
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import Clock
@@ -55,6 +58,7 @@ _REASONS = {
     Parting.BUSY: EndReason.POOL_FULL,
     Parting.LOST: EndReason.AGENT_FAILED,
     Parting.CARRIER_LOST: EndReason.CARRIER_LOST,
+    Parting.AWAY: EndReason.AGENT_FAILED,
 }
 
 
@@ -76,6 +80,7 @@ class Switchboard:
         records: Records,
         calls: HeldCalls,
         admission: Admission,
+        errands: Errands,
         texts: Texts,
         memory_s: float,
         bridge_limits: BridgeLimits,
@@ -87,6 +92,7 @@ class Switchboard:
         self._records = records
         self._calls = calls
         self._admission = admission
+        self._errands = errands
         self._texts = texts
         self._memory_s = memory_s
         self._bridge_limits = bridge_limits
@@ -127,7 +133,7 @@ class Switchboard:
         if held is not None and held.is_final:
             return Parting.ENDED
         try:
-            return read_parting(await self._bus.values.get(_parting_key(call_id)))
+            return read_parting(await self._bus.values.get(parting_key(call_id)))
         except BusUnavailable:
             return Parting.LOST
 
@@ -139,21 +145,39 @@ class Switchboard:
             await self._records.will_end(call_id, EndClass.PLATFORM, reason)
         return parting_answer(parting, self._texts)
 
+    async def on_machine_judged(self, call_id: CallId, *, is_machine: bool) -> None:
+        """Vobiz has judged who answered: write it down, and tell the worker, once."""
+        await self._records.machine_detected(call_id, is_machine=is_machine)
+        key = f"told:{call_id}:{EVENT_MACHINE}"
+        data = {"is_machine": "true" if is_machine else "false"}
+        try:
+            if await self._bus.values.get(key) is None:
+                event = BusEvent(Channel.CALLS, EVENT_MACHINE, call_id, data)
+                await self._bus.events.publish(event)
+                await self._bus.values.put(key, "1", ttl_s=self._memory_s)
+        except BusUnavailable:
+            _log.warning("machine_not_told", call_id=call_id)
+
     # --- media sockets --------------------------------------------------------------------------
 
-    async def admit(self, call_id: CallId, token: str) -> Admitted:
-        """Let a media socket in, or raise SocketRefused; what was let in must be served."""
+    async def admit(self, call_id: CallId, token: str, address: PublicAddress | None) -> Admitted:
+        """Let a media socket in, or raise SocketRefused; what was let in must be served.
+
+        `address` is how it reached us, None when it does not say.
+        """
         is_late = self._admission.judge(call_id, token)
         if call_id in self._opening:
             raise SocketRefused(Refusal.USED)
         self._opening.add(call_id)
         try:
-            return await self._admit(call_id, is_late=is_late)
+            return await self._admit(call_id, address, is_late=is_late)
         except BaseException:
             self._opening.discard(call_id)
             raise
 
-    async def _admit(self, call_id: CallId, *, is_late: bool) -> Admitted:
+    async def _admit(
+        self, call_id: CallId, address: PublicAddress | None, *, is_late: bool
+    ) -> Admitted:
         held = self._calls.get(call_id)
         if held is not None and held.is_over:
             raise SocketRefused(Refusal.ENDED)
@@ -163,7 +187,7 @@ class Switchboard:
             was_used_here=held is not None and held.was_admitted,
             is_free_here=lambda: self._is_free(call_id),
         )
-        held = self._calls.get(call_id) or await self._adopt(call_id)
+        held = self._calls.get(call_id) or await self._adopt(call_id, address)
         if is_reconnect and held.bridge is None:
             await self._refuse_ended(call_id)
         if held.is_over:
@@ -177,7 +201,7 @@ class Switchboard:
             return True
         return await held.bridge.caller_is_gone(silent_s=SILENT_S, timeout_s=CLAIM_S)
 
-    async def _adopt(self, call_id: CallId) -> HeldCall:
+    async def _adopt(self, call_id: CallId, address: PublicAddress | None) -> HeldCall:
         """Take over a call that another gateway answered."""
         try:
             record = await self._records.find(call_id)
@@ -194,13 +218,15 @@ class Switchboard:
             to_number=record.to_number or "",
             direction=record.direction or Direction.INBOUND,
             metadata=fitting_metadata(record.metadata),
+            call_uuid=record.call_uuid or call_id,
+            webhook_base=address.webhook_base if address else "",
         )
         return self._calls.get(call_id) or self._calls.hold(request, record.call_uuid or call_id)
 
     async def _refuse_ended(self, call_id: CallId) -> None:
         try:
             record = await self._records.find(call_id)
-            parting = await self._bus.values.get(_parting_key(call_id))
+            parting = await self._bus.values.get(parting_key(call_id))
         except BusUnavailable:
             return
         is_parted = parting is not None and read_parting(parting).is_for_good
@@ -240,6 +266,8 @@ class Switchboard:
         call_id = held.request.call_id
         if is_reconnect:
             self._calls.resume(held)
+            # Whoever is back has left nothing to be done for them.
+            self._tasks.start(self._errands.forget(call_id), name=f"forget_errand/{call_id}")
         link, held.link = held.link, None
 
         async def open_link(exclude: Collection[WorkerId]) -> SocketLink:
@@ -253,19 +281,24 @@ class Switchboard:
             self._tasks.start(work, name=f"media_started/{call_id}")
 
         async def on_over(parting: Parting | None) -> None:
-            await self._on_media_over(held, parting)
+            if held.bridge is bridge:
+                await self._on_media_over(held, parting)
 
         hooks = BridgeHooks(open_link, give_up, on_first_frame, on_over)
-        return Bridge(call_id, link, hooks, self._bridge_limits, self._metrics, self._clock)
+        bridge = Bridge(call_id, link, hooks, self._bridge_limits, self._metrics, self._clock)
+        return bridge
 
     async def _run(self, held: HeldCall, bridge: Bridge) -> None:
         try:
             await bridge.run()
         finally:
-            if held.bridge is bridge:
+            is_newest = held.bridge is bridge
+            if is_newest:
                 held.bridge = None
             self._calls.keep_a_while(held)
-            if bridge.worker_id is not None:
+            # A worker that is away, or that the call is back at, keeps its place.
+            is_left = is_newest and held.parting is not Parting.AWAY
+            if bridge.worker_id is not None and is_left:
                 await self._calls.release(held, bridge.worker_id)
 
     async def _on_media_over(self, held: HeldCall, parting: Parting | None) -> None:
@@ -275,9 +308,12 @@ class Switchboard:
             return
         if held.is_final:
             return
+        if await self._errands.is_pending(call_id):
+            # However the stream ended: /errand or /fallback will say what is to be done.
+            parting = Parting.AWAY
         held.parting = parting
         try:
-            await self._bus.values.put(_parting_key(call_id), parting, ttl_s=self._memory_s)
+            await self._bus.values.put(parting_key(call_id), parting, ttl_s=self._memory_s)
         except BusUnavailable:
             _log.warning("parting_not_written", call_id=call_id)
 
@@ -340,7 +376,3 @@ class Switchboard:
                 work = self._calls.close_pending(held, LinkClose.NO_CALLER)
                 self._tasks.start(work, name="no_caller")
             await asyncio.sleep(HEARTBEAT_S)
-
-
-def _parting_key(call_id: CallId) -> str:
-    return f"parting:{call_id}"

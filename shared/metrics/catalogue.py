@@ -139,6 +139,13 @@ class GatewayMetrics:
             ["reason"],
             registry=registry,
         )
+        self.errands = Counter(
+            "voice_gateway_errands_total",
+            "Errands of agents that left the stream, by kind (transfer, gather, unknown) and "
+            "outcome: begun, gathered, handed_over, not_handed_over.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
 
 
 class AgentMetrics:

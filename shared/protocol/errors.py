@@ -5,7 +5,8 @@ ProtocolError
 │   └── OversizedMessage    too long to be looked at: count it, perhaps close the socket
 ├── MalformedWebhook    a callback that can't be read: answer 400
 ├── InvalidVerb         XML that Vobiz would refuse: our own bug, found before it is sent
-└── LinkRefused         (shared.protocol.worker) a link request: answer 401
+├── LinkRefused         (shared.protocol.worker) a link request: answer 401
+└── InvalidErrand       (shared.protocol.errand) an errand: don't leave for it, or don't run it
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ class Webhook:
     decides. Numbers are normalised (`normalize_number`); as sent they are in `fields`, which
     holds everything, the unknown included. Absent texts are empty. `duration_s` counts answered
     seconds; `name` is a checkpoint's; `error` is a stream's; `machine` is the verdict of
-    answering-machine detection.
+    answering-machine detection; `digits` are the keys a Gather collected, None when the webhook
+    says nothing of keys; `dial_status` is how a Dial went, `dial_action` what happens in one, and
+    `dial_b_leg` Vobiz's id of its far leg, None when the webhook does not name the field.
     """
 
     event: str
@@ -49,6 +51,10 @@ class Webhook:
     name: str = ""
     error: str = ""
     machine: bool | None = None
+    digits: str | None = None
+    dial_status: str = ""
+    dial_action: str = ""
+    dial_b_leg: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -89,7 +95,11 @@ def parse_webhook(fields: Mapping[str, str]) -> Webhook:
         stream_id=find("StreamID"),
         name=find("Name"),
         error=find("Error"),
-        machine={"true": True, "false": False}.get(find("Machine").lower()),
+        machine=_machine(find("Machine"), find("AnsweredBy")),
+        digits=re.sub(r"[^0-9*#A-D]", "", find("Digits"))[:64] if "Digits" in find else None,
+        dial_status=_STATUS_ALIASES.get(find("DialStatus").lower(), find("DialStatus").lower()),
+        dial_action=find("DialAction").lower(),
+        dial_b_leg=find("DialBLegUUID") if "DialBLegUUID" in find else None,
         fields=dict(fields),
     )
 
@@ -150,9 +160,21 @@ class _Finder:
         self._exact = fields
         self._loose = {name.replace("_", "").lower(): value for name, value in fields.items()}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._exact or name.lower() in self._loose
+
     def __call__(self, name: str) -> str:
         value = self._exact.get(name)
         return (self._loose.get(name.lower(), "") if value is None else value).strip()
+
+
+def _machine(verdict: str, answered_by: str) -> bool | None:
+    """Read who answered: `Machine`, or `AnsweredBy` as other clouds of this kind say it."""
+    if (known := {"true": True, "false": False}.get(verdict.lower())) is not None:
+        return known
+    if answered_by.lower().startswith(("machine", "fax")):
+        return True
+    return False if answered_by.lower() == "human" else None
 
 
 def _status(text: str) -> CallState | None:

@@ -26,7 +26,11 @@ _MAX_HEADER_CHARS = 8192
 
 
 class LinkClose(IntEnum):
-    """Close codes of the link; below 4000 they are RFC 6455's own."""
+    """Close codes of the link; below 4000 they are RFC 6455's own.
+
+    AWAY comes from a worker that leaves the stream for an errand of the network's and keeps its
+    session: the call comes back by another link, to this worker as long as it lives.
+    """
 
     NORMAL = 1000
     ENDED = 4000
@@ -36,6 +40,7 @@ class LinkClose(IntEnum):
     STALE_EPOCH = 4004
     SUPERSEDED = 4005
     NO_CALLER = 4006
+    AWAY = 4007
 
 
 class LinkRefused(ProtocolError):
@@ -47,7 +52,9 @@ class LinkRequest:
     """What a gateway tells a worker when it opens a link.
 
     `epoch` counts the attaches of a call: the worker with the highest one alone may speak.
-    `resume` says that the call was in conversation before.
+    `resume` says that the call was in conversation before. `call_uuid` is Vobiz's id of the call
+    and `webhook_base` the URL before the names of the gateway's webhooks, secret path part
+    included; both are empty when the gateway does not say.
     """
 
     call_id: CallId
@@ -58,6 +65,8 @@ class LinkRequest:
     direction: Direction = Direction.INBOUND
     resume: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
+    call_uuid: str = ""
+    webhook_base: str = field(default="", repr=False)
 
     @property
     def path(self) -> str:
@@ -84,6 +93,8 @@ class LinkRequest:
                 "direction": self.direction,
                 "resume": self.resume,
                 "metadata": self.metadata,
+                "call_uuid": self.call_uuid,
+                "webhook_base": self.webhook_base,
             },
             separators=(",", ":"),
         )
@@ -123,6 +134,9 @@ class LinkRequest:
                 direction=Direction(data["direction"]),
                 resume=bool(data["resume"]),
                 metadata={str(k): str(v) for k, v in dict(data["metadata"]).items()},
+                # A gateway of an earlier version does not say these.
+                call_uuid=str(data.get("call_uuid", "")),
+                webhook_base=str(data.get("webhook_base", "")),
             )
         except (ValueError, KeyError, TypeError) as exc:
             raise LinkRefused("the link's headers can't be read") from exc

@@ -96,6 +96,8 @@ class FakeWorker:
         self.refused = 0
         self.address = ""
         self.calls: list[WorkerCall] = []
+        self.sessions: set[CallId] = set()
+        """Calls held though their link is closed: those that are away."""
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -124,8 +126,8 @@ class FakeWorker:
 
     async def beat(self) -> None:
         lease = WorkerLease(self.worker_id, self.address, self._capacity)
-        active = [call.request.call_id for call in self.calls if not call.closed.is_set()]
-        await self._registry.heartbeat(lease, active)
+        linked = {call.request.call_id for call in self.calls if not call.closed.is_set()}
+        await self._registry.heartbeat(lease, list(linked | self.sessions))
 
     async def _keep_beating(self) -> None:
         while True:

@@ -77,7 +77,9 @@ async def media(socket: WebSocket, call_id: str, token: str, state: State) -> No
     try:
         if not is_call_id(call_id):
             raise SocketRefused(Refusal.WRONG)
-        admitted = await state.switchboard.admit(CallId(call_id), token)
+        admitted = await state.switchboard.admit(
+            CallId(call_id), token, state.address(socket.headers.get("host", ""))
+        )
     except SocketRefused as exc:
         metrics.token_refusals.labels(reason=exc.reason).inc()
         metrics.media_sockets.labels(outcome="refused").inc()

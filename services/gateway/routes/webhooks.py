@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.answering import AnswerOutcome
-from services.gateway.routing import HANGUP_EVENT, PublicAddress, base_of_host
+from services.gateway.routing import HANGUP_EVENT, PublicAddress
 from services.gateway.state import GatewayState, gateway_state
 from services.gateway.webhook_auth import AuthVerdict, body_digest, nonce_key
 from shared.bus.base import BusUnavailable
@@ -115,10 +115,10 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
 
 
 def _address(request: Request, state: GatewayState) -> PublicAddress:
-    base = state.public_base or base_of_host(request.headers.get("host", ""))
-    if base is None:
+    address = state.address(request.headers.get("host", ""))
+    if address is None:
         raise WebhookRejected(400)
-    return PublicAddress(base, state.settings.path_secret)
+    return address
 
 
 def _xml(body: bytes) -> Response:
@@ -144,6 +144,8 @@ async def answer(request: Request, state: State) -> Response:
     if given.outcome is AnswerOutcome.DRAINING:
         return Response(status_code=503, headers={"retry-after": "1"})
     state.metrics.answer_seconds.observe(state.clock.now_s() - started_s)
+    if webhook.machine is not None:
+        await state.switchboard.on_machine_judged(call_id, is_machine=webhook.machine)
     _log.info("call_answered", call_id=call_id, outcome=given.outcome)
     return _xml(given.xml)
 
@@ -185,7 +187,7 @@ async def machine_detection(request: Request, state: State) -> Response:
     """A person or a machine has answered."""
     call_id, webhook = await _identified(request, state)
     if webhook.machine is not None:
-        await state.records.machine_detected(call_id, is_machine=webhook.machine)
+        await state.switchboard.on_machine_judged(call_id, is_machine=webhook.machine)
     return Response()
 
 
@@ -194,7 +196,35 @@ async def fallback(request: Request, state: State) -> Response:
     call_id, webhook = await _identified(request, state)
     if webhook.event == HANGUP_EVENT:
         return await _hang_up(call_id, webhook, state)
-    return _xml(await state.switchboard.fall_back(call_id))
+    errand = await state.errands.begin(call_id, webhook, _address(request, state))
+    return _xml(errand or await state.switchboard.fall_back(call_id))
+
+
+async def errand(request: Request, state: State) -> Response:
+    """What the agent left the stream for, asked for by a REST transfer to this URL."""
+    call_id, webhook = await _identified(request, state)
+    if webhook.event == HANGUP_EVENT:
+        return await _hang_up(call_id, webhook, state)
+    address = _address(request, state)
+    begun = await state.errands.begin(call_id, webhook, address)
+    return _xml(begun or await state.errands.come_back(call_id, webhook, address))
+
+
+async def errand_done(request: Request, state: State) -> Response:
+    """Keys were collected, or a transfer is over: back to the agent, or the end."""
+    call_id, webhook = await _identified(request, state)
+    if webhook.event == HANGUP_EVENT:
+        return await _hang_up(call_id, webhook, state)
+    errand_id = request.query_params.get("e", "")
+    address = _address(request, state)
+    return _xml(await state.errands.end(call_id, errand_id, webhook, address))
+
+
+async def dial_events(request: Request, state: State) -> Response:
+    """Something happened to the far leg of a transfer."""
+    call_id, webhook = await _identified(request, state)
+    await state.errands.on_dial_event(call_id, request.query_params.get("e", ""), webhook)
+    return Response()
 
 
 def webhook_routes(*, has_path_secret: bool) -> APIRouter:
@@ -207,6 +237,9 @@ def webhook_routes(*, has_path_secret: bool) -> APIRouter:
         "stream-status": stream_status,
         "machine-detection": machine_detection,
         "fallback": fallback,
+        "errand": errand,
+        "errand-done": errand_done,
+        "dial-events": dial_events,
     }
     for name, handler in handlers.items():
         for path in [f"/{name}", *([f"/{{path_secret}}/{name}"] if has_path_secret else [])]:

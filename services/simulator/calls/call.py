@@ -289,6 +289,7 @@ class Call:
             return
         self._wheel.leave(self)
         self.ending = ending
+        self.leg.is_over = True
         self._enter(ending.status)
         self.leg.note(
             Moment.ENDED, cause=ending.cause, code=ending.code, name=ending.name, by=ending.source

@@ -12,9 +12,11 @@ from services.simulator.calls.verbs import Verb
 async def gather(verb: Verb, leg: Leg, prompts: asyncio.Future[None]) -> dict[str, str]:
     """Return the fields of the action webhook, empty digits when nothing came in time.
 
-    The time runs from the end of the nested prompts; keys and speech during them count. Speech
-    is known, not recognised: it is the text of what the scripted person said.
+    The time runs from the end of the nested prompts; keys and speech during them count, those
+    before them do not. Speech is known, not recognised: it is the text of what the scripted
+    person said.
     """
+    leg.forget_inputs()
     kinds = verb.get("inputType", "dtmf").split()
     limit_s = verb.number("executionTimeout", 15, 5, 60)
     digit_gap_s = verb.number("digitEndTimeout", 2, 1, 60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import uuid
 from collections.abc import Awaitable, Callable
 
 from services.simulator.calls import endings
@@ -17,6 +18,7 @@ from services.simulator.calls.verbs import InvalidXml, Verb, stream_plan
 
 _UNPLAYED_S = 3.0
 """What is taken for the length of audio that can't be read here (MP3)."""
+_DIAL_RING_S = 1.0
 _DIAL_TALK_S = 2.0
 
 
@@ -144,28 +146,55 @@ class Interpreter:
     async def _dial(self, verb: Verb) -> Result:
         """Ring a scripted second telephone; what is said to it is not simulated."""
         number = next((c.text for c in verb.children if c.name in ("Number", "User")), verb.text)
-        status = self._leg.dial_status(number)
-        timeout_s = verb.number("timeout", 120, 1, 3600)
-        await self._leg.sleep(timeout_s if status == "no-answer" else min(1.0, timeout_s))
-        if status == "completed":
-            callback = verb.get("callbackUrl")
-            target = Target(callback, verb.get("callbackMethod", "POST"))
-            if callback:
-                self._leg.tell(target, "DialAnswer", {"DialAction": "answer"})
-                self._leg.tell(target, "DialConnected", {"DialAction": "connected"})
-            limit_s = verb.number("timeLimit", 14400, 1, 86400)
-            await self._leg.sleep(min(_DIAL_TALK_S, limit_s))
-            if callback:
-                self._leg.tell(target, "DialHangup", {"DialAction": "hangup"})
+        fields = {
+            "DialStatus": self._leg.dial_status(number),
+            "DialRingStatus": "true",
+            "DialALegUUID": self._leg.call_uuid,
+            "DialBLegUUID": "",
+        }
         action = verb.get("action")
+        target = Target(action, verb.get("method", "POST"))
+        try:
+            await self._ring_and_talk(verb, number, fields)
+        except asyncio.CancelledError:
+            if action and self._leg.is_over:
+                # The caller hung up, and that is told first.
+                if not fields["DialBLegUUID"]:
+                    fields["DialStatus"] = "cancel"
+                self._leg.tell_after_hangup(target, "Redirect", fields)
+            raise
         if not action:
             return None
-        target = Target(action, verb.get("method", "POST"))
-        fields = {"DialStatus": status, "DialRingStatus": "true", "DialBLegUUID": ""}
         if verb.flag("redirect", default=True):
             return XmlRequest(target, event="Redirect", step=FetchStep.ACTION, more=fields)
         self._leg.tell(target, "DialAction", fields)
         return None
+
+    async def _ring_and_talk(self, verb: Verb, number: str, fields: dict[str, str]) -> None:
+        """Let a telephone ring, and if somebody answers, be talked to for a while."""
+        timeout_s = verb.number("timeout", 120, 1, 3600)
+        waits_out = fields["DialStatus"] == "no-answer"
+        await self._leg.sleep(timeout_s if waits_out else min(_DIAL_RING_S, timeout_s))
+        if fields["DialStatus"] != "completed":
+            return
+        fields["DialBLegUUID"] = str(uuid.uuid4())
+        b_leg = {
+            "DialALegUUID": self._leg.call_uuid,
+            "DialBLegUUID": fields["DialBLegUUID"],
+            "DialBLegFrom": verb.get("callerId").removeprefix("+"),
+            "DialBLegTo": number.removeprefix("+"),
+            "DialBLegPosition": "1",
+        }
+        callback = verb.get("callbackUrl")
+        told = Target(callback, verb.get("callbackMethod", "POST"))
+        for event, word in (("DialAnswer", "answer"), ("DialConnected", "connected")):
+            if callback:
+                self._leg.tell(told, event, {"DialAction": word, "DialBLegStatus": word, **b_leg})
+        limit_s = verb.number("timeLimit", 14400, 1, 86400)
+        await self._leg.sleep(min(_DIAL_TALK_S, limit_s))
+        if callback:
+            end = {"DialAction": "hangup", "DialBLegStatus": "hangup", **b_leg}
+            self._leg.tell(told, "DialHangup", end)
 
     async def _record(self, verb: Verb) -> Result:
         """Report a recording; the file itself is not kept (see the handset recording)."""

@@ -87,6 +87,7 @@ class Leg:
         self.streams: list[MediaStream] = []
         self.pending_webhooks: set[asyncio.Task[Any]] = set()
         self.held_webhooks: list[tuple[Target, Form]] = []
+        self.is_over = False
         self._plan = plan
         self._parts = parts
         self._line = line
@@ -96,6 +97,11 @@ class Leg:
         self._rng = Random(plan.knobs.seed)
         self._inputs: asyncio.Queue[Pressed | Spoke] = asyncio.Queue(_MAX_INPUTS)
         self._drained = asyncio.Event()
+
+    @property
+    def call_uuid(self) -> str:
+        """The cloud's id of the call."""
+        return self._plan.facts.call_uuid
 
     @property
     def is_answered(self) -> bool:
@@ -219,6 +225,11 @@ class Leg:
         except TimeoutError:
             return None
 
+    def forget_inputs(self) -> None:
+        """Drop keys and utterances that nobody waited for."""
+        while not self._inputs.empty():
+            self._inputs.get_nowait()
+
     def begin(self, work: Coroutine[Any, Any, object]) -> None:
         """Do something beside the verbs, at most until the call ends."""
         self._owner.start(work, name="request")
@@ -232,6 +243,10 @@ class Leg:
         task = self._owner.start(self._sender.tell(target.url, target.method, form), name="webhook")
         self.pending_webhooks.add(task)
         task.add_done_callback(self.pending_webhooks.discard)
+
+    def tell_after_hangup(self, target: Target, event: str, more: Mapping[str, str]) -> None:
+        """Keep a webhook for after the Hangup, as Vobiz brings what a hang-up has cut off."""
+        self.held_webhooks.append((target, forms.start_app(self._plan.facts, event) | dict(more)))
 
     def dial_status(self, number: str) -> str:
         """Return how `<Dial>` to a number goes."""

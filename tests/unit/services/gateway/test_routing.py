@@ -152,8 +152,9 @@ def test_an_unknown_parting_reads_as_lost(stored: str | None, parting: Parting) 
     assert read_parting(stored) is parting
 
 
-def test_only_a_lost_carrier_may_come_back() -> None:
-    assert [p for p in Parting if not p.is_for_good] == [Parting.CARRIER_LOST]
+def test_only_a_lost_carrier_and_who_is_away_may_come_back() -> None:
+    may_return = [p for p in Parting if not p.is_for_good]
+    assert may_return == [Parting.CARRIER_LOST, Parting.AWAY]
 
 
 def test_metadata_joins_the_record_and_the_sip_headers() -> None:
