@@ -160,17 +160,12 @@ class Errands:
     async def _tell_once(
         self, call_id: CallId, errand_id: str, kind: str, data: dict[str, str]
     ) -> None:
-        """Publish an event unless that was done: at least once, so its readers are idempotent."""
-        key = f"told:{call_id}:{errand_id}:{kind}"
-        if await self._get(key) is not None:
-            return
+        """Publish an event unless that was done; a webhook that comes again may mend a failure."""
+        event = BusEvent(Channel.CALLS, kind, call_id, {"errand": errand_id, **data})
         try:
-            event = BusEvent(Channel.CALLS, kind, call_id, {"errand": errand_id, **data})
-            await self._bus.events.publish(event)
+            await publish_once(self._bus, event, f"{call_id}:{errand_id}", ttl_s=ERRAND_LIFE_S)
         except BusUnavailable:
             _log.warning("errand_not_told", call_id=call_id, kind=kind)
-            return
-        await self._put(key, "1")
 
     async def _find(self, call_id: CallId) -> Errand | None:
         text = await self._get(errand_key(call_id))
@@ -235,6 +230,22 @@ _WORDS: dict[type[Outcome], str] = {
     HandedOver: "handed_over",
     NotHandedOver: "not_handed_over",
 }
+
+
+async def publish_once(bus: Bus, event: BusEvent, about: str, *, ttl_s: float) -> None:
+    """Publish an event unless one of its kind has been about the same.
+
+    Raises:
+        BusUnavailable: not published, or not known to be.
+    """
+    key = f"told:{about}:{event.kind}"
+    if not await bus.values.put(key, "1", ttl_s=ttl_s, only_if_absent=True):
+        return
+    try:
+        await bus.events.publish(event)
+    except BusUnavailable:
+        await bus.values.delete(key)
+        raise
 
 
 def parting_key(call_id: CallId) -> str:

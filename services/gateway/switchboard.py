@@ -29,7 +29,7 @@ from services.gateway.bridge import (
     CallerGone,
     CallerSocket,
 )
-from services.gateway.errands import Errands, parting_key
+from services.gateway.errands import Errands, parting_key, publish_once
 from services.gateway.held import HeldCall, HeldCalls
 from services.gateway.links import SocketLink
 from services.gateway.records import Records
@@ -148,13 +148,10 @@ class Switchboard:
     async def on_machine_judged(self, call_id: CallId, *, is_machine: bool) -> None:
         """Vobiz has judged who answered: write it down, and tell the worker, once."""
         await self._records.machine_detected(call_id, is_machine=is_machine)
-        key = f"told:{call_id}:{EVENT_MACHINE}"
         data = {"is_machine": "true" if is_machine else "false"}
+        event = BusEvent(Channel.CALLS, EVENT_MACHINE, call_id, data)
         try:
-            if await self._bus.values.get(key) is None:
-                event = BusEvent(Channel.CALLS, EVENT_MACHINE, call_id, data)
-                await self._bus.events.publish(event)
-                await self._bus.values.put(key, "1", ttl_s=self._memory_s)
+            await publish_once(self._bus, event, call_id, ttl_s=self._memory_s)
         except BusUnavailable:
             _log.warning("machine_not_told", call_id=call_id)
 
