@@ -39,7 +39,7 @@ from shared.protocol.errand import (
     serialize_errand,
 )
 from shared.protocol.worker import LinkRequest
-from shared.vobiz.client import CallAction, CallControl
+from shared.vobiz.client import CallAction, CallSteering
 from shared.vobiz.errors import VobizFailure
 
 _log = structlog.get_logger(__name__)
@@ -166,7 +166,7 @@ class VobizNetwork:
         control: Vobiz's REST API; None when there is no account.
     """
 
-    def __init__(self, values: KeyValue, control: CallControl | None) -> None:
+    def __init__(self, values: KeyValue, control: CallSteering | None) -> None:
         self._values = values
         self._control = control
 

@@ -32,6 +32,18 @@ class NumberCheck(StrEnum):
     VALID = "valid"
 
 
+class MachineDetection(StrEnum):
+    """Whether Vobiz listens for an answering machine, and what it does about one.
+
+    `DETECT` tells the agent, who decides; `HANGUP` ends the call. Either way the call goes on
+    meanwhile: the verdict takes some seconds, which the person called must not hear as silence.
+    """
+
+    OFF = "off"
+    DETECT = "detect"
+    HANGUP = "hangup"
+
+
 @dataclass(frozen=True, slots=True)
 class CallOrder:
     """A call that is wanted. Make it by `check_order`."""
@@ -40,6 +52,7 @@ class CallOrder:
     from_number: str
     agent: str = DEFAULT_AGENT
     metadata: Mapping[str, str] = field(default_factory=dict)
+    machine_detection: MachineDetection = MachineDetection.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,7 @@ def check_order(
     agent: str | None,
     metadata: Mapping[str, str] | None,
     check: NumberCheck = NumberCheck.POSSIBLE,
+    machine_detection: MachineDetection = MachineDetection.OFF,
 ) -> CallOrder:
     """Return a sound order.
 
@@ -79,6 +93,7 @@ def check_order(
         agent: which agent talks; None for the default one.
         metadata: up to 32 short texts that stay with the call's record.
         check: how strictly numbers are judged.
+        machine_detection: what is done about answering machines.
 
     Raises:
         InvalidOrder: the first field that is wrong.
@@ -90,6 +105,7 @@ def check_order(
         from_number=e164(caller, "from", check),
         agent=agent or DEFAULT_AGENT,
         metadata=dict(metadata or {}),
+        machine_detection=machine_detection,
     )
     if not _AGENT.fullmatch(order.agent):
         raise InvalidOrder("agent", "1 to 64 letters, digits, dots, - or _")
@@ -150,6 +166,12 @@ def make_call_body(
         body["ring_timeout"] = limits.ring_timeout_s
     if limits.time_limit_s is not None:
         body["time_limit"] = limits.time_limit_s
+    if order.machine_detection is not MachineDetection.OFF:
+        # Texts: a JSON boolean is not understood. The URL makes it asynchronous.
+        is_hangup = order.machine_detection is MachineDetection.HANGUP
+        body["machine_detection"] = "hangup" if is_hangup else "true"
+        body["machine_detection_url"] = gateway.url("machine-detection", **query)
+        body["machine_detection_method"] = "POST"
     return body
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.dialer.dialer import Dialer
 from services.dialer.errors import UnknownCall
-from services.dialer.order import CallOrder, NumberCheck, check_order
+from services.dialer.order import CallOrder, MachineDetection, NumberCheck, check_order
 from services.dialer.problems import Problem
 from shared.protocol.call import CallId
 
@@ -25,7 +25,8 @@ _MAX_ID_CHARS = 128
 class OrderDesk:
     """What orders are held against.
 
-    `api_key` None lets everybody in. `from_number` is the caller of orders that name none.
+    `api_key` None lets everybody in. `from_number` is the caller, and
+    `machine_detection` what is done about answering machines, of orders that say nothing of it.
     """
 
     api_key: str | None
@@ -34,6 +35,7 @@ class OrderDesk:
     body_max_bytes: int
     body_timeout_s: float
     list_max: int
+    machine_detection: MachineDetection = MachineDetection.OFF
 
 
 class OrderBody(BaseModel):
@@ -45,6 +47,7 @@ class OrderBody(BaseModel):
     from_: str | None = Field(None, alias="from", max_length=64, description="your caller number")
     agent: str | None = Field(None, max_length=64, description="the agent that talks")
     metadata: dict[str, str] | None = Field(None, description="kept with the call's record")
+    machine_detection: MachineDetection | None = Field(None, description="off, detect or hangup")
 
 
 class Refused(Exception):
@@ -137,6 +140,7 @@ async def _read_order(request: Request, desk: OrderDesk) -> CallOrder:
         agent=body.agent,
         metadata=body.metadata,
         check=desk.number_check,
+        machine_detection=body.machine_detection or desk.machine_detection,
     )
 
 

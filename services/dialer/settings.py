@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.order import CallLimits, GatewayAddress, NumberCheck
+from services.dialer.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
 from services.dialer.routes import OrderDesk
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
@@ -28,6 +28,9 @@ class DialerSettings(ServiceSettings):
     dialer_ring_timeout_s: int | None = Field(None, ge=5, le=600, description="None: Vobiz's 120")
     dialer_time_limit_s: int | None = Field(
         None, ge=10, le=86_400, description="longest call; None: Vobiz's 14400"
+    )
+    dialer_machine_detection: MachineDetection = Field(
+        MachineDetection.OFF, description="of orders that don't say: off, detect or hangup"
     )
     dialer_vobiz_timeout_s: float = Field(20.0, gt=0, le=120, description="of a request to Vobiz")
     dialer_vobiz_connect_s: float = Field(5.0, gt=0, le=60, description="to connect to Vobiz")
@@ -138,6 +141,7 @@ class DialerSettings(ServiceSettings):
             body_max_bytes=self.dialer_body_max_bytes,
             body_timeout_s=self.dialer_body_timeout_s,
             list_max=self.dialer_list_max,
+            machine_detection=self.dialer_machine_detection,
         )
 
 

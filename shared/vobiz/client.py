@@ -33,7 +33,7 @@ class CallAction(StrEnum):
 
 
 class CallControl(Protocol):
-    """Whoever can dial, and act on the calls there are."""
+    """Whoever can dial and hang up."""
 
     async def make_call(self, body: Mapping[str, str | int]) -> str | None:
         """Dial, once, and return Vobiz's id of the call, None when it gave none.
@@ -50,6 +50,10 @@ class CallControl(Protocol):
             VobizFailure: nobody knows whether it ended; asking again does no harm.
         """
         ...
+
+
+class CallSteering(Protocol):
+    """Whoever can act on the caller's leg of a call that is up."""
 
     async def transfer(self, call_uuid: str, *, url: str, method: str = "POST") -> CallAction:
         """Have the caller's leg go on with the XML of another URL; its media stream ends.
@@ -73,7 +77,7 @@ class CallControl(Protocol):
 
 
 class VobizClient:
-    """CallControl on Vobiz.
+    """CallControl and CallSteering on Vobiz.
 
     Make Call is sent once, on a new connection: on a kept one, a server that closes it while we
     write would leave us not knowing whether it dialled. Nothing is retried but a path's other form.

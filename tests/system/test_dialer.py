@@ -126,6 +126,14 @@ async def test_a_call_is_placed_with_our_webhooks_and_recorded(
     assert bench.count("accepted") == 1
 
 
+async def test_machine_detection_can_be_asked_for(bench: Bench, vobiz: VobizStandIn) -> None:
+    order = {**ORDER, "machine_detection": "hangup"}
+    assert (await bench.api.post("/v1/calls", json=order)).status_code == 201
+    assert vobiz.seen[0].body["machine_detection"] == "hangup"
+    refused = await bench.api.post("/v1/calls", json={**ORDER, "machine_detection": "perhaps"})
+    assert problem(refused) == (422, "invalid-request")
+
+
 async def test_the_record_is_there_before_vobiz_is_asked(bench: Bench, vobiz: VobizStandIn) -> None:
     """A webhook can overtake Vobiz's answer; it must find the record."""
     vobiz.answers = [Answer(hangs=True)]

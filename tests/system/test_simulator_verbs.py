@@ -137,6 +137,39 @@ async def test_dial_follows_the_dialled_number(
     assert sorted(dialled) == sorted(events)
 
 
+async def test_dial_names_its_far_leg(cloud: Cloud, server: VendorServer) -> None:
+    xml = (
+        f'<Speak>Hm.</Speak><Dial action="{server.url}/done" callerId="+918000000002" '
+        f'callbackUrl="{server.url}/stream-status"><Number>+918000000009</Number></Dial>'
+    )
+    done = await run(cloud, server, xml)
+    (action,) = [w for w in server.webhooks if w.path == "/done"]
+    answer = server.webhook("DialAnswer").fields
+    assert action.fields["DialBLegUUID"] == answer["DialBLegUUID"] != ""
+    assert action.fields["DialALegUUID"] == done.call.call_uuid
+    assert (answer["DialBLegFrom"], answer["DialBLegTo"]) == ("918000000002", "918000000009")
+
+
+async def test_a_caller_who_hangs_up_in_a_dial_is_told_before_its_end(
+    cloud: Cloud, server: VendorServer
+) -> None:
+    xml = (
+        f'<Speak>Hm.</Speak><Dial action="{server.url}/done"><Number>+918000006010</Number></Dial>'
+    )
+    await run(cloud, server, xml, hangup_at_s=1.5)
+    events = [(w.event, w.fields.get("DialStatus")) for w in server.webhooks]
+    assert events[-2:] == [("Hangup", None), ("Redirect", "cancel")]
+
+
+async def test_gather_does_not_take_what_was_pressed_before(
+    cloud: Cloud, server: VendorServer
+) -> None:
+    xml = f'<Wait length="1"/><Gather action="{server.url}/done" numDigits="1"/>'
+    await run(cloud, server, xml, turns=(KeyPresses("7", at_s=0.2), KeyPresses("8", at_s=1.6)))
+    (gathered,) = [w for w in server.webhooks if w.path == "/done"]
+    assert gathered.fields["Digits"] == "8"
+
+
 async def test_record_reports_its_end(cloud: Cloud, server: VendorServer) -> None:
     xml = (
         f'<Record action="{server.url}/stream-status" maxLength="1" '

@@ -14,6 +14,7 @@ from services.dialer.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
+    MachineDetection,
     NumberCheck,
     check_order,
     e164,
@@ -138,6 +139,22 @@ def test_without_a_secret_agent_or_limits_the_request_has_none() -> None:
     body = make_call_body(order(), CALL, GatewayAddress("http://127.0.0.1:5000"), CallLimits())
     assert body["answer_url"] == "http://127.0.0.1:5000/answer?c=call-1"
     assert len(body) == 10
+
+
+@pytest.mark.parametrize(
+    ("detection", "text"), [(MachineDetection.DETECT, "true"), (MachineDetection.HANGUP, "hangup")]
+)
+def test_machines_are_listened_for_beside_the_call(detection: MachineDetection, text: str) -> None:
+    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=detection)
+    body = make_call_body(wanted, CALL, GatewayAddress("http://127.0.0.1:5000"), CallLimits())
+    assert body["machine_detection"] == text
+    assert body["machine_detection_url"] == "http://127.0.0.1:5000/machine-detection?c=call-1"
+    assert body["machine_detection_method"] == "POST"
+
+
+def test_nobody_listens_for_machines_unasked() -> None:
+    body = make_call_body(order(), CALL, GatewayAddress("http://127.0.0.1:5000"), CallLimits())
+    assert not any(name.startswith("machine_detection") for name in body)
 
 
 def test_a_queued_record_holds_the_order() -> None:

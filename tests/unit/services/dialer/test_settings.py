@@ -5,13 +5,21 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from services.dialer.settings import VOBIZ_API_BASE, DialerSettings
+from services.dialer.order import MachineDetection
+from services.dialer.settings import DialerSettings
+from shared.vobiz.account import VOBIZ_API_BASE
 
 KEY = {"dialer_api_key": "k"}
 
 
 def settings(**values: object) -> DialerSettings:
     return DialerSettings(**values)  # type: ignore[arg-type] # as text, like the environment
+
+
+def test_orders_that_say_nothing_of_machines_go_by_the_setting() -> None:
+    assert settings().desk.machine_detection is MachineDetection.OFF
+    chosen = settings(dialer_machine_detection="detect").desk
+    assert chosen.machine_detection is MachineDetection.DETECT
 
 
 def test_a_local_trial_needs_nothing() -> None:

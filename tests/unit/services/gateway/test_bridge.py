@@ -321,3 +321,29 @@ async def test_a_place_is_free_once_the_caller_is_silent_or_gone() -> None:
         caller.inbox.put_nowait(1006)
         assert await waiting
         await serving
+
+
+async def test_a_worker_that_goes_away_has_the_stream_stopped_for_it() -> None:
+    link, caller = FakeLink("a"), FakeCaller(START)
+    async with running(link) as stage:
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        link.outbox.put_nowait(int(LinkClose.AWAY))
+        await serving
+        await until(lambda: caller.closed_with is not None)
+        assert '"stop"' in caller.sent.get_nowait()
+        assert caller.closed_with == 1000
+        assert stage.partings == [Parting.AWAY]
+        assert stage.given_up == []
+
+
+async def test_what_a_worker_stopped_itself_is_not_stopped_again() -> None:
+    link, caller = FakeLink("a"), FakeCaller(START)
+    async with running(link) as stage:
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        link.outbox.put_nowait('{"event":"stop","streamId":"s-1"}')
+        link.outbox.put_nowait(int(LinkClose.AWAY))
+        await serving
+        assert caller.sent.qsize() == 1
+        assert stage.partings == [Parting.AWAY]

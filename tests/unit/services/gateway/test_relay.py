@@ -130,6 +130,8 @@ def test_the_gate_lets_no_more_through_than_its_rate() -> None:
         (LinkClose.NORMAL, True, 3, Next.END),
         (LinkClose.SUPERSEDED, False, 3, Next.MOVED),
         (LinkClose.SUPERSEDED, True, 3, Next.MOVED),
+        (LinkClose.AWAY, True, 0, Next.AWAY),
+        (LinkClose.AWAY, False, 3, Next.AWAY),
         (LinkClose.FULL, False, 3, Next.ANOTHER_WORKER),
         (LinkClose.HANDOVER, False, 1, Next.ANOTHER_WORKER),
         (LinkClose.HANDOVER, True, 3, Next.LOST),
@@ -146,7 +148,15 @@ def test_what_follows_a_closed_link(
 
 @pytest.mark.parametrize(
     ("link_code", "caller_code"),
-    [(4000, 1000), (1000, 1000), (1001, 1001), (1006, 1011), (1005, 1011), (4002, 1011)],
+    [
+        (4000, 1000),
+        (4007, 1000),
+        (1000, 1000),
+        (1001, 1001),
+        (1006, 1011),
+        (1005, 1011),
+        (4002, 1011),
+    ],
 )
 def test_a_workers_code_for_the_caller(link_code: int, caller_code: int) -> None:
     assert code_for_caller(link_code) == caller_code

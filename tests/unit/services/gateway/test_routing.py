@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -150,6 +151,19 @@ def test_every_parting_ends_the_call_and_all_but_a_normal_one_say_why(
 )
 def test_an_unknown_parting_reads_as_lost(stored: str | None, parting: Parting) -> None:
     assert read_parting(stored) is parting
+
+
+def test_webhooks_stand_below_their_base() -> None:
+    address = PublicAddress("https://voice.example.com/parley", "0123456789abcdef")
+    assert address.webhook_base == "https://voice.example.com/parley/0123456789abcdef"
+    assert address.webhook_url("errand", c="7") == f"{address.webhook_base}/errand?c=7"
+    assert PublicAddress("http://127.0.0.1:5000").webhook_base == "http://127.0.0.1:5000"
+
+
+def test_a_worker_is_told_who_answered_where_that_is_known() -> None:
+    webhook = replace(WEBHOOK, machine=True)
+    assert link_metadata(webhook, outbound())["machine"] == "true"
+    assert "machine" not in link_metadata(WEBHOOK, outbound())
 
 
 def test_only_a_lost_carrier_and_who_is_away_may_come_back() -> None:

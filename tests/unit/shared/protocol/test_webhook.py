@@ -280,3 +280,35 @@ def test_every_table_holds_final_states_alone() -> None:
 
 def test_a_webhook_can_be_made_by_hand() -> None:
     assert Webhook("Hangup", CALL).fields == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_machine"),
+    [
+        ({"Machine": "true"}, True),
+        ({"Machine": "False"}, False),
+        ({"AnsweredBy": "machine_end_beep"}, True),
+        ({"answered_by": "human"}, False),
+        ({"Machine": "false", "AnsweredBy": "machine"}, False),
+        ({"AnsweredBy": "unknown"}, None),
+        ({}, None),
+    ],
+)
+def test_who_answered_is_read_in_either_wording(
+    fields: dict[str, str], is_machine: bool | None
+) -> None:
+    assert parse_webhook({"CallUUID": "c", **fields}).machine is is_machine
+
+
+def test_what_a_gather_collected_is_keys_or_nothing() -> None:
+    assert parse_webhook({"CallUUID": "c"}).digits is None
+    assert parse_webhook({"CallUUID": "c", "Digits": ""}).digits == ""
+    assert parse_webhook({"CallUUID": "c", "digits": "4 2#x"}).digits == "42#"
+    assert len(parse_webhook({"CallUUID": "c", "Digits": "1" * 500}).digits or "") == 64
+
+
+def test_how_a_dial_went_is_read() -> None:
+    fields = {"CallUUID": "c", "DialStatus": "Canceled", "DialAction": "Answer"}
+    read = parse_webhook({**fields, "DialBLegUUID": ""})
+    assert (read.dial_status, read.dial_action, read.dial_b_leg) == ("cancel", "answer", "")
+    assert parse_webhook(fields).dial_b_leg is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,8 @@ REQUEST = LinkRequest(
     direction=Direction.OUTBOUND,
     resume=True,
     metadata={"name": "Zoë", "note": "two\nlines"},
+    call_uuid="0b7d1c9e-5a42-4f0e-9a6d-2f1c33b0a8d4",
+    webhook_base="https://voice.example.com/0123456789abcdef",
 )
 
 
@@ -25,6 +29,21 @@ def test_request_survives_its_headers() -> None:
     headers = REQUEST.headers("s", 1000.0)
     assert all(value.isascii() and "\n" not in value for value in headers.values())
     assert LinkRequest.from_headers(REQUEST.path, headers, "s", 1030.0) == REQUEST
+
+
+def test_a_gateway_of_an_earlier_version_is_understood() -> None:
+    class Earlier(LinkRequest):
+        def _body(self) -> str:
+            body = json.loads(super()._body())
+            return json.dumps({k: body[k] for k in body if k not in ("call_uuid", "webhook_base")})
+
+    request = Earlier(CallId("c"), epoch=2, webhook_base="https://voice.example.com")
+    read = LinkRequest.from_headers(request.path, request.headers("s", 5.0), "s", 5.0)
+    assert (read.epoch, read.call_uuid, read.webhook_base) == (2, "", "")
+
+
+def test_the_secret_in_the_webhooks_path_is_not_shown() -> None:
+    assert "0123456789abcdef" not in repr(REQUEST)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+"""What the dialer's API answers failures with."""
+
+from __future__ import annotations
+
+from services.dialer.problems import problem_of
+from shared.vobiz.errors import Verdict, VobizFailure
+
+
+def test_every_failure_has_a_problem_and_advice_of_its_own() -> None:
+    failures = [verdict for verdict in Verdict if verdict is not Verdict.ACCEPTED]
+    problems = [problem_of(VobizFailure(verdict)) for verdict in failures]
+    assert len({problem.kind for problem in problems}) == len(failures)
+    assert len({problem.detail for problem in problems}) == len(failures)
+    assert all(400 <= problem.status < 600 for problem in problems)
+
+
+def test_a_problem_holds_what_is_known() -> None:
+    failure = VobizFailure(Verdict.RATE_LIMITED, status=429, message="cps", retry_after_s=2)
+    assert problem_of(failure).to_json() == {
+        "type": "urn:parley:problem:vobiz-rate-limited",
+        "title": "The Vobiz account is at its limit",
+        "status": 429,
+        "detail": "The Vobiz account is at its limit of calls per second or at once: wait, then"
+        " try again. (Vobiz: cps)",
+        "retry_after_s": 2,
+        "verdict": "rate_limited",
+        "vobiz_status": 429,
+    }
