@@ -19,6 +19,27 @@ _AUDIBLE = 80
 _KEPT_SAMPLES = 160
 
 
+class LeadingSilence:
+    """Takes the silence away that a voice begins with, but for 20 ms before the first sound."""
+
+    def __init__(self) -> None:
+        self._is_trimming = True
+        self._held: Pcm = np.empty(0, dtype=np.int16)
+
+    def push(self, phone: Pcm, *, is_last: bool) -> Pcm:
+        """Hold silence back until the first sound, then let the end of it out with the sound."""
+        if not self._is_trimming:
+            return phone
+        phone = np.concatenate([self._held, phone])
+        sounds = np.flatnonzero(np.abs(phone.astype(np.int32)) >= _AUDIBLE)
+        if len(sounds) == 0 and not is_last:
+            self._held = phone[-_KEPT_SAMPLES:]
+            return phone[:0]
+        self._is_trimming = False
+        first = int(sounds[0]) if len(sounds) else len(phone)
+        return phone[max(0, first - _KEPT_SAMPLES) :]
+
+
 class PhoneVoice:
     """Converts one sentence.
 
@@ -29,8 +50,7 @@ class PhoneVoice:
     """
 
     def __init__(self, rate_hz: int, *, trims_start: bool = False) -> None:
-        self._is_trimming = trims_start
-        self._held: Pcm = np.empty(0, dtype=np.int16)
+        self._silence = LeadingSilence() if trims_start else None
         self._resampler = Resampler(rate_hz, PHONE_RATE_HZ) if rate_hz != PHONE_RATE_HZ else None
         self._power = 0.0
         self._samples = 0
@@ -43,23 +63,12 @@ class PhoneVoice:
             phone = self._resampler.push(pcm, last=True) if self._resampler is not None else pcm
         else:
             phone = self._resampler.push(pcm) if self._resampler is not None else pcm
-        if self._is_trimming:
-            phone = self._trim(phone, is_last=is_last)
+        if self._silence is not None:
+            phone = self._silence.push(phone, is_last=is_last)
         if len(phone) and level_dbfs(phone) > _SPEECH_DBFS:
             self._power += float(np.sum(np.square(phone, dtype=np.float64)))
             self._samples += len(phone)
         return encode_ulaw(phone)
-
-    def _trim(self, phone: Pcm, *, is_last: bool) -> Pcm:
-        """Hold silence back until the first sound, then let the end of it out with the sound."""
-        phone = np.concatenate([self._held, phone])
-        sounds = np.flatnonzero(np.abs(phone.astype(np.int32)) >= _AUDIBLE)
-        if len(sounds) == 0 and not is_last:
-            self._held = phone[-_KEPT_SAMPLES:]
-            return phone[:0]
-        self._is_trimming = False
-        first = int(sounds[0]) if len(sounds) else len(phone)
-        return phone[max(0, first - _KEPT_SAMPLES) :]
 
     @property
     def level_dbfs(self) -> float:

@@ -260,8 +260,9 @@ class AgentMetrics:
             registry=registry,
         )
         self.provider_errors = Counter(
-            "voice_agent_provider_errors_total",
-            "Failures of a provider, by kind: transcriber, brain, synthesiser, vad.",
+            "voice_agent_providers_exhausted_total",
+            "Times a call asked for something and no provider of its chain could give it, by kind: "
+            "transcriber, brain, synthesiser, vad.",
             ["kind"],
             registry=registry,
         )
@@ -302,6 +303,74 @@ class AfterCallMetrics:
         self.dropped = Counter(
             "voice_agent_post_call_dropped_total",
             "Ended calls that were never delivered because the outbox was full, or away for long.",
+
+
+class ProviderMetrics:
+    """The providers of an agent worker, and what is kept of their speech.
+
+    `kind` is stt, llm, tts, realtime or brain; `provider` is a name of the agents' files.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["kind", "provider"]
+        self.seconds = Histogram(
+            "voice_agent_provider_seconds",
+            "From asking a provider until its first piece (stage first) and until its whole answer "
+            "(total); stt: from the beginning of speech until the first words, and from the end of "
+            "speech until the final text. Failures are not in it.",
+            [*labels, "stage"],
+            buckets=TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.errors = Counter(
+            "voice_agent_provider_errors_total",
+            "Calls of a provider that failed, each try counted, by cause.",
+            [*labels, "cause"],
+            registry=registry,
+        )
+        self.retries = Counter(
+            "voice_agent_provider_retries_total",
+            "Times a provider was asked the same again.",
+            labels,
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "voice_agent_provider_fallbacks_total",
+            "Times a provider was left for the next of its chain, because it had failed or its "
+            "breaker was open; the label is the one that was left.",
+            labels,
+            registry=registry,
+        )
+        self.breaker_open = Gauge(
+            "voice_agent_provider_breaker_open",
+            "Circuit breakers of a provider that are open or try it out again; 0: it is used.",
+            labels,
+            registry=registry,
+        )
+        self.usage = Counter(
+            "voice_agent_provider_usage_total",
+            "What providers were used for, by unit: input_tokens, cached_tokens, output_tokens, "
+            "characters, audio_seconds.",
+            [*labels, "unit"],
+            registry=registry,
+        )
+        self.speech_cache = Counter(
+            "voice_agent_speech_cache_total",
+            "Sentences to be spoken by where their audio came from: pinned, memory, redis, joined "
+            "(being made for another call), miss.",
+            ["result"],
+            registry=registry,
+        )
+        self.speech_cache_bytes = Gauge(
+            "voice_agent_speech_cache_bytes",
+            "Finished speech that this worker keeps in memory.",
+            registry=registry,
+        )
+        self.speech_not_shared = Counter(
+            "voice_agent_speech_not_shared_total",
+            "Sentences that were to be shared with other workers and were not, by reason: busy, "
+            "away, too_large.",
+            ["reason"],
             registry=registry,
         )
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from services.agent.providers.errors import FailureCause
 from shared.protocol.call import CallId, Direction
 
 PHONE_RATE_HZ = 8000
@@ -117,11 +118,13 @@ class TranscriberFailed:
     """The utterance in hand is lost; it comes in place of its Final.
 
     `is_recoverable` True: the stream goes on with the next `begin()`. False: the stream is dead,
-    `events()` ends after this one, and the session should open another stream.
+    `events()` ends after this one, and the session should open another stream. `cause` as in
+    ProviderError.
     """
 
     detail: str
     is_recoverable: bool
+    cause: FailureCause = FailureCause.BROKEN
 
 
 TranscriberEvent: TypeAlias = Partial | Final | TranscriberFailed

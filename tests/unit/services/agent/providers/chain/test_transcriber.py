@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from services.agent.providers.base import (
+    Expectation,
+    Final,
+    Partial,
+    TranscriberEvent,
+    TranscriberFailed,
+)
+from services.agent.providers.chain.link import Link
+from services.agent.providers.chain.transcriber import FallbackStream, FallbackTranscriber
+from services.agent.providers.errors import FailureCause, ProviderUnavailable
+from tests.support.faulty_providers import (
+    LIMITS,
+    Fault,
+    FaultyEar,
+    Meters,
+    bug,
+    cut,
+    garbage,
+    refused,
+    stalled,
+    status,
+)
+from tests.support.virtual_loop import in_virtual_time
+
+FRAME = np.full(160, 1000, np.int16)
+ERRORS = "voice_agent_provider_errors_total"
+EXPECTED = Expectation(("yes",))
+
+
+def chain(*ears: FaultyEar, meters: Meters | None = None) -> FallbackTranscriber:
+    links = [Link(ear.name, ear) for ear in ears]
+    return FallbackTranscriber(links, LIMITS, (meters or Meters()).breakers)
+
+
+async def talk(stream: FallbackStream, seconds: float) -> None:
+    for _ in range(round(seconds * 50)):
+        stream.push(FRAME)
+        await asyncio.sleep(0.02)
+
+
+async def utter(stream: FallbackStream, seconds: float) -> None:
+    """0.5 s of something before it, then speech."""
+    await talk(stream, 0.5)
+    stream.begin()
+    await talk(stream, seconds)
+    stream.end()
+
+
+class Listener:
+    """Reads a stream's events from its opening on."""
+
+    def __init__(self, stream: FallbackStream) -> None:
+        self.events: list[TranscriberEvent] = []
+        self._task = asyncio.ensure_future(self._read(stream))
+
+    async def _read(self, stream: FallbackStream) -> None:
+        async for event in stream.events():
+            self.events.append(event)
+
+    @property
+    def texts(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Final)]
+
+    @property
+    def has_ended(self) -> bool:
+        return self._task.done()
+
+
+@in_virtual_time
+async def test_a_recogniser_that_works_is_the_only_one_that_hears() -> None:
+    first, second = FaultyEar("first"), FaultyEar("second")
+    meters = Meters()
+    stream = chain(first, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.2)
+    assert listener.events == [Partial("first 10"), Final("first 10", True, 0.9)]
+    assert second.streams == []
+    assert stream.usage == {"first": pytest.approx(1.5)}
+    await stream.aclose()
+    assert listener.has_ended
+    assert first.streams[0].is_closed
+    usage = meters.of("voice_agent_provider_usage_total")
+    assert usage == {("stt", "first", "audio_seconds"): pytest.approx(1.5)}
+    sums = meters.of("voice_agent_provider_seconds_sum")
+    assert sums[("stt", "first", "total")] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["at the beginning", "at the end"])
+@pytest.mark.parametrize(
+    "fault", [refused(), status(401), status(500), garbage(), cut(), bug()], ids=lambda f: f.cause
+)
+@in_virtual_time
+async def test_a_dead_stream_is_replaced_and_the_next_one_hears_it_all(
+    fault: Fault, after: int
+) -> None:
+    meters = Meters()
+    fault = Fault(fault.cause, after, fault.error)
+    first, second = FaultyEar("first", *[fault] * 3), FaultyEar("second")
+    stream = chain(first, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.5)
+    assert listener.texts == ["second 10"]
+    assert not any(isinstance(event, TranscriberFailed) for event in listener.events)
+    heard = np.concatenate(second.streams[0].heard)
+    assert len(heard) == 1.4 * 8000  # the pre-roll and the speech
+    assert second.streams[0].expectation == EXPECTED
+    assert all(stream.is_closed for stream in first.streams)
+    assert meters.of("voice_agent_provider_fallbacks_total") == {("stt", "first"): 1}
+    assert sum(meters.of(ERRORS).values()) == len(first.streams)
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_stream_that_is_cut_is_opened_again_first() -> None:
+    meters = Meters()
+    first, second = FaultyEar("first", cut()), FaultyEar("second")
+    stream = chain(first, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.5)
+    assert listener.texts == ["first 10"]
+    assert second.streams == []
+    assert meters.of("voice_agent_provider_retries_total") == {("stt", "first"): 1}
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_text_that_does_not_come_in_time_is_asked_of_the_next() -> None:
+    meters = Meters()
+    first, second = FaultyEar("first", stalled(1)), FaultyEar("second")
+    stream = chain(first, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(LIMITS.stt_final_s - 0.01)
+    assert listener.texts == []
+    await asyncio.sleep(0.2)
+    assert listener.texts == ["second 10"]
+    assert meters.of(ERRORS) == {("timeout", "stt", "first"): 1}
+    # What the first one says now is too late.
+    first.streams[0].is_closed = False
+    first.streams[0].emit(Final("late", True, 1.0))
+    await asyncio.sleep(0.1)
+    assert listener.texts == ["second 10"]
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_speech_goes_on_while_the_recogniser_is_changed() -> None:
+    first, second = FaultyEar("first", status(401)), FaultyEar("second")
+    stream = chain(first, second).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 2.0)
+    await utter(stream, 3.0)
+    await asyncio.sleep(0.5)
+    assert listener.texts == ["second 20", "second 30"]
+    assert second.streams[0].marks == ["begin", "end", "begin", "end"]
+    usage = stream.usage
+    assert usage["first"] == pytest.approx(0.5, abs=0.05)
+    assert usage["second"] == pytest.approx(5.9, abs=0.05)
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_utterances_that_wait_are_answered_once_each_in_order() -> None:
+    first, second = FaultyEar("first", stalled(1), stalled(1)), FaultyEar("second")
+    stream = chain(first, second).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 0.4)
+    await utter(stream, 0.6)
+    stream.end()
+    await asyncio.sleep(5)
+    assert (
+        listener.texts == ["second 4", "second 6", ""]
+        or listener.texts == ["", "second 4", "second 6"]
+        or sorted(listener.texts) == ["", "second 4", "second 6"]
+    )
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_when_all_have_failed_each_end_has_its_failure_and_the_stream_is_dead() -> None:
+    first, second = (
+        FaultyEar("first", stalled(1), stalled(1)),
+        FaultyEar("second", *[garbage(1)] * 4),
+    )
+    stream = chain(first, second).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 0.4)
+    await utter(stream, 0.6)
+    await asyncio.sleep(10)
+    assert [event.is_recoverable for event in listener.events] == [True, False]  # type: ignore[union-attr] # failures alone
+    assert listener.has_ended
+    stream.push(FRAME)
+    stream.begin()
+    stream.end()
+    stream.expect(EXPECTED)
+    await stream.aclose()
+    assert all(one.is_closed for one in (*first.streams, *second.streams))
+
+
+@in_virtual_time
+async def test_the_last_one_there_is_gets_more_time() -> None:
+    only = FaultyEar("only", stalled(1))
+    stream = chain(only).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(3 * LIMITS.stt_final_s)
+    assert not listener.has_ended
+    only.streams[0].emit(Final("at last", True, 0.5))
+    await asyncio.sleep(0.1)
+    assert listener.texts == ["at last"]
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_an_utterance_given_up_is_passed_on_where_nobody_else_could_hear_it() -> None:
+    meters = Meters()
+    only = FaultyEar("only", stalled(1))
+    stream = chain(only, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    only.streams[0].emit(TranscriberFailed("lost", is_recoverable=True))
+    await utter(stream, 2.0)
+    await asyncio.sleep(0.2)
+    assert isinstance(listener.events[0], TranscriberFailed)
+    assert listener.texts == ["only 20"]
+    assert meters.of(ERRORS) == {("broken", "stt", "only"): 1}
+    assert len(only.streams) == 1
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_an_utterance_given_up_is_heard_by_another_where_there_is_one() -> None:
+    first, second = FaultyEar("first", stalled(1)), FaultyEar("second")
+    stream = chain(first, second).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    first.streams[0].emit(TranscriberFailed("lost", is_recoverable=True))
+    await asyncio.sleep(0.2)
+    assert listener.texts == ["second 10"]
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_one_that_cannot_be_opened_is_passed_by() -> None:
+    meters = Meters()
+    first, second = FaultyEar("first", can_open=False), FaultyEar("second")
+    stream = chain(first, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.2)
+    assert listener.texts == ["second 10"]
+    assert meters.of("voice_agent_provider_breaker_open") == {("stt", "first"): 1}
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_when_none_can_be_opened_it_says_so() -> None:
+    transcriber = chain(FaultyEar("first", can_open=False), FaultyEar("second", can_open=False))
+    with pytest.raises(ProviderUnavailable) as caught:
+        transcriber.open(EXPECTED)
+    assert caught.value.cause is FailureCause.MISSING
+
+
+@in_virtual_time
+async def test_new_calls_go_back_to_the_first_after_a_while() -> None:
+    first, second = FaultyEar("first", status(401)), FaultyEar("second")
+    transcriber = chain(first, second)
+    broken = transcriber.open(EXPECTED)
+    await utter(broken, 1.0)
+    during = transcriber.open(EXPECTED)
+    assert len(second.streams) == 2
+    await asyncio.sleep(LIMITS.breaker_refused_s)
+    trial, beside = transcriber.open(EXPECTED), transcriber.open(EXPECTED)
+    assert (len(first.streams), len(second.streams)) == (2, 3)
+    await utter(trial, 1.0)
+    await asyncio.sleep(0.2)
+    after = transcriber.open(EXPECTED)
+    assert len(first.streams) == 3
+    for stream in (broken, during, trial, beside, after):
+        await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_trial_without_a_word_lets_another_call_try() -> None:
+    first, second = FaultyEar("first", status(401)), FaultyEar("second")
+    transcriber = chain(first, second)
+    broken = transcriber.open(EXPECTED)
+    await utter(broken, 1.0)
+    await asyncio.sleep(LIMITS.breaker_refused_s)
+    await transcriber.open(EXPECTED).aclose()
+    again = transcriber.open(EXPECTED)
+    assert len(first.streams) == 3
+    await again.aclose()
+    await broken.aclose()
+
+
+@in_virtual_time
+async def test_a_second_text_for_one_end_is_left_out() -> None:
+    ear = FaultyEar("only")
+    stream = chain(ear).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.2)
+    ear.streams[0].emit(Final("again", True, 1.0))
+    await asyncio.sleep(0.1)
+    assert listener.texts == ["only 10"]
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_what_is_expected_is_told_to_whoever_hears() -> None:
+    first, second = FaultyEar("first", status(401)), FaultyEar("second")
+    stream = chain(first, second).open(EXPECTED)
+    stream.expect(Expectation(("no",)))
+    assert first.streams[0].expectation.phrases == ("no",)
+    await utter(stream, 0.5)
+    assert second.streams[0].expectation.phrases == ("no",)
+    stream.expect(Expectation(("maybe",)))
+    assert second.streams[0].expectation.phrases == ("maybe",)
+    await stream.aclose()
