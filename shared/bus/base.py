@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from shared.bus.messages import (
@@ -177,6 +178,31 @@ class Outbox(Protocol):
 
     async def counts(self) -> OutboxCounts:
         """Return how many items wait (claimed ones too), are dead now, and ever were refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CacheBounds:
+    """How much a SharedCache keeps: bytes of an entry, entries and bytes in all."""
+
+    entry_bytes: int = 352_000
+    entries: int = 2000
+    total_bytes: int = 32_000_000
+
+
+class SharedCache(Protocol):
+    """Texts that can be made anew, kept for all services; the oldest make room for the newest."""
+
+    async def get(self, key: str) -> str | None:
+        """Return a text, or None."""
+        ...
+
+    async def put(self, key: str, value: str, *, ttl_s: float) -> bool:
+        """Keep an ASCII text in place of the one before; False when it is too large."""
+        ...
+
+    async def keys(self) -> frozenset[str]:
+        """Return the keys that are there now."""
         ...
 
 

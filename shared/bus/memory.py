@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from shared.bus.base import CacheBounds
 from shared.bus.memory_outbox import MemoryOutbox
 from shared.bus.messages import (
     Applied,
@@ -196,6 +197,40 @@ class MemoryValues:
         return number
 
 
+class MemoryCache:
+    """SharedCache in memory."""
+
+    def __init__(self, clock: Clock, bounds: CacheBounds | None = None) -> None:
+        self._clock = clock
+        self._bounds = bounds or CacheBounds()
+        self._values: dict[str, tuple[str, float]] = {}
+
+    async def get(self, key: str) -> str | None:
+        """Return a text that has not lapsed."""
+        value, until_s = self._values.get(key, ("", 0.0))
+        return value if until_s > self._clock.now_s() else None
+
+    async def put(self, key: str, value: str, *, ttl_s: float) -> bool:
+        """Make room and keep it."""
+        bounds, now_s = self._bounds, self._clock.now_s()
+        if len(value) > bounds.entry_bytes:
+            return False
+        self._values.pop(key, None)
+        self._values = {name: one for name, one in self._values.items() if one[1] > now_s}
+        held_bytes = sum(len(text) for text, _ in self._values.values())
+        while self._values and (
+            len(self._values) >= bounds.entries or held_bytes + len(value) > bounds.total_bytes
+        ):
+            held_bytes -= len(self._values.pop(next(iter(self._values)))[0])
+        self._values[key] = (value, now_s + ttl_s)
+        return True
+
+    async def keys(self) -> frozenset[str]:
+        """Return the keys of what has not lapsed."""
+        now_s = self._clock.now_s()
+        return frozenset(key for key, (_, until_s) in self._values.items() if until_s > now_s)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -212,6 +247,7 @@ class MemoryBus:
         self.workers = MemoryWorkers(clock)
         self.values = MemoryValues(clock)
         self.outbox = MemoryOutbox(clock)
+        self.cache = MemoryCache(clock)
 
     async def ping(self) -> bool:
         """Return True: memory answers."""

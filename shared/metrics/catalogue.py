@@ -303,6 +303,8 @@ class AfterCallMetrics:
         self.dropped = Counter(
             "voice_agent_post_call_dropped_total",
             "Ended calls that were never delivered because the outbox was full, or away for long.",
+            registry=registry,
+        )
 
 
 class ProviderMetrics:

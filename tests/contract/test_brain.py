@@ -22,9 +22,13 @@ from services.agent.providers.base import (
     Transfer,
     Words,
 )
+from services.agent.providers.chain.brain import FallbackBrain
+from services.agent.providers.chain.link import Link
 from services.agent.providers.confirmation import ReplyConfirmation
+from services.agent.providers.errors import FailureCause, ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
 from shared.protocol.call import CallId, Direction
+from tests.support.faulty_providers import LIMITS, Meters
 from tests.support.providers import FakeBrain
 
 FACTS = CallFacts(
@@ -42,7 +46,17 @@ HEARD: tuple[Heard, ...] = (
 )
 
 
-@pytest.fixture(params=[lambda: FlowBrain(PARLEY), FakeBrain], ids=["flow", "fake"])
+def chain_whose_first_is_lost() -> Brain:
+    lost = ProviderFailed("lost", "by script", FailureCause.UNREACHABLE)
+    model = FakeBrain(greeting=(lost,), script=[[lost]] * 50)
+    links = [Link("lost", model), Link("flow", FlowBrain(PARLEY))]
+    return FallbackBrain(links, LIMITS, Meters().breakers)
+
+
+@pytest.fixture(
+    params=[lambda: FlowBrain(PARLEY), FakeBrain, chain_whose_first_is_lost],
+    ids=["flow", "fake", "chain"],
+)
 def brain(request: pytest.FixtureRequest) -> Brain:
     make: Callable[[], Brain] = request.param
     return make()

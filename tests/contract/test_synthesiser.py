@@ -9,17 +9,25 @@ import numpy as np
 import pytest
 
 from services.agent.providers.base import Pcm, Synthesiser
+from services.agent.providers.chain.link import Link
+from services.agent.providers.chain.synthesiser import FallbackSynthesiser
 from services.agent.providers.offline.voice import OfflineSynthesiser
 from shared.speech.level import active_level_dbfs
+from tests.support.faulty_providers import LIMITS, FaultyVoice, Meters, refused
 from tests.support.providers import FakeSynthesiser
 
 SENTENCE = "I can tell you how I work, and take down a phone number."
 
 
-@pytest.fixture(params=["offline", "fake"])
+@pytest.fixture(params=["offline", "fake", "chain"])
 def synthesiser(request: pytest.FixtureRequest) -> Iterator[Synthesiser]:
     if request.param == "fake":
         yield FakeSynthesiser(16000)
+        return
+    if request.param == "chain":
+        refusing = FaultyVoice(500, *[refused() for _ in range(200)])
+        links = [Link("refusing", refusing), Link("fake", FakeSynthesiser(16000))]
+        yield FallbackSynthesiser(links, LIMITS, Meters().breakers)
         return
     offline = OfflineSynthesiser.open()
     yield offline

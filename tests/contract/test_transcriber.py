@@ -17,8 +17,11 @@ from services.agent.providers.base import (
     TranscriberFailed,
     TranscriberStream,
 )
+from services.agent.providers.chain.link import Link
+from services.agent.providers.chain.transcriber import FallbackTranscriber
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from tests.support.callers import say
+from tests.support.faulty_providers import LIMITS, Fault, FaultyEar, Meters
 from tests.support.providers import FakeTranscriber
 
 PHRASES = ("what can you do", "is it free", "take my number", "goodbye")
@@ -39,7 +42,14 @@ async def fake(*said: str) -> AsyncIterator[Transcriber]:
     yield FakeTranscriber(said)
 
 
-@pytest.fixture(params=[sphinx, fake])
+@asynccontextmanager
+async def chain_whose_first_dies(*said: str) -> AsyncIterator[Transcriber]:
+    dying = FaultyEar("dying", *[Fault(None, error=OSError("by script")) for _ in range(50)])
+    links = [Link("dying", dying), Link("fake", FakeTranscriber(said))]
+    yield FallbackTranscriber(links, LIMITS, Meters().breakers)
+
+
+@pytest.fixture(params=[sphinx, fake, chain_whose_first_dies])
 def opened(request: pytest.FixtureRequest) -> Opener:
     opener: Opener = request.param
     return opener

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type] # a platform's alias
+class _JumpingSelector(selectors.DefaultSelector):
     """Lets time jump instead of waiting for it."""
 
     passed_s = 0.0

@@ -11,6 +11,7 @@ a cluster. Several installations on one Redis take different prefixes.
     {parley}:outbox:due      items by when they may be claimed
     {parley}:outbox:item:<id>  item, hash, expires         {parley}:outbox:seen:<id>  id is known
     {parley}:outbox:dead     dead letters by time          {parley}:outbox:refused    a count
+    {parley}:cache:value:<key>  what can be made anew, with :cache:index, :cache:sizes, :cache:bytes
     channels parley:calls, parley:hangups, parley:workers (named `<prefix>:ch:<channel>`)
 
 All times inside scripts are Redis's own, so that hosts need no common clock.
@@ -26,6 +27,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared.bus.base import BusUnavailable
+from shared.bus.redis.cache import RedisCache
 from shared.bus.redis.calls import RedisCalls
 from shared.bus.redis.events import RedisEvents
 from shared.bus.redis.outbox import RedisOutbox
@@ -45,6 +47,7 @@ class RedisBus:
         self.workers = RedisWorkers(store)
         self.values = RedisValues(store)
         self.outbox = RedisOutbox(store)
+        self.cache = RedisCache(store)
 
     async def ping(self) -> bool:
         """Whether Redis answers PING in time."""

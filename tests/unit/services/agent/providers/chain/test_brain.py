@@ -59,7 +59,7 @@ async def test_a_brain_that_fails_before_a_word_is_followed_by_a_whole_answer() 
     meters = Meters()
     expect = Expect(Expectation(("yes",)))
     model = FakeBrain(script=[[expect, BROKEN]])
-    flow = FakeBrain(script=[[Say("At nine.")]])
+    flow = FakeBrain(script=[[], [Say("At nine.")]])  # it goes on from the model's turn
     conversation = opened(chain(model, flow, meters=meters))
     assert await reply(conversation) == [expect, Say("At nine.")]
     assert flow.conversations[0].histories == [tuple(HISTORY)]
@@ -71,7 +71,7 @@ async def test_a_brain_that_fails_before_a_word_is_followed_by_a_whole_answer() 
 @in_virtual_time
 async def test_a_brain_that_breaks_off_is_followed_by_one_that_knows_what_was_said() -> None:
     model = FakeBrain(script=[[Say("We open at nine."), Say("On Sundays"), BROKEN]])
-    flow = FakeBrain(script=[[Say("Anything else?")]])
+    flow = FakeBrain(script=[[], [Say("Anything else?")]])
     pieces = await reply(opened(chain(model, flow)))
     assert [piece.text for piece in pieces if isinstance(piece, Say)] == [
         "We open at nine.",
@@ -139,7 +139,7 @@ async def test_greetings_fall_back_too_and_are_not_said_twice() -> None:
 
 @in_virtual_time
 async def test_when_all_have_failed_the_last_error_comes_out() -> None:
-    conversation = opened(chain(FakeBrain(script=[[BROKEN]]), FakeBrain(script=[[BROKEN]])))
+    conversation = opened(chain(FakeBrain(script=[[BROKEN]]), FakeBrain(script=[[], [BROKEN]])))
     with pytest.raises(ProviderFailed, match="no model left"):
         await reply(conversation)
 
