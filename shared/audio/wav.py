@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio.errors import UnusableWav, WrongSamples
-from shared.audio.g711 import decode_ulaw
+from shared.audio.g711 import decode_ulaw, require_mono_int16
 
 _PCM, _FLOAT, _MULAW, _EXTENSIBLE = 1, 3, 7, 0xFFFE
 
@@ -107,3 +107,19 @@ def write_wav(path: str | Path, pcm: NDArray[np.int16], sample_rate_hz: int) -> 
         file.setsampwidth(2)
         file.setframerate(sample_rate_hz)
         file.writeframes(pcm.astype("<i2").tobytes())
+
+
+def wav_bytes(pcm: NDArray[np.int16], sample_rate_hz: int) -> bytes:
+    """Return a WAV file's content: 16-bit PCM, mono.
+
+    Raises:
+        WrongSamples: other than int16 mono.
+    """
+    require_mono_int16(pcm)
+    data = pcm.astype("<i2").tobytes()
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, _PCM, 1),
+        *(sample_rate_hz, 2 * sample_rate_hz, 2, 16, b"data", len(data)),
+    )
+    return head + data

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import numpy as np
-import structlog
 
 from services.agent.providers.audio_log import AudioLog
 from services.agent.providers.base import (
@@ -34,23 +33,20 @@ from services.agent.providers.deepgram.options import DeepgramListenOptions
 from services.agent.providers.deepgram.transcript import Result, Transcript
 from services.agent.providers.errors import (
     ProviderError,
-    ProviderFailed,
     ProviderTimeout,
     ProviderUnavailable,
 )
+from services.agent.providers.reconnect import first_error, stay_connected
 from services.agent.providers.registry import Secrets
 from services.agent.providers.transcript_events import TranscriptEvents
 from shared.audio.g711 import encode_ulaw
 from shared.runtime.tasks import TaskOwner
-
-_log = structlog.get_logger(__name__)
 
 _KEPT_SAMPLES = 30 * PHONE_RATE_HZ
 _PIECE_SAMPLES = PHONE_RATE_HZ // 5
 _KEEP_ALIVE_S = 4.0
 _SEND_S = 5.0
 _FINAL_S = 1.5
-_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 1.0)
 _SOUND_RATIO = 10 ** (-25 / 10)
 _LEAST_POWER = float((32768 * 10 ** (-60 / 20)) ** 2)
 
@@ -121,13 +117,14 @@ class DeepgramStream:
         self._loudest = 0.0
         self._sound_until = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._connected_s = 0.0
         self._last_message_s = 0.0
         self._is_suspect = False
         self.reconnects = 0
         self.audio_sent_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._owner = TaskOwner(NAME, stop_timeout_s=2.0)
-        self._owner.start(self._stay_connected(), name="listen")
+        self._owner.start(self._run(), name="listen")
 
     # --- the call's side -----------------------------------------------------------------------
 
@@ -180,40 +177,28 @@ class DeepgramStream:
 
     # --- the socket's side ---------------------------------------------------------------------
 
-    async def _stay_connected(self) -> None:
-        """Keep a socket open, opening another one whenever it is lost."""
-        failures = 0
-        while True:
-            began_s = self._loop.time()
-            try:
-                await self._connect()
-            except ProviderError as exc:
-                failures = 1 if self._last_message_s > began_s else failures + 1
-                is_hopeless = not isinstance(exc, ProviderFailed)
-                if is_hopeless or failures > len(_PAUSES_S):
-                    self._fail(exc)
-                    return
-                _log.info("transcriber_reconnects", cause=exc.cause.value, failures=failures)
-            self._transcript.on_lost()
-            self.reconnects += 1
-            await asyncio.sleep(_PAUSES_S[failures - 1])
+    async def _run(self) -> None:
+        error = await stay_connected(
+            self._connect,
+            has_progressed=lambda: self._last_message_s > self._connected_s,
+            on_lost=self._on_lost,
+        )
+        self._events.put(TranscriberFailed(str(error), is_recoverable=False))
+        self._set_timer()
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> ProviderError:
         transcriber = self._transcriber
         options, language = transcriber.options, transcriber.language
+        self._connected_s = self._loop.time()
         async with ListenSocket.open(transcriber.client, options, language) as socket:
             self._begin_socket()
-            tasks = {
-                self._owner.start(self._read(socket), name="read"),
-                self._owner.start(self._write(socket), name="write"),
-            }
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-            raise done.pop().result()
+            return await first_error(
+                self._owner, read=self._read(socket), write=self._write(socket)
+            )
+
+    def _on_lost(self) -> None:
+        self.reconnects += 1
+        self._transcript.on_lost()
 
     def _begin_socket(self) -> None:
         """Whatever is not settled goes over the new socket, and what was asked is asked again."""
@@ -293,11 +278,6 @@ class DeepgramStream:
     def _give(self, events: list[TranscriberEvent]) -> None:
         for event in events:
             self._events.put(event)
-
-    def _fail(self, error: ProviderError) -> None:
-        self._events.put(TranscriberFailed(str(error), is_recoverable=False))
-        if self._timer is not None:
-            self._timer.cancel()
 
     def _set_timer(self) -> None:
         """Be called when the oldest Final is due."""

@@ -1,0 +1,93 @@
+"""OpenAI's SDK, opened the way this project needs it, and its errors as ours."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+import httpx
+import openai
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from services.agent.providers.errors import (
+    FailureCause,
+    ProviderError,
+    ProviderFailed,
+    ProviderTimeout,
+    ProviderUnavailable,
+    failure_of_status,
+)
+from services.agent.providers.openai.options import OpenAiOptions
+from services.agent.providers.registry import Secrets
+
+NAME = "openai"
+CONNECT_S = 1.5
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NO_KEY = "none"
+
+
+def open_client(options: OpenAiOptions, secrets: Secrets) -> openai.AsyncOpenAI:
+    """Return a client without retries of its own: the chain knows better when to try again.
+
+    Its HTTP client is httpx's, whose errors can then be told apart where the SDK lets them through.
+
+    Raises:
+        ProviderUnavailable: no key.
+    """
+    key = secrets.get(options.api_key_env) if options.api_key_env else None
+    if key is None and options.api_key_env:
+        raise ProviderUnavailable(NAME, f"{options.api_key_env} is not set", FailureCause.MISSING)
+    timeout = httpx.Timeout(options.timeout_s, connect=CONNECT_S, pool=CONNECT_S)
+    http = httpx.AsyncClient(
+        timeout=timeout,
+        limits=httpx.Limits(max_connections=200, max_keepalive_connections=20),
+        follow_redirects=True,
+    )
+    return openai.AsyncOpenAI(
+        api_key=key.get_secret_value() if key is not None else _NO_KEY,
+        base_url=options.url(secrets),
+        max_retries=0,
+        timeout=cast(Any, timeout),
+        http_client=cast(Any, http),
+    )
+
+
+SDK_ERRORS = (
+    *(openai.OpenAIError, httpx.HTTPError, WebSocketException),
+    *(OSError, TimeoutError, ValueError, TypeError, AttributeError),
+)
+"""What may come out of the SDK; the last three from answers of a wrong shape, which it does not
+check."""
+
+
+def failure_of(exc: Exception, *, has_begun: bool = False) -> ProviderError:
+    """Return our error for one of the SDK's; its detail holds no text that came from outside.
+
+    Args:
+        exc: one of SDK_ERRORS.
+        has_begun: whether the answer had begun, so that a lost connection cut it.
+    """
+    if isinstance(exc, openai.APIStatusError):
+        return failure_of_status(NAME, exc.status_code, _code(exc.code))
+    if isinstance(exc, InvalidStatus):
+        return failure_of_status(NAME, exc.response.status_code, "")
+    if isinstance(exc, openai.APITimeoutError | httpx.TimeoutException | TimeoutError):
+        return ProviderTimeout(NAME, "no answer in time")
+    lost = (openai.APIConnectionError, httpx.TransportError, ConnectionClosed, OSError)
+    if isinstance(exc, (*lost, WebSocketException)):
+        if has_begun:
+            return ProviderFailed(NAME, "the connection was lost", FailureCause.CUT)
+        return ProviderFailed(NAME, "no connection", FailureCause.UNREACHABLE)
+    if isinstance(exc, openai.APIError) and not isinstance(exc, openai.APIResponseValidationError):
+        return error_event(exc.code)
+    return ProviderFailed(NAME, "an answer that can't be read", FailureCause.GARBAGE)
+
+
+def error_event(code: object) -> ProviderError:
+    """Return our error for an error that the server told of within an answer."""
+    return ProviderFailed(NAME, f"error {_code(code)}".strip(), FailureCause.SERVER_ERROR)
+
+
+def _code(code: object) -> str:
+    """Servers put codes there, and nothing else is believed: a text might quote the key."""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
