@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -11,27 +12,60 @@ import pytest
 from services.agent.providers.base import Pcm, Synthesiser
 from services.agent.providers.chain.link import Link
 from services.agent.providers.chain.synthesiser import FallbackSynthesiser
+from services.agent.providers.deepgram.entries import TTS as DEEPGRAM
 from services.agent.providers.offline.voice import OfflineSynthesiser
+from services.agent.providers.openai.entries import TTS as OPENAI
+from services.agent.providers.registry import Entry
 from shared.speech.level import active_level_dbfs
 from tests.support.faulty_providers import LIMITS, FaultyVoice, Meters, refused
 from tests.support.providers import FakeSynthesiser
+from tests.support.standins import StandIns
+from tests.support.vendors import vendor_secrets
 
 SENTENCE = "I can tell you how I work, and take down a phone number."
 
 
-@pytest.fixture(params=["offline", "fake", "chain"])
-def synthesiser(request: pytest.FixtureRequest) -> Iterator[Synthesiser]:
-    if request.param == "fake":
-        yield FakeSynthesiser(16000)
-        return
-    if request.param == "chain":
-        refusing = FaultyVoice(500, *[refused() for _ in range(200)])
-        links = [Link("refusing", refusing), Link("fake", FakeSynthesiser(16000))]
-        yield FallbackSynthesiser(links, LIMITS, Meters().breakers)
-        return
-    offline = OfflineSynthesiser.open()
-    yield offline
-    offline.close()
+@asynccontextmanager
+async def offline() -> AsyncIterator[Synthesiser]:
+    synthesiser = OfflineSynthesiser.open()
+    yield synthesiser
+    synthesiser.close()
+
+
+@asynccontextmanager
+async def fake() -> AsyncIterator[Synthesiser]:
+    yield FakeSynthesiser(16000)
+
+
+@asynccontextmanager
+async def vendor(entry: Entry[Synthesiser]) -> AsyncIterator[Synthesiser]:
+    async with StandIns() as standins:
+        standins.world.speaks_odd_chunks = True
+        synthesiser = entry.open(entry.options(), "en", vendor_secrets(standins))
+        yield synthesiser
+        await synthesiser.aclose()  # type: ignore[attr-defined] # every vendor's has it
+
+
+@asynccontextmanager
+async def chain() -> AsyncIterator[Synthesiser]:
+    refusing = FaultyVoice(500, *[refused() for _ in range(200)])
+    links = [Link("refusing", refusing), Link("fake", FakeSynthesiser(16000))]
+    yield FallbackSynthesiser(links, LIMITS, Meters().breakers)
+
+
+@pytest.fixture(
+    params=[
+        offline,
+        fake,
+        chain,
+        lambda: vendor(DEEPGRAM["deepgram"]),
+        lambda: vendor(OPENAI["openai"]),
+    ],
+    ids=["offline", "fake", "chain", "deepgram", "openai"],
+)
+async def synthesiser(request: pytest.FixtureRequest) -> AsyncIterator[Synthesiser]:
+    async with request.param() as opened:
+        yield opened
 
 
 async def spoken(synthesiser: Synthesiser, text: str) -> Pcm:

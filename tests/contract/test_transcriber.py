@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -19,10 +20,15 @@ from services.agent.providers.base import (
 )
 from services.agent.providers.chain.link import Link
 from services.agent.providers.chain.transcriber import FallbackTranscriber
+from services.agent.providers.deepgram.entries import STT as DEEPGRAM
 from services.agent.providers.offline.sphinx import SphinxTranscriber
+from services.agent.providers.openai.entries import STT as OPENAI
+from services.agent.providers.registry import Entry
 from tests.support.callers import say
 from tests.support.faulty_providers import LIMITS, Fault, FaultyEar, Meters
 from tests.support.providers import FakeTranscriber
+from tests.support.standins import PhraseEar, StandIns, World
+from tests.support.vendors import vendor_secrets
 
 PHRASES = ("what can you do", "is it free", "take my number", "goodbye")
 EXPECTED = Expectation(PHRASES)
@@ -49,7 +55,41 @@ async def chain_whose_first_dies(*said: str) -> AsyncIterator[Transcriber]:
     yield FallbackTranscriber(links, LIMITS, Meters().breakers)
 
 
-@pytest.fixture(params=[sphinx, fake, chain_whose_first_dies])
+@lru_cache
+def ear() -> PhraseEar:
+    return PhraseEar(PHRASES)
+
+
+@asynccontextmanager
+async def vendor(entry: Entry[Transcriber], **options: str) -> AsyncIterator[Transcriber]:
+    """A vendor's provider, whose stand-in really recognises what was said."""
+    async with StandIns(World(ear=ear())) as standins:
+        transcriber = entry.open(entry.options(**options), "en", vendor_secrets(standins))
+        yield transcriber
+        await transcriber.aclose()  # type: ignore[attr-defined] # every vendor's has it
+
+
+@asynccontextmanager
+async def deepgram(*_said: str) -> AsyncIterator[Transcriber]:
+    async with vendor(DEEPGRAM["deepgram"]) as transcriber:
+        yield transcriber
+
+
+@asynccontextmanager
+async def openai_realtime(*_said: str) -> AsyncIterator[Transcriber]:
+    async with vendor(OPENAI["openai"]) as transcriber:
+        yield transcriber
+
+
+@asynccontextmanager
+async def openai_file(*_said: str) -> AsyncIterator[Transcriber]:
+    async with vendor(OPENAI["openai"], mode="file") as transcriber:
+        yield transcriber
+
+
+@pytest.fixture(
+    params=[sphinx, fake, chain_whose_first_dies, deepgram, openai_realtime, openai_file]
+)
 def opened(request: pytest.FixtureRequest) -> Opener:
     opener: Opener = request.param
     return opener

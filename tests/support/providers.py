@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,16 +18,20 @@ from services.agent.providers.base import (
     FRAME_SAMPLES,
     PHONE_RATE_HZ,
     CallFacts,
+    ChatMessage,
     Confirmation,
     EndCall,
     Expect,
     Expectation,
     Final,
     Heard,
+    LanguageDelta,
     Message,
     Pcm,
     Piece,
     Say,
+    TextDelta,
+    ToolSpec,
     TranscriberEvent,
     TranscriberFailed,
     VadState,
@@ -220,6 +224,54 @@ class FakeBrain:
             if isinstance(piece, Exception):
                 raise piece
             yield piece
+
+
+# --- language models ----------------------------------------------------------------------------
+
+Deltas = Sequence[LanguageDelta | Exception]
+
+
+@dataclass
+class FakeLanguageModel:
+    """Answers from a script, else says back the last message.
+
+    Attributes:
+        script: deltas of the answers in turn; an exception among them is raised.
+        asked: messages and tools of every request.
+        on_delta: awaited before each delta, so that a test decides when it comes.
+        closed_early: answers that were not read to their end.
+    """
+
+    script: deque[Deltas] = field(default_factory=deque)
+    asked: list[tuple[tuple[ChatMessage, ...], tuple[ToolSpec, ...]]] = field(default_factory=list)
+    on_delta: Callable[[], Awaitable[None]] | None = None
+    closed_early: int = 0
+
+    def add(self, *answers: str | Deltas) -> None:
+        """Answer with these next; a text comes word by word."""
+        for answer in answers:
+            self.script.append(_spelled(answer) if isinstance(answer, str) else answer)
+
+    async def stream(
+        self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]
+    ) -> AsyncIterator[LanguageDelta]:
+        self.asked.append((tuple(messages), tuple(tools)))
+        answer = self.script.popleft() if self.script else _spelled(f"You said {messages[-1].text}")
+        is_whole = False
+        try:
+            for delta in answer:
+                await (self.on_delta() if self.on_delta is not None else asyncio.sleep(0))
+                if isinstance(delta, Exception):
+                    raise delta
+                yield delta
+            is_whole = True
+        finally:
+            self.closed_early += not is_whole
+
+
+def _spelled(text: str) -> Deltas:
+    words = text.split(" ")
+    return [TextDelta(word if n == 0 else f" {word}") for n, word in enumerate(words)]
 
 
 # --- speech synthesis ---------------------------------------------------------------------------

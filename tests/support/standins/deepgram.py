@@ -163,15 +163,22 @@ class _Listen:
     ) -> None:
         listener = self._listener
         words = listener.words(is_over=not is_cut)
+        if is_cut and not words:
+            return  # it cuts between words
         is_nothing = not words and listener.utterance is None
         if from_finalize and is_nothing and not self._world.tells_empty_finalize:
             return
         if words:
             self._last_word_end_s = words[-1].end_s
+        until_s = words[-1].end_s if is_cut else listener.now_s
         await self._tell(
-            words, is_final=True, speech_final=speech_final, from_finalize=from_finalize
+            words,
+            is_final=True,
+            speech_final=speech_final,
+            from_finalize=from_finalize,
+            until_s=until_s,
         )
-        self._settled_s = self._told_interim_s = listener.now_s
+        self._settled_s, self._told_interim_s = until_s, listener.now_s
         if listener.utterance is None:
             return
         is_quiet = listener.now_s - listener.quiet_since_s > 0.1
@@ -188,13 +195,15 @@ class _Listen:
         is_final: bool,
         speech_final: bool = False,
         from_finalize: bool = False,
+        until_s: float | None = None,
     ) -> None:
+        until_s = self._listener.now_s if until_s is None else until_s
         await self._outlet.send(
             {
                 "type": "Results",
                 "channel_index": [0, 1],
                 "start": round(self._settled_s, 3),
-                "duration": round(self._listener.now_s - self._settled_s, 3),
+                "duration": round(until_s - self._settled_s, 3),
                 "is_final": is_final,
                 "speech_final": speech_final,
                 "from_finalize": from_finalize,

@@ -44,9 +44,8 @@ from shared.runtime.tasks import TaskOwner
 
 _KEPT_SAMPLES = 30 * PHONE_RATE_HZ
 _PIECE_SAMPLES = PHONE_RATE_HZ // 5
-_KEEP_ALIVE_S = 4.0
 _SEND_S = 5.0
-_FINAL_S = 1.5
+_SILENT_S = 1.0
 _SOUND_RATIO = 10 ** (-25 / 10)
 _LEAST_POWER = float((32768 * 10 ** (-60 / 20)) ** 2)
 
@@ -60,6 +59,8 @@ class DeepgramTranscriber:
         secrets: where the key is.
         on_dropped: told how many frames of 20 ms were dropped, oldest first, because they could
             not be sent for 30 s.
+        keep_alive_s: longest without a message; Deepgram hangs up after 10 s.
+        final_wait_s: longest wait for an utterance's words once the caller has ended.
 
     Raises:
         ProviderUnavailable: no key.
@@ -72,7 +73,11 @@ class DeepgramTranscriber:
         secrets: Secrets,
         *,
         on_dropped: Callable[[float], None] = lambda _: None,
+        keep_alive_s: float = 4.0,
+        final_wait_s: float = 1.5,
     ) -> None:
+        self.keep_alive_s = keep_alive_s
+        self.final_wait_s = final_wait_s
         self.options = options
         self.language = language
         self.on_dropped = on_dropped
@@ -106,7 +111,9 @@ class DeepgramStream:
 
     def __init__(self, transcriber: DeepgramTranscriber) -> None:
         self._transcriber = transcriber
-        self._transcript = Transcript(transcriber.options.least_confidence, _FINAL_S)
+        self._transcript = Transcript(
+            transcriber.options.least_confidence, transcriber.final_wait_s
+        )
         self._events = TranscriptEvents()
         self._audio = AudioLog(_KEPT_SAMPLES)
         self._sent_to = 0  # place in the call
@@ -256,7 +263,7 @@ class DeepgramStream:
     async def _wait_for_audio(self, socket: ListenSocket) -> None:
         self._wake.clear()
         try:
-            async with asyncio.timeout(_KEEP_ALIVE_S):
+            async with asyncio.timeout(self._transcriber.keep_alive_s):
                 await self._wake.wait()
         except TimeoutError:
             async with asyncio.timeout(_SEND_S):
@@ -291,8 +298,9 @@ class DeepgramStream:
     def _on_due(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        if now_s - self._last_message_s >= _FINAL_S:
-            # It was asked and has said nothing at all since: another socket will do better.
+        silent_s = min(_SILENT_S, self._transcriber.final_wait_s / 2)
+        if now_s - self._last_message_s >= silent_s:
+            # It was asked and says nothing at all: another socket will do better.
             self._is_suspect = True
             self._wake.set()
         self._give(self._transcript.on_time(now_s))

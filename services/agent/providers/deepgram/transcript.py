@@ -17,6 +17,8 @@ from services.agent.providers.base import Final, Partial, TranscriberEvent, Tran
 _BEFORE_BEGIN_S = 0.5
 """Words that ended longer than this before `begin` belong to nobody."""
 _SLACK_S = 0.06
+_LEAD_S = 0.2
+"""What is sent again begins that much before what was settled: words need their beginning."""
 _IDLE_S = 2.0
 _FORGOTTEN_S = 5.0
 
@@ -83,6 +85,7 @@ class Transcript:
         self._interim: list[Word] = []
         self._settled_s = 0.0
         self._closed_s = 0.0
+        self._resumed_s = 0.0
         self._active: _Utterance | None = None
         self._pending: deque[_Utterance] = deque()
         self._told: Partial | None = None
@@ -105,7 +108,7 @@ class Transcript:
         """From where audio is to be sent again over a new connection."""
         first = self._pending[0] if self._pending else self._active
         needed_s = first.begin_s if first is not None else pushed_s - 2 * _BEFORE_BEGIN_S
-        return max(self._settled_s, needed_s, 0.0)
+        return max(self._settled_s - _LEAD_S, needed_s, 0.0)
 
     # --- what the session says -----------------------------------------------------------------
 
@@ -138,7 +141,8 @@ class Transcript:
             result: as heard.
             finalised_to_s: up to where everything is settled by it, when it answers a Finalize.
         """
-        words = [word for word in result.words if word.middle_s >= self._closed_s]
+        known_s = max(self._closed_s, self._resumed_s)
+        words = [word for word in result.words if word.middle_s >= known_s]
         if result.is_final:
             self._settled += words
             self._interim = []
@@ -158,8 +162,9 @@ class Transcript:
         return self._partial(place_s, is_end=True)
 
     def on_lost(self) -> None:
-        """The connection is gone: interim words will come again."""
+        """The connection is gone: interim words come again, and some settled ones may."""
         self._interim = []
+        self._resumed_s = self._settled_s
 
     def on_time(self, now_s: float) -> list[TranscriberEvent]:
         """Close utterances whose words were waited for long enough, with what there is."""

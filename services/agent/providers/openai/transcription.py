@@ -59,7 +59,6 @@ _PIECE_SAMPLES = PHONE_RATE_HZ // 5
 _LEAST_SAMPLES = PHONE_RATE_HZ // 10  # less can't be committed
 _ULAW_SILENCE = b"\xff"
 _SEND_S = 5.0
-_FINAL_S = 4.0
 _MOST_TRIES = 2
 _SOCKET_OPTIONS: dict[str, Any] = {
     "open_timeout": CONNECT_S,
@@ -81,6 +80,7 @@ class OpenAiRealtimeTranscriber:
         secrets: where the key is.
         on_dropped: told how many frames of 20 ms were dropped, oldest first, from an utterance
             that could not be sent for 30 s.
+        final_wait_s: longest wait for an utterance's text once the caller has ended.
 
     Raises:
         ProviderUnavailable: no key.
@@ -93,7 +93,9 @@ class OpenAiRealtimeTranscriber:
         secrets: Secrets,
         *,
         on_dropped: Callable[[float], None] = lambda _: None,
+        final_wait_s: float = 3.0,
     ) -> None:
+        self.final_wait_s = final_wait_s
         self.client = open_client(options, secrets)
         self.session = _session(options, language)
         self.on_dropped = on_dropped
@@ -183,7 +185,8 @@ class OpenAiRealtimeStream:
             return
         utterance = self._utterances.end(self._audio.end)
         if utterance.event is None:
-            self._timers[utterance] = self._loop.call_later(_FINAL_S, self._on_due, utterance)
+            wait_s = self._transcriber.final_wait_s
+            self._timers[utterance] = self._loop.call_later(wait_s, self._on_due, utterance)
         self._wake.set()
 
     def expect(self, expectation: Expectation) -> None:
