@@ -29,6 +29,7 @@ CLASSES = {
 VENDOR = (
     *("VOBIZ_AUTH_ID", "VOBIZ_AUTH_TOKEN", "FROM_NUMBER", "TO_NUMBER"),
     *("PUBLIC_URL", "NGROK_AUTH_TOKEN", "HTTP_PORT", "AGENT_WS_PORT"),
+    *("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "OPENAI_TTS_VOICE", "AGENT_SYSTEM_PROMPT"),
 )
 
 
@@ -126,6 +127,8 @@ def _default(info: FieldInfo) -> str:
         value = str(value).lower()
     if isinstance(value, float) and value == int(value):
         value = int(value)
+    if isinstance(value, tuple):
+        value = ",".join(value)
     return "" if value is None else str(value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
+AGENT_COMMAND = VENV / "bin" / "parley-agent"
 _STAMP = VENV / ".parley-installed.json"
 _PIP = (str(VENV_PYTHON), "-m", "pip")
 _INSTALL_TIMEOUT_S = 900.0
@@ -49,6 +51,7 @@ def ensure(group: str) -> Path:
         InstallFailed: no venv module, or pip failed; pip's own words have gone to stderr.
     """
     _ensure_venv()
+    _write_command()
     installed = _read_stamp()
     for candidate in (group, *_COVERED_BY.get(group, ())):
         if installed.get(candidate) == _fingerprint(candidate):
@@ -136,6 +139,18 @@ def _ensure_venv() -> None:
             " (Debian, Ubuntu: apt-get install python3-venv). It said: "
             + (said[-1] if said else "nothing")
         )
+
+
+def _write_command() -> None:
+    """Put `parley-agent` into .venv/bin, which runs wherever one stands."""
+    text = (
+        "#!/bin/sh\n"
+        f"PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"
+        f' exec {shlex.quote(str(VENV_PYTHON))} -m services.agent.cli "$@"\n'
+    )
+    if not AGENT_COMMAND.exists() or AGENT_COMMAND.read_text() != text:
+        AGENT_COMMAND.write_text(text)
+        AGENT_COMMAND.chmod(0o755)
 
 
 def _runs(python: Path, code: str) -> bool:

@@ -15,8 +15,8 @@ import structlog
 import uvloop
 from starlette.applications import Starlette
 
+from services.agent.agents.load import load_flow
 from services.agent.call import Parts
-from services.agent.flows.parley import PARLEY
 from services.agent.phone_speech import PhoneSpeech
 from services.agent.providers import base
 from services.agent.providers.errors import ProviderUnavailable
@@ -73,7 +73,7 @@ async def run(settings: AgentSettings) -> None:
             worker_id=worker_id,
             activity=SileroVoiceActivity(),
             transcriber=transcriber,
-            brain=FlowBrain(PARLEY),
+            brain=FlowBrain(load_flow(settings.agent_files / "flows" / "parley.yaml")),
             speech=PhoneSpeech(synthesiser, chunk_timeout_s=settings.agent_provider_timeout_s),
             make_detector=lambda: SpeechDetector(tuning),
             store=bus.calls,

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from services.agent.agents.overrides import Overrides
+from services.agent.providers.names import Kind, is_known
 from services.agent.turn.rules import TurnTaking
 from shared.runtime.settings import ServiceSettings
+
+# Names joined by commas, not JSON.
+ProviderNames = Annotated[tuple[str, ...], NoDecode]
+
+
+def _known(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:
+    for name in names:
+        if not is_known(kind, name):
+            raise ValueError(f"{name!r} is no provider of {kind}")
+    return tuple(names)
 
 
 class AgentSettings(ServiceSettings):
@@ -51,6 +68,70 @@ class AgentSettings(ServiceSettings):
     )
     agent_stt_processes: int = Field(1, ge=1, le=16, description="processes that recognise speech")
     agent_voice: str | None = Field(None, description="offline voice, e.g. slt; unset: the best")
+
+    agent_files: Path = Field(
+        Path("deploy/agents"),
+        description="folder of the agents' files; read again when they change",
+    )
+    agent_default: str = Field(
+        "default", min_length=1, description="agent of calls that no other is chosen for"
+    )
+    agent_system_prompt: str = Field(
+        "", description="prompt of the default agent, in place of its file's"
+    )
+    openai_tts_voice: str = Field(
+        "", description="OpenAI voice of the default agent, in place of its file's"
+    )
+    agent_stt: ProviderNames = Field(
+        (), description="providers of speech recognition for every agent, comma-joined, for trials"
+    )
+    agent_llm: ProviderNames = Field((), description="the same for language models")
+    agent_tts: ProviderNames = Field((), description="the same for speech")
+    deepgram_api_key: SecretStr | None = Field(
+        None, description="Deepgram's key; unset: left out of every chain"
+    )
+    deepgram_base_url: str = Field(
+        "", description="server that speaks Deepgram's protocol; unset: Deepgram's own"
+    )
+    openai_api_key: SecretStr | None = Field(
+        None, description="OpenAI's key; unset: left out of every chain"
+    )
+    openai_base_url: str = Field(
+        "", description="server that speaks OpenAI's protocol; unset: OpenAI's own"
+    )
+
+    @field_validator("agent_stt", "agent_llm", "agent_tts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("agent_stt")
+    @classmethod
+    def _known_stt(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("stt", names)
+
+    @field_validator("agent_llm")
+    @classmethod
+    def _known_llm(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("llm", names)
+
+    @field_validator("agent_tts")
+    @classmethod
+    def _known_tts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known("tts", names)
+
+    @property
+    def overrides(self) -> Overrides:
+        """What these settings change in agents' files."""
+        return Overrides(
+            prompt=self.agent_system_prompt,
+            openai_voice=self.openai_tts_voice,
+            stt=self.agent_stt,
+            llm=self.agent_llm,
+            tts=self.agent_tts,
+        )
 
     @property
     def turn_taking(self) -> TurnTaking:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import (
     Brain,
     CallFacts,
@@ -28,8 +27,11 @@ from services.agent.providers.confirmation import ReplyConfirmation
 from services.agent.providers.errors import FailureCause, ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
 from shared.protocol.call import CallId, Direction
+from tests.support.agents import parley_flow
 from tests.support.faulty_providers import LIMITS, Meters
 from tests.support.providers import FakeBrain
+
+PARLEY = parley_flow()
 
 FACTS = CallFacts(
     CallId("call-1"), "default", Direction.INBOUND, "+918000000001", "+918000000002", {}

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import Expectation, Final, Pcm, TranscriberFailed
 from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.offline import sphinx
 from services.agent.providers.offline.flow import find_intent, read_digits
 from services.agent.providers.offline.sphinx import SphinxStream, SphinxTranscriber
 from services.agent.providers.offline.sphinx_decoder import SphinxDecoder
+from tests.support.agents import parley_flow
 from tests.support.callers import installed, make_noise, say, through_line
+
+PARLEY = parley_flow()
 
 MENU = PARLEY.steps[0]
 PHRASES = tuple(p for intent in PARLEY.intents(MENU) for p in intent.phrases)

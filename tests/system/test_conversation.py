@@ -21,7 +21,6 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.bench.path import bench_platform
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.offline.sphinx_decoder import SphinxDecoder
 from services.agent.turn.sentences import split_sentences
 from services.simulator.calls.cloud import Cloud
@@ -35,6 +34,9 @@ from services.simulator.results.call_report import build_report
 from shared.audio.resample import resample
 from shared.protocol.call import Direction
 from shared.speech import open_voice
+from tests.support.agents import parley_flow
+
+PARLEY = parley_flow()
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 

@@ -92,6 +92,7 @@ def test_an_image_holds_its_own_service_and_dependencies_only(service: str) -> N
         "shared",
         "services/__init__.py",
         f"services/{service}",
+        *(["deploy/agents"] if service == "agent" else []),
     ]
     assert "--require-hashes" in dockerfile
     assert re.search(r"^USER (?!root|0)", dockerfile, re.MULTILINE)

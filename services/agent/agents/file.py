@@ -11,15 +11,38 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+def _one_or_many(value: Any) -> Any:
+    """Take a single entry for a list of one."""
+    return (value,) if isinstance(value, str | dict) else value
+
+
+def _no_claim(value: Any) -> Any:
+    """Refuse true and false for a number, which they would pass for."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_no_claim), Field(ge=0, le=86_400, allow_inf_nan=False)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Number = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Text = Annotated[str, Field(max_length=20_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), Field(max_length=200)]
 _PROVIDER = re.compile(r"[a-z0-9_]+(:[a-z0-9_-]+)?")
 
 
@@ -42,18 +65,24 @@ class ProviderChoice(Part):
             return {"name": value}
         if isinstance(value, dict) and len(value) == 1 and "name" not in value:
             name, options = next(iter(value.items()))
-            return {"name": name, "options": options or {}}
+            return {"name": name, "options": {} if options is None else options}
+        if isinstance(value, dict) and "name" not in value:
+            raise ValueError("one provider an entry: a name, or a name with its options below it")
         return value
 
     @field_validator("name")
     @classmethod
     def _known_form(cls, value: str) -> str:
         if not _PROVIDER.fullmatch(value):
-            raise ValueError("not a provider's name, such as offline, openai or livekit:cartesia")
+            raise ValueError("no name of a provider, such as offline, openai or livekit:cartesia")
         return value
 
 
-Chain = Annotated[tuple[ProviderChoice, ...], Field(min_length=1, max_length=8)]
+Chain = Annotated[
+    tuple[ProviderChoice, ...],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1, max_length=8),
+]
 
 
 class Providers(Part):
@@ -88,7 +117,7 @@ class BargeIn(Part):
     enabled: bool = True
     min_words: int = Field(1, ge=1, le=20)
     min_speech_s: Seconds = 0.9
-    backchannels: tuple[str, ...] | None = None
+    backchannels: Texts | None = None
 
 
 class Endpointing(Part):
@@ -105,29 +134,35 @@ class Silence(Part):
     """A caller who says nothing: asked again by each prompt in turn, then the goodbye."""
 
     after_s: Seconds | None = None
-    prompts: tuple[Text, ...] = ("Are you still there?", "Hello? Can you hear me?")
+    prompts: Texts = ("Are you still there?", "Hello? Can you hear me?")
     goodbye: Text = "I can't hear you, so I will hang up now. Goodbye."
 
 
 class Filler(Part):
     """What is said while an answer is slow or a tool is at work."""
 
-    texts: tuple[Text, ...] = ("One moment, please.", "Just a second.")
+    texts: Texts = ("One moment, please.", "Just a second.")
     after_s: Seconds = 1.0
 
 
 class Failure(Part):
-    """When every provider of a chain has failed."""
+    """When every provider of a chain has failed.
+
+    `transfer_to` is a name of `transfer`; unset: `operator`, or the first there.
+    """
 
     apology: Text = "I am sorry, something has gone wrong on our side. Please call again later."
     then: Literal["end", "transfer"] = "end"
+    transfer_to: Name | None = None
 
 
 class Machine(Part):
-    """A machine answers an outbound call."""
+    """A machine answers an outbound call. See MachineRules."""
 
     then: Literal["ignore", "hang_up", "leave_message"] = "hang_up"
     message: Text = ""
+    quiet_s: Seconds = 1.2
+    most_wait_s: Seconds = 30.0
 
 
 class TurnTakingPart(Part):
@@ -137,7 +172,7 @@ class TurnTakingPart(Part):
     endpointing: Endpointing = Endpointing()
     silence: Silence = Silence()
     filler: Filler = Filler()
-    uninterruptible: tuple[Text, ...] = ()
+    uninterruptible: Texts = ()
     max_call_s: Seconds | None = None
     time_limit: Text = "I am sorry, we have reached the time limit of this call. Goodbye."
 
@@ -158,7 +193,7 @@ class HttpTool(Part):
     headers: dict[str, str] = Field(default_factory=dict)
     query: dict[str, str] = Field(default_factory=dict)
     body: Any = None
-    secrets: tuple[EnvName, ...] = ()
+    secrets: Annotated[tuple[EnvName, ...], BeforeValidator(_one_or_many)] = ()
     timeout_s: float = Field(5.0, gt=0, le=60)
     acts: bool | None = None
     allow_private: bool = False
@@ -179,6 +214,23 @@ class PythonTool(Part):
 
 
 BuiltinTool = Literal["hang_up", "transfer", "send_dtmf", "switch_language", "gather_digits"]
+
+
+def kind_of_tool(value: Any) -> str:
+    """Return which of the three an entry of `tools` is: builtin, python or http."""
+    if isinstance(value, dict):
+        return "python" if "python" in value else "http"
+    if isinstance(value, BaseModel):
+        return "python" if isinstance(value, PythonTool) else "http"
+    return "builtin"
+
+
+Tool = Annotated[
+    Annotated[BuiltinTool, Tag("builtin")]
+    | Annotated[HttpTool, Tag("http")]
+    | Annotated[PythonTool, Tag("python")],
+    Discriminator(kind_of_tool),
+]
 
 
 class AfterCall(Part):
@@ -203,7 +255,7 @@ class Localised(Part):
     greeting: Text | None = None
     prompt: Text | None = None
     providers: Providers | None = None
-    filler: tuple[Text, ...] | None = None
+    filler: Texts | None = None
     silence: Silence | None = None
     apology: Text | None = None
     goodbye: Text | None = None
@@ -214,10 +266,11 @@ class AgentFile(Part):
 
     Attributes:
         numbers: called numbers that this agent answers.
-        greeting: said first; empty: the caller speaks first.
-        prompt: the system prompt of a language model; `{metadata.x}`, `{call.from}` and
-            `{call.to}` are filled in.
-        flow: what the offline dialogue does: a name of `deploy/agents/flows/`, or the flow itself.
+        greeting: said first; empty: that of the flow, and without one the caller speaks first.
+        prompt: the system prompt of a language model; `{metadata.x}`, `{call.from}`, `{call.to}`
+            and `{call.id}` are filled in, in the greeting and the machine's message too.
+        flow: what the offline dialogue does: a name of the folder `flows/` beside the file, or the
+            flow itself, see flow_file.py.
         transfer: names people may be transferred to, with their numbers.
     """
 
@@ -225,7 +278,7 @@ class AgentFile(Part):
     description: Text = ""
     language: Language = "en"
     languages: dict[Language, Localised] = Field(default_factory=dict)
-    numbers: tuple[Number, ...] = ()
+    numbers: Annotated[tuple[Number, ...], BeforeValidator(_one_or_many)] = ()
     greeting: Text = ""
     greeting_interruptible: bool = True
     prompt: Text = ""
@@ -236,7 +289,7 @@ class AgentFile(Part):
     failure: Failure = Failure()
     machine: Machine = Machine()
     flow: str | dict[str, Any] | None = None
-    tools: tuple[BuiltinTool | HttpTool | PythonTool, ...] = ("hang_up",)
+    tools: tuple[Tool, ...] = ("hang_up",)
     transfer: dict[Name, Number] = Field(default_factory=dict)
     transfer_caller_id: Number | None = None
     after_call: AfterCall | None = None

@@ -20,6 +20,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(install, "ROOT", tmp_path)
     monkeypatch.setattr(install, "VENV", venv)
     monkeypatch.setattr(install, "VENV_PYTHON", venv / "bin" / "python")
+    monkeypatch.setattr(install, "AGENT_COMMAND", venv / "bin" / "parley-agent")
     monkeypatch.setattr(install, "_STAMP", venv / "stamp.json")
     return tmp_path
 

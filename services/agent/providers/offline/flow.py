@@ -1,6 +1,6 @@
 """PURE. A scripted Brain: steps, expected phrases, digits, and what to do about silence.
 
-A flow is data (`services/agent/flows/`). At each step the agent expects certain phrases; they make
+A flow is data (`deploy/agents/flows/`). At each step the agent expects certain phrases; they make
 the recogniser's grammar, so what is understood is exactly what the flow can answer. Free text, of
 another recogniser or a terminal, is matched to the nearest phrase where it is near enough.
 
@@ -35,7 +35,8 @@ from services.agent.providers.base import (
 # --- what a flow is made of ---------------------------------------------------------------------
 
 Texts: TypeAlias = tuple[str, ...]
-"""Ways to say one thing, used in turn. `{name}` is replaced by that variable."""
+"""Ways to say one thing, used in turn. `{name}` is replaced by that variable, `{metadata.x}`,
+`{call.from}`, `{call.to}` and `{call.id}` by what is known of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,13 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class ToOperator:
-    """Transfer the caller when there is somebody; else the answer says that there is not."""
+    """Transfer the caller when there is somebody; else the answer says that there is not.
+
+    `to` is a name of the agent's transfer numbers; empty: the operator.
+    """
 
     found: Texts
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ class Flow:
 
 # --- understanding ------------------------------------------------------------------------------
 
-_NAME = re.compile(r"{(\w+)}")
+_NAME = re.compile(r"{([A-Za-z_][\w.-]*)}")
 _WORD = re.compile(r"[a-z0-9']+")
 _FILLERS = frozenset(("uh", "um", "er", "hm", "well", "so", "okay", "ok", "please", "just", "and"))
 _NEAR_ENOUGH = 0.82
@@ -235,15 +240,29 @@ class FlowBrain:
     Args:
         flow: the script.
         operator_number: where callers who ask for a human are transferred; None: nobody there.
+        transfers: further numbers by the names that the flow's transfers use.
     """
 
-    def __init__(self, flow: Flow, *, operator_number: str | None = None) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        *,
+        operator_number: str | None = None,
+        transfers: Mapping[str, str] | None = None,
+    ) -> None:
         self._flow = flow
-        self._operator_number = operator_number
+        self._numbers = dict(transfers or {})
+        if operator_number is not None:
+            self._numbers[""] = operator_number
 
     def open(self, call: CallFacts, variables: Mapping[str, str]) -> FlowConversation:
         """See Brain."""
-        return FlowConversation(self._flow, self._operator_number, variables)
+        return FlowConversation(self._flow, self._numbers, variables, _facts(call))
+
+
+def _facts(call: CallFacts) -> dict[str, str]:
+    known = {"call.from": call.from_number, "call.to": call.to_number, "call.id": call.call_id}
+    return known | {f"metadata.{name}": value for name, value in call.metadata.items()}
 
 
 class FlowConversation:
@@ -254,10 +273,15 @@ class FlowConversation:
     """
 
     def __init__(
-        self, flow: Flow, operator_number: str | None, variables: Mapping[str, str]
+        self,
+        flow: Flow,
+        numbers: Mapping[str, str],
+        variables: Mapping[str, str],
+        facts: Mapping[str, str],
     ) -> None:
         self._flow = flow
-        self._operator_number = operator_number
+        self._numbers = numbers
+        self._facts = facts
         known_steps = {step.name for step in flow.steps}
         self._is_resumed = (
             variables.get("flow") == flow.name and variables.get("step") in known_steps
@@ -363,16 +387,16 @@ class FlowConversation:
                 yield Say(self._variables.get("last") or self._fill(self._step.prompt[0]))
                 yield self._expect()
                 return
-            case ToOperator(found) if self._operator_number is not None:
+            case ToOperator(found, to) if to in self._numbers:
                 yield from self._say(found)
-                yield Transfer(self._operator_number)
+                yield Transfer(self._numbers[to])
                 return
             case ClearNumber(step):
                 self._set(digits="", spoken_digits="")
                 then: Then = Goto(step)
             case _:
                 then = intent.then
-        is_known = all(self._variables.get(n) for text in intent.say for n in _NAME.findall(text))
+        is_known = all(self._value(n) for text in intent.say for n in _NAME.findall(text))
         said = [*self._say(intent.say if is_known else intent.unknown)]
         if isinstance(then, HangUp):
             yield from said
@@ -434,7 +458,10 @@ class FlowConversation:
             yield Say(self._fill(texts[self._count("turn") % len(texts)]))
 
     def _fill(self, text: str) -> str:
-        return _NAME.sub(lambda name: self._variables.get(name[1], ""), text)
+        return _NAME.sub(lambda name: self._value(name[1]), text)
+
+    def _value(self, name: str) -> str:
+        return self._variables.get(name) or self._facts.get(name, "")
 
     def _expect(self) -> Expect:
         step = self._step

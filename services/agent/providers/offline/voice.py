@@ -53,6 +53,10 @@ class OfflineSynthesiser:
         except SpeechError as exc:
             raise ProviderFailed(_NAME, str(exc)) from exc
 
+    async def aclose(self) -> None:
+        """The same as `close`, as every provider has it."""
+        self.close()
+
     def close(self) -> None:
         """Let running syntheses end and free the voice."""
         self._voice.close()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import services.agent
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import (
     CallFacts,
     Digit,
@@ -32,6 +31,9 @@ from services.agent.providers.offline.flow import (
     speak_digits,
 )
 from shared.protocol.call import CallId, Direction
+from tests.support.agents import parley_flow
+
+PARLEY = parley_flow()
 
 FACTS = CallFacts(CallId("call-1"), "default", Direction.INBOUND, "", "")
 MENU = PARLEY.step("menu")

@@ -1,0 +1,1 @@
+"""`parley-agent`: what an owner of agents does at a terminal."""

@@ -1,1 +1,0 @@
-"""Scripts of the offline agents: data for `services/agent/providers/offline/flow.py`."""
