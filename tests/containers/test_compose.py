@@ -227,8 +227,14 @@ def test_containers_are_not_root_and_cannot_write(stack: Stack, service: str) ->
 def test_an_image_holds_no_other_service(stack: Stack, service: str) -> None:
     found = stack.compose("exec", "-T", service, "ls", "/app", "/app/services").split()
     assert set(found) - {"/app:", "/app/services:", "__init__.py", "__pycache__"} == {
-        *("services", "shared", service)
+        *("services", "shared", service),
+        *(["deploy"] if service == "agent" else []),  # the agents' files
     }
+
+
+def test_agents_can_be_checked_where_they_run(stack: Stack) -> None:
+    checked = stack.compose("exec", "-T", "agent", "parley-agent", "check", "deploy/agents")
+    assert "deploy/agents/default.yaml: fine" in checked
 
 
 def test_the_simulator_has_its_voice(stack: Stack) -> None:

@@ -6,10 +6,10 @@ the agent runs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, cast, get_args
+from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -28,11 +28,10 @@ from services.agent.agents.plain_words import problems_of
 from services.agent.agents.template import PLACEHOLDER, SECRET, unknown_names
 from services.agent.providers.names import PROVIDERS, Kind, is_known, key_variable
 from services.agent.providers.offline.flow import Flow
-from services.agent.providers.registry import Entry, Registry, Secrets
+from services.agent.providers.registry import Registry, Secrets, read_options
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 _SCHEMA_TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
-_AUTHORITY = re.compile(r"^https?://([^/?#]*)")
 _CHAINS: tuple[Kind, ...] = ("stt", "llm", "tts")
 
 
@@ -106,30 +105,21 @@ def _provider(
         likely = did_you_mean(choice.name, known)
         yield Problem(path, f"{choice.name!r} is no provider of {kind}{likely}")
         return
-    entry = entry_of(registry, kind, choice.name)
+    entry = registry.entry(kind, choice.name)
     if entry is None:
         return
-    options = dict(choice.options)
-    if choice.name.startswith("livekit:") and "plugin" in entry.options.model_fields:
-        options.setdefault("plugin", choice.name.partition(":")[2])
     try:
-        entry.options.model_validate(options)
+        read_options(entry, choice.name, choice.options)
     except ValidationError as exc:
         for problem in problems_of(exc, entry.options):
             yield problem.under((*path, choice.name))
-
-
-def entry_of(registry: Registry, kind: Kind, name: str) -> Entry[Any] | None:
-    """Return a provider's entry; None where its module is not here."""
-    entries = cast("Mapping[str, Entry[Any]]", getattr(registry, kind))
-    return entries.get(name.partition(":")[0])
 
 
 def _left_out(file: AgentFile, secrets: Secrets, registry: Registry) -> Iterator[Problem]:
     for prefix, providers in _providers(file):
         left: dict[Kind, int] = dict.fromkeys(_CHAINS, 0)
         for kind, path, choice in _choices(providers, prefix):
-            entry = entry_of(registry, kind, choice.name)
+            entry = registry.entry(kind, choice.name)
             variable = key_variable(kind, choice.name, choice.options)
             needs_key = bool(variable) and (entry is None or entry.needs_key)
             if needs_key and secrets.get(variable) is None:
@@ -236,10 +226,25 @@ def _http_tool(tool: HttpTool) -> Iterator[Problem]:
                 yield from (
                     Problem(path, reason) for reason in unknown_names(f"{{{name}}}", arguments)
                 )
-    found = _AUTHORITY.match(tool.url)
-    for name in PLACEHOLDER.findall(found[1] if found else ""):
-        if not name.startswith(SECRET):
-            yield Problem(("url",), f"{{{name}}} must not choose the host")
+    fault = _address(tool.url)
+    if fault is not None:
+        yield Problem(("url",), fault)
+
+
+def _address(url: str) -> str | None:
+    """Why a template is no address to send to; None: it is one. The host is the owner's choice."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "can't be read as an address"
+    if "{" in parts.netloc or "}" in parts.netloc:
+        return "the host must stand as it is, without names in braces"
+    if not parts.hostname:
+        return "has no host"
+    if "@" in parts.netloc:
+        return "should hold no user or password; send a header instead"
+    return "should have no part after a #" if parts.fragment else None
 
 
 def _templated(tool: HttpTool) -> Iterator[tuple[FieldPath, str]]:

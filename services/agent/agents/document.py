@@ -31,6 +31,8 @@ _PLAIN = (
 )
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _TAGGED = "tags (!name) are not read here"
+# Trouble whose cause stands where the parser began, not where it gave up.
+_AT_THE_BEGINNING = re.compile(r"quoted scalar|flow (sequence|mapping)|simple key")
 _LEADING_ZERO = re.compile(r"-?0[0-9]")
 
 # The parser's own words, and what to say instead; the first that fits.
@@ -43,7 +45,7 @@ _PLAIN_WORDS = (
     (r"found unexpected document separator", "a quote is opened and never closed"),
     (r"undefined alias '(.*)'", r"*\1 stands for &\1, which comes nowhere before"),
     (r"duplicate anchor|found duplicate anchor", "one &name is given twice"),
-    (r"expected a single document", "a second document begins here; a file holds one"),
+    (r"but found another document", "a second document begins here; a file holds one"),
     (
         r"expected ',' or '[\]}]'",
         "a [ or { is not closed, a comma is missing, or a text in it needs quotes",
@@ -99,22 +101,29 @@ def read_document(raw: bytes) -> Document:
     except UnicodeDecodeError as exc:
         line = raw[: exc.start].count(b"\n") + 1
         raise UnreadableDocument(line, "a character that is not UTF-8") from None
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        raise UnreadableDocument(mark.line + 1 if mark else 1, _in_plain_words(exc)) from None
-    except yaml.reader.ReaderError as exc:
-        line = text.count("\n", 0, exc.position) + 1
-        raise UnreadableDocument(line, "a control character, which YAML does not take") from None
-    finally:
-        loader.dispose()
+    node = _compose(text)
     if node is None:
         raise UnreadableDocument(1, "there is nothing in this file")
     reading = _Reading()
     data = reading.value(node, (), 0)
     return Document(data, tuple(reading.problems), reading.lines)
+
+
+def _compose(text: str) -> yaml.Node | None:
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as exc:
+        line = text.count("\n", 0, exc.position) + 1
+        raise UnreadableDocument(line, "a control character, which YAML does not take") from None
+    try:
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        if exc.context_mark and _AT_THE_BEGINNING.search(exc.context or ""):
+            mark = exc.context_mark
+        raise UnreadableDocument(mark.line + 1 if mark else 1, _in_plain_words(exc)) from None
+    finally:
+        loader.dispose()
 
 
 def _in_plain_words(error: yaml.MarkedYAMLError) -> str:

@@ -43,7 +43,7 @@ Text = Annotated[str, Field(max_length=20_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), Field(max_length=200)]
-_PROVIDER = re.compile(r"[a-z0-9_]+(:[a-z0-9_-]+)?")
+_PROVIDER = re.compile(r"[a-z0-9_]+(:[a-z][a-z0-9_]*)?")
 
 
 class Part(BaseModel):
@@ -220,9 +220,7 @@ def kind_of_tool(value: Any) -> str:
     """Return which of the three an entry of `tools` is: builtin, python or http."""
     if isinstance(value, dict):
         return "python" if "python" in value else "http"
-    if isinstance(value, BaseModel):
-        return "python" if isinstance(value, PythonTool) else "http"
-    return "builtin"
+    return {PythonTool: "python", HttpTool: "http"}.get(type(value), "builtin")
 
 
 Tool = Annotated[
@@ -294,3 +292,10 @@ class AgentFile(Part):
     transfer_caller_id: Number | None = None
     after_call: AfterCall | None = None
     data: Data = Data()
+
+    @field_validator("flow", mode="before")
+    @classmethod
+    def _name_or_flow(cls, value: Any) -> Any:
+        if value is not None and not isinstance(value, str | dict):
+            raise ValueError("should be the name of a flow, or the flow itself")
+        return value

@@ -267,24 +267,20 @@ def _targets(part: FlowPart) -> Iterator[Problem]:
 
 
 def _keys(part: FlowPart) -> Iterator[Problem]:
-    """No key, and no phrase, that means two things at one step."""
-    for step_name, step in part.steps.items():
-        for path, taken in (
-            (("steps", step_name, "intents"), step.intents),
-            (("common",), part.common),
-        ):
-            keys: dict[str, str] = {}
-            phrases: dict[str, str] = {}
-            for name, intent in taken.items():
-                if intent.key and keys.setdefault(intent.key, name) != name:
-                    reason = f"{intent.key} is the key of {keys[intent.key]!r} already"
-                    yield Problem((*path, name, "key"), reason)
-                for place, phrase in enumerate(intent.phrases):
-                    if phrases.setdefault(phrase, name) != name:
-                        reason = f"{phrase!r} is a phrase of {phrases[phrase]!r} already"
-                        yield Problem((*path, name, "phrases", place), reason)
-            if path == ("common",):
-                return  # the same for every step
+    """No key, and no phrase, that means two things among a step's intents or the common ones."""
+    groups: list[tuple[FieldPath, Mapping[str, IntentPart]]] = [(("common",), part.common)]
+    groups += [(("steps", name, "intents"), step.intents) for name, step in part.steps.items()]
+    for path, intents in groups:
+        keys: dict[str, str] = {}
+        phrases: dict[str, str] = {}
+        for name, intent in intents.items():
+            if intent.key and keys.setdefault(intent.key, name) != name:
+                reason = f"{intent.key} is the key of {keys[intent.key]!r} already"
+                yield Problem((*path, name, "key"), reason)
+            for place, phrase in enumerate(intent.phrases):
+                if phrases.setdefault(phrase, name) != name:
+                    reason = f"{phrase!r} is a phrase of {phrases[phrase]!r} already"
+                    yield Problem((*path, name, "phrases", place), reason)
 
 
 def _transfers(part: FlowPart, known: Mapping[str, str]) -> Iterator[Problem]:

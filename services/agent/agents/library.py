@@ -152,7 +152,10 @@ class Library:
         _log.info(event, agent=name, version=version)
         self._unknown.discard(name)
         for listener in self._listeners:
-            listener(old, new)
+            try:
+                listener(old, new)
+            except Exception as exc:  # noqa: BLE001 - the others must hear of it all the same
+                _log.error("agent_listener_failed", agent=name, exc_info=exc)
 
     def _report(self, faults: Mapping[Path, list[Fault]]) -> None:
         """Log the faults of files that were not refused for the same ones before."""

@@ -12,6 +12,7 @@ from services.agent.agents.faults import FieldPath, Problem, did_you_mean
 
 _TAGS = ("builtin", "http", "python")
 _KEY = "[key]"
+_MEANT = "did you mean "
 
 # Error types that need no context, with what to say.
 _SIMPLE = {
@@ -40,16 +41,32 @@ _PATTERNS = (
     ("{2,8})*", "should be a language, such as en or hi-IN"),
     ("[A-Za-z0-9_.-]{1,64}", "should be a name of letters, digits, dots and dashes"),
     ("{0,63}", "should be a name of letters, digits and underscores"),
+    ("[0-9*#]", "should be keys of a phone: digits, * and #"),
     ("https?://", "should begin with http:// or https://"),
     (r":[A-Za-z_]\w*$", "should be module:function"),
 )
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return what an error of `model` comes down to, each with its place in the data."""
-    return [
+    """Return what an error of `model` comes down to, each with its place in the data.
+
+    A field that is missing because it is misspelt is named once.
+    """
+    details = error.errors(include_url=False)
+    problems = [
         Problem(_path(detail["loc"]), _reason(cast("Mapping[str, Any]", detail), model))
-        for detail in error.errors(include_url=False)
+        for detail in details
+    ]
+    misspelt = {
+        (problem.path[:-1], problem.reason.partition(_MEANT)[2])
+        for problem in problems
+        if _MEANT in problem.reason
+    }
+    return [
+        problem
+        for problem, detail in zip(problems, details, strict=True)
+        if detail["type"] != "missing"
+        or (problem.path[:-1], f"{problem.path[-1]}?") not in misspelt
     ]
 
 
@@ -74,21 +91,20 @@ def _reason(detail: Mapping[str, Any], model: type[BaseModel]) -> str:
         case "extra_forbidden":
             path = detail["loc"]
             return "is no field here" + did_you_mean(str(path[-1]), _fields_at(model, path[:-1]))
-        case "literal_error":
+        case "literal_error" | "enum":
             return _choices(given, str(context["expected"]))
         case "string_type":
-            return f"should be text, not {_what(given)}; put it in quotes"
+            end = "; put it in quotes" if isinstance(given, bool | int | float) else ""
+            return f"should be text, not {_what(given)}{end}"
         case "int_type" | "int_parsing" | "float_type" | "float_parsing":
             return f"should be a number, not {_what(given)}"
         case "string_pattern_mismatch":
             return _pattern(str(context["pattern"]))
         case "string_too_long":
             return f"is longer than {context['max_length']} characters"
-        case "string_too_short":
-            return "is empty"
         case "too_long":
             return f"has more than {context['max_length']} entries"
-        case "too_short":
+        case "too_short" | "string_too_short":
             return "is empty"
         case "value_error":
             return str(context["error"])
@@ -119,11 +135,9 @@ def _what(value: Any) -> str:
             return "a number"
         case str():
             return "text"
-        case list() | tuple():
-            return "a list"
         case Mapping():
             return "fields"
-    return "this"
+    return "a list"
 
 
 def _fields_at(model: Any, path: tuple[int | str, ...]) -> set[str]:

@@ -17,7 +17,6 @@ PROVIDERS: Mapping[Kind, Mapping[str, str]] = {
         "offline": "",
         "deepgram": "DEEPGRAM_API_KEY",
         "openai": "OPENAI_API_KEY",
-        "openai_realtime": "OPENAI_API_KEY",
         "livekit": "",
     },
     "llm": {"offline": "", "openai": "OPENAI_API_KEY", "livekit": ""},
@@ -41,13 +40,13 @@ def is_known(kind: Kind, name: str) -> bool:
 def key_variable(kind: Kind, name: str, options: Mapping[str, Any]) -> str:
     """Return the variable that holds a provider's key; empty: it needs none.
 
-    The options' own `api_key_env` comes first, then the table; a plugin `livekit:acme` goes by
-    ACME_API_KEY.
+    The options' own `api_key_env` comes first (empty: a server that wants none), then the table;
+    a plugin `livekit:acme` goes by ACME_API_KEY.
     """
     given = options.get("api_key_env")
-    if isinstance(given, str) and given:
+    if isinstance(given, str):
         return given
     base, _, plugin = name.partition(":")
     if base == "livekit":
-        return f"{plugin.upper().replace('-', '_')}_API_KEY"
+        return f"{plugin.upper()}_API_KEY"
     return PROVIDERS[kind].get(base, "")

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from services.agent.providers import base
+from services.agent.providers.names import Kind
 
 P_co = TypeVar("P_co", covariant=True)
 
@@ -61,3 +62,18 @@ class Registry:
     tts: Mapping[str, Entry[base.Synthesiser]]
     realtime: Mapping[str, Entry[base.SpeechBrain]]
     end_of_turn: Mapping[str, Entry[base.EndOfTurn]]
+
+    def entry(self, kind: Kind, name: str) -> Entry[Any] | None:
+        """Return a provider's entry; None where its module is not here."""
+        entries: Mapping[str, Entry[Any]] = getattr(self, kind)
+        return entries.get(name.partition(":")[0])
+
+
+def read_options(entry: Entry[Any], name: str, options: Mapping[str, Any]) -> Options:
+    """Return a provider's options as its own model; of `livekit:<plugin>` with the plugin's name.
+
+    Raises:
+        pydantic.ValidationError: they do not fit.
+    """
+    plugin = name.partition(":")[2]
+    return entry.options.model_validate({**options, "plugin": plugin} if plugin else options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -83,3 +84,17 @@ def test_a_python_without_venv_is_told_in_one_line(
     assert "ensurepip is not available" in line
     assert "\n" not in line
     assert not (place / ".venv").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_command_of_agents_owners_runs_from_anywhere(place: Path) -> None:
+    (place / "services" / "agent" / "cli").mkdir(parents=True)
+    (place / "services" / "agent" / "cli" / "__main__.py").write_text(
+        "import sys; print(sys.argv[1:])\n"
+    )
+    install.ensure("dev")
+    command = place / ".venv" / "bin" / "parley-agent"
+    result = subprocess.run(
+        [command, "check", "a file"], cwd="/", capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "['check', 'a file']\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from services.agent.providers.base import (
 from services.agent.providers.confirmation import ReplyConfirmation
 from services.agent.providers.offline.flow import (
     FlowBrain,
+    Intent,
+    ToOperator,
     find_intent,
     normalise,
     read_digits,
@@ -390,3 +393,25 @@ def test_the_readme_promises_nothing_that_the_agent_does_not_understand() -> Non
     assert set(promised) <= phrases
     unnamed = [i.name for i in intents if not set(promised) & set(i.phrases)]
     assert unnamed == []
+
+
+# --- what is known of the call ------------------------------------------------------------------
+
+
+async def test_facts_of_the_call_are_filled_in() -> None:
+    flow = replace(PARLEY, greeting=("Hello {metadata.name}, you called {call.to}{metadata.no}.",))
+    facts = replace(FACTS, to_number="+918000000001", metadata={"name": "Asha"})
+    talk = FlowBrain(flow).open(facts, {})
+    texts = [piece.text async for piece in talk.greet() if isinstance(piece, Say)]
+    assert texts == ["Hello Asha, you called +918000000001."]
+
+
+async def test_a_transfer_goes_to_the_number_of_its_name_where_there_is_one() -> None:
+    sales = Intent("sales", ("sales please",), ("Nobody.",), then=ToOperator(("Now.",), "sales"))
+    flow = replace(PARLEY, common=(sales,))
+    heard = Words("sales please", is_understood=True)
+    for transfers, ending in (({"sales": "+918000000002"}, Transfer("+918000000002")), ({}, None)):
+        talk = FlowBrain(flow, operator_number="+918000000001", transfers=transfers).open(FACTS, {})
+        pieces = [piece async for piece in talk.reply(heard, [], CONFIRMED)]
+        assert pieces[0] == Say("Nobody." if ending is None else "Now.")
+        assert ending is None or pieces[-1] == ending
