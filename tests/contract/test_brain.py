@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from services.agent.agents.file import AgentFile
+from services.agent.dialogue.brain import LanguageBrain
 from services.agent.providers.base import (
     Brain,
     CallFacts,
@@ -26,9 +28,11 @@ from services.agent.providers.chain.link import Link
 from services.agent.providers.confirmation import ReplyConfirmation
 from services.agent.providers.errors import FailureCause, ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
+from services.agent.tools.toolbox import ToolBox
 from shared.protocol.call import CallId, Direction
 from tests.support.agents import parley_flow
 from tests.support.faulty_providers import LIMITS, Meters
+from tests.support.language_model import FakeLanguageModel
 from tests.support.providers import FakeBrain
 
 PARLEY = parley_flow()
@@ -48,6 +52,11 @@ HEARD: tuple[Heard, ...] = (
 )
 
 
+def language_brain() -> Brain:
+    file = AgentFile(greeting="Hello, this is Parley.", prompt="You are Parley.")
+    return LanguageBrain(file, FakeLanguageModel(), ToolBox([]))
+
+
 def chain_whose_first_is_lost() -> Brain:
     lost = ProviderFailed("lost", "by script", FailureCause.UNREACHABLE)
     model = FakeBrain(greeting=(lost,), script=[[lost]] * 50)
@@ -56,8 +65,8 @@ def chain_whose_first_is_lost() -> Brain:
 
 
 @pytest.fixture(
-    params=[lambda: FlowBrain(PARLEY), FakeBrain, chain_whose_first_is_lost],
-    ids=["flow", "fake", "chain"],
+    params=[lambda: FlowBrain(PARLEY), language_brain, FakeBrain, chain_whose_first_is_lost],
+    ids=["flow", "language", "fake", "chain"],
 )
 def brain(request: pytest.FixtureRequest) -> Brain:
     make: Callable[[], Brain] = request.param

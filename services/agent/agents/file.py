@@ -280,6 +280,7 @@ class AgentFile(Part):
     greeting: Text = ""
     greeting_interruptible: bool = True
     prompt: Text = ""
+    phone_style: bool = True
     goodbye: Text = "Goodbye!"
     providers: Providers = Providers()
     limits: Limits = Limits()
