@@ -120,7 +120,7 @@ class HttpRequestTool:
             self._declared.method,
             url.replace(f"//{parts.netloc}", f"//{target}", 1),
             headers=[
-                (name.encode(), templates.fill_header(value, values).encode())
+                (name.encode(), templates.fill_header(value, values).encode(errors="replace"))
                 for name, value in headers.items()
             ],
             content=content,
@@ -191,8 +191,8 @@ def _body(
         return None, ""
     body = dict(arguments) if declared.body is None else templates.fill_body(declared.body, values)
     if isinstance(body, str):
-        return body.encode(), "text/plain; charset=utf-8"
-    return json.dumps(body, ensure_ascii=False).encode(), "application/json"
+        return body.encode(errors="replace"), "text/plain; charset=utf-8"
+    return json.dumps(body).encode(), "application/json"
 
 
 async def _read(answer: httpx.Response, secrets: Collection[str]) -> ToolResult:

@@ -159,7 +159,7 @@ def _fill(template: str, values: Values, encode: Callable[[str], str]) -> str:
 
 
 def _encode(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors="replace")
 
 
 def _text(value: Any) -> str:
