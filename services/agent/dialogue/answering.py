@@ -197,6 +197,8 @@ class Answerer:
             if not one.is_repeat:
                 self._unreported.pop(one.call.call_id, None)
                 yield one.used
+        for used in self.take_unreported():
+            yield used
         for one in ran:
             if not turn.is_over:
                 turn.is_over = one.result.ends_reply

@@ -144,6 +144,7 @@ class LanguageConversation:
     # --- without it ---
 
     def _without_model(self, heard: Heard) -> Iterator[Piece]:
+        assert not isinstance(heard, Digits), "gathered keys are always the model's"
         match heard:
             case Digit():
                 self._state.set(keys=(self._state.keys + heard.digit)[-_MAX_KEYS:])
@@ -153,8 +154,6 @@ class LanguageConversation:
                 yield Say(texts[self._state.advance("misses") % len(texts)])
             case Silence():
                 yield from self._on_silence(heard)
-            case Digits():
-                raise AssertionError("gathered keys are always the model's")
             case _:
                 assert_never(heard)
 

@@ -21,7 +21,6 @@ from services.agent.tools.toolbox import ToolBox
 from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
-_FINISH_S = 10.0
 _MAX_REMEMBERED = 64
 
 
@@ -47,9 +46,11 @@ class ToolRuns:
     Args:
         toolbox: the agent's tools.
         name: of the call, for tasks and logs.
+        finish_s: the longest that the end of the call waits for what acts.
     """
 
-    def __init__(self, toolbox: ToolBox, name: str) -> None:
+    def __init__(self, toolbox: ToolBox, name: str, *, finish_s: float = 10.0) -> None:
+        self._finish_s = finish_s
         self._toolbox = toolbox
         self._owner = TaskOwner(f"tools:{name}")
         self._acts: dict[tuple[str, str, str], _Task] = {}
@@ -124,10 +125,10 @@ class ToolRuns:
             on_act(call, Ran(call, *task.result()))
 
     async def aclose(self) -> None:
-        """Let what acts come to its end, 10 s at most; cancel the rest."""
+        """Let what acts come to its end, `finish_s` at most; cancel the rest."""
         running = set(self._running.values())
         if running:
-            _, stuck = await asyncio.wait(running, timeout=_FINISH_S)
+            _, stuck = await asyncio.wait(running, timeout=self._finish_s)
             if stuck:
                 _log.warning("tool_cut_off", tools=sorted(task.get_name() for task in stuck))
         await self._owner.stop()

@@ -8,11 +8,11 @@ judged as well.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # Services of clouds that tell secrets of the machine, at addresses that look public.
 _METADATA = frozenset({ip_address("168.63.129.16"), ip_address("192.0.0.192")})
-_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
@@ -42,8 +42,7 @@ def _within(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address]:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
-    if any(address in network for network in _NAT64 if isinstance(network, IPv6Network)):
+    if address in _NAT64:
         yield IPv4Address(int(address) & 0xFFFFFFFF)
-    compatible = int(address)
-    if 1 < compatible <= 0xFFFFFFFF:
-        yield IPv4Address(compatible)
+    if 1 < int(address) <= 0xFFFFFFFF:
+        yield IPv4Address(int(address))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,10 @@ _MAX_ERROR_CHARS = 500
 _MAX_CONNECTIONS = 20
 _FACTS = frozenset({"call.from", "call.to", "call.id"})
 _BODYLESS = frozenset({"GET", "DELETE"})
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "accept-encoding", "connection", "upgrade"}
+)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Addresses of a host, best first; raises OSError when it has none."""
@@ -164,6 +169,9 @@ def _check(declared: HttpTool) -> None:
         *templates.places_in(declared.body),
     )
     unknown = [p for p in places if p not in known and not p.startswith("metadata.")]
+    for name in declared.headers:
+        if name.lower() in _OWN_HEADERS or not _HEADER_NAME.fullmatch(name):
+            fault = fault or f"the header {name!r} cannot be set"
     if fault is None and unknown:
         fault = f"nothing fills the place {{{unknown[0]}}}"
     if fault is not None:

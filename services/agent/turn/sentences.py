@@ -47,8 +47,7 @@ def split_sentences(text: str) -> list[str]:
             cut = _long_cut(sentence)
             parts.append(sentence[:cut].strip())
             sentence = sentence[cut:].strip()
-        if sentence:
-            parts.append(sentence)
+        parts.append(sentence)
     return parts
 
 

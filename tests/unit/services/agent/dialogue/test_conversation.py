@@ -11,6 +11,7 @@ from services.agent.agents.file import AgentFile
 from services.agent.dialogue.brain import LanguageBrain
 from services.agent.dialogue.conversation import LanguageConversation
 from services.agent.dialogue.prompt import NO_MORE_TOOLS
+from services.agent.dialogue.tool_runs import ToolRuns
 from services.agent.providers.base import (
     CallFacts,
     ChatMessage,
@@ -467,6 +468,93 @@ async def test_a_tool_that_is_not_there_is_said_to_the_model() -> None:
     pieces = await one.say("hello")
     assert [p.outcome for p in pieces if isinstance(p, ToolUsed)] == ["refused"]
     assert "no such tool; there are: look_up" in one.model.asked[1][0][-1].text
+
+
+async def test_calls_of_one_id_get_ids_of_their_own() -> None:
+    calls: Answer = [call_of("look_up", '{"a": 1}', "x"), call_of("look_up", '{"a": 2}', "x")]
+    one = talk(calls, "Done.", tools=[FakeTool()])
+    await one.say("hello")
+    read = one.model.asked[1][0]
+    ids = [call.call_id for message in read for call in message.tool_calls]
+    assert len(set(ids)) == 2
+    assert ids == [message.tool_call_id for message in read if message.role == "tool"]
+
+
+async def test_without_fillers_a_tool_runs_in_silence() -> None:
+    one = talk(
+        [call_of("look_up")], "Nine.", tools=[FakeTool()], turn_taking={"filler": {"texts": []}}
+    )
+    assert said(await one.say("hello")) == ["Nine."]
+
+
+async def test_what_was_done_is_not_forgotten_by_a_rewind() -> None:
+    book = FakeTool("book", acts=True, result=ToolResult("booked"))
+    one = talk([call_of("book")], "Done.", "Yes.", tools=[book])
+    before = one.conversation.variables
+    await one.say("book it")
+    one.conversation.rewind(before)
+    await one.say("really?")
+    assert "booked" in [message.text for message in one.model.asked[2][0]]
+
+
+async def test_the_end_of_a_call_waits_for_a_tool_that_acts() -> None:
+    book = FakeTool("book", acts=True, gate=asyncio.Event())
+    one = talk([call_of("book")], tools=[book])
+    await _interrupted(one, book)
+    closing = asyncio.ensure_future(one.conversation.aclose())
+    await settle()
+    assert not closing.done()
+    assert book.gate is not None
+    book.gate.set()
+    await closing
+    assert book.finished == 1
+
+
+async def test_the_end_of_a_call_does_not_wait_for_ever() -> None:
+    book = FakeTool("book", acts=True, gate=asyncio.Event())
+    runs = ToolRuns(ToolBox([book]), "call-1", finish_s=0.01)
+    run = runs.run("1", [call_of("book")], ToolContext(FACTS, "en"), CONFIRMED, lambda *_: None)
+    task = asyncio.ensure_future(run)
+    await settle()
+    task.cancel()
+    await runs.aclose()
+    assert (book.finished, book.cancelled) == (0, 1)
+
+
+async def test_arguments_that_are_no_json_are_told_and_remembered_as_they_are() -> None:
+    one = talk([call_of("look_up", "{oops")], "Sorry.", tools=[FakeTool(acts=True)])
+    pieces = await one.say("hello")
+    assert [p.outcome for p in pieces if isinstance(p, ToolUsed)] == ["refused"]
+    assert one.model.asked[1][0][-2].tool_calls[0].arguments == "{oops"
+
+
+async def test_a_tool_that_ended_beside_another_turns_tool_is_reported_with_it() -> None:
+    book = FakeTool("book", acts=True, gate=asyncio.Event(), result=ToolResult("booked"))
+    one = talk([call_of("book", call_id="a")], [call_of("book")], "Done.", tools=[book])
+    await _interrupted(one, book)
+    task = asyncio.ensure_future(one.say("well?"))
+    await settle()
+    assert book.gate is not None
+    book.gate.set()
+    assert [p.result for p in await task if isinstance(p, ToolUsed)] == ["booked"]
+
+
+async def test_an_answer_without_end_is_cut() -> None:
+    one = talk("word " * 5000)
+    await one.say("hello")
+    assert one.model.closed_early == 1
+
+
+async def test_words_that_are_not_in_the_history_yet_are_read_all_the_same() -> None:
+    one = talk("Yes.")
+    history = [Message("agent", "Hello.")]
+    await all_of(one.conversation.reply(HELLO, history, CONFIRMED))
+    assert one.model.asked[0][0][-1] == ChatMessage("user", "hello")
+
+
+async def test_a_silent_caller_without_prompts_is_hung_up_on_without_a_word() -> None:
+    one = talk(turn_taking={"silence": {"prompts": [], "goodbye": ""}})
+    assert await one.reply(Silence(7.0, 1)) == [EndCall("caller_silent")]
 
 
 # --- the built-in ones ---------------------------------------------------------------------------

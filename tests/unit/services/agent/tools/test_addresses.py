@@ -18,7 +18,15 @@ def test_addresses_of_the_open_internet_are_public(address: str) -> None:
         *("168.63.129.16", "192.0.0.192", "100.100.100.200", "198.18.0.1", "203.0.113.5"),
         *("::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1"),
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "::127.0.0.1"),
-        *("64:ff9b::a9fe:a9fe", "2001:db8::1", "not an address", "", "localhost", "2130706433"),
+        *(
+            "64:ff9b::a9fe:a9fe",
+            "2001:db8::1",
+            "2001:0:102:304::1",
+            "not an address",
+            "",
+            "localhost",
+            "2130706433",
+        ),
     ],
 )
 def test_all_others_are_not(address: str) -> None:

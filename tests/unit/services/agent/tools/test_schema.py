@@ -75,6 +75,10 @@ def test_a_missing_argument_is_named() -> None:
     assert misfit([], SCHEMA) == "The arguments must be of type object."
 
 
+def test_a_list_of_anything_fits_where_nothing_is_said_of_its_entries() -> None:
+    assert misfit([1, "a"], {"type": "array"}) is None
+
+
 def test_values_nested_without_end_are_refused() -> None:
     schema: dict[str, Any] = {"type": "array"}
     schema["items"] = schema

@@ -80,6 +80,19 @@ async def test_the_time_of_a_use_is_measured() -> None:
         (
             {
                 "tools": [
+                    {
+                        "name": "x",
+                        "description": "",
+                        "url": "https://a.example/",
+                        "headers": {"host": "b.example"},
+                    }
+                ]
+            },
+            "the header 'host' cannot be set",
+        ),
+        (
+            {
+                "tools": [
                     {"name": "x", "description": "", "url": "https://a/", "parameters": {}},
                 ]
             },
