@@ -3,11 +3,12 @@ from __future__ import annotations
 import argparse
 import io
 
+from services.agent.flows.parley import PARLEY
+
 from services.agent.agents.file import AgentFile
 from services.agent.cli import chat
 from services.agent.cli.eval_source import AgentSource
 from services.agent.dialogue.brain import LanguageBrain
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.errors import ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
 from tests.support.agent_source import source_of

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from services.agent.flows.parley import PARLEY
 
 from services.agent.agents.file import AgentFile, HttpTool
 from services.agent.cli import eval as eval_command
@@ -15,7 +16,6 @@ from services.agent.cli.eval_outcome import Fault, Judged, Outcome, ScenarioResu
 from services.agent.cli.eval_report import COLUMNS, junit, turn_lines
 from services.agent.cli.eval_source import AgentSource
 from services.agent.dialogue.brain import LanguageBrain
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import Say, Usage
 from services.agent.providers.errors import ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
