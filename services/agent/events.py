@@ -15,6 +15,7 @@ from services.agent.providers.base import (
     Final,
     GatherDigits,
     Heard,
+    Message,
     Partial,
     Piece,
     ToolUsed,
@@ -192,12 +193,14 @@ class Ask:
     """Ask the brain for an answer.
 
     `is_speculative`: the caller may go on still. `Confirm` follows when the answer is wanted;
-    `Abandon` when it is not, and then the brain's state is taken back to before it.
+    `Abandon(rewinds=True)` when it is not. `history` is the conversation that the answer goes on
+    from, `heard` its last entry when in words; of a speculative answer it is known here alone.
     """
 
     generation: int
     heard: Heard
     is_speculative: bool = False
+    history: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +237,14 @@ class SpeakPrepared:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """Stop everything that still works on this generation or an earlier one."""
+    """Stop everything that still works on this generation or an earlier one.
+
+    `rewinds`: nothing of this generation's answer was heard and its question will be asked anew,
+    so the brain's state is taken back to before its `Ask`.
+    """
 
     generation: int
+    rewinds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,13 @@ class Sentence:
 
     `start_byte` is its place in the stream of everything sent since the last clear, None while
     nothing of it was sent; `skipped` is what a caller had heard of it before it was resumed.
+    `is_interruptible` False: the session lets it be heard to its end.
     """
 
     name: str
     generation: int
     text: str
+    is_interruptible: bool = True
     audio: bytearray = field(default_factory=bytearray)
     level_dbfs: float = -20.0
     is_complete: bool = False
@@ -75,6 +77,7 @@ class HeardSentence:
     name: str
     text: str
     is_whole: bool
+    heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Playout:
         self._played_until_s = 0.0
         self._checkpoints = 0
         self._has_sent_frame = False
+        self._newest_sent: str | None = None
 
     # --- the stream --------------------------------------------------------------------------
 
@@ -144,18 +148,54 @@ class Playout:
         self._clear_sent_s = None
         self.open(stream_id)
 
+    def leave(self) -> None:
+        """The stream is given up for a while: nothing goes out until `open`."""
+        self._is_open = False
+
     # --- sentences ---------------------------------------------------------------------------
 
-    def add_sentence(self, name: str, generation: int, text: str) -> None:
+    def add_sentence(
+        self, name: str, generation: int, text: str, *, is_interruptible: bool = True
+    ) -> None:
         """Queue a sentence whose audio will follow. Names are used once."""
-        sentence = Sentence(name, generation, text)
+        sentence = Sentence(name, generation, text, is_interruptible)
         self._sentences.append(sentence)
         self._by_name[name] = sentence
+
+    def add_first(self, name: str, generation: int, text: str) -> None:
+        """Queue a sentence before all others; only while nothing of them was sent."""
+        sentence = Sentence(name, generation, text)
+        self._sentences.appendleft(sentence)
+        self._by_name[name] = sentence
+
+    def add_text(self, name: str, text: str) -> None:
+        """Add to the words of a sentence that is known by and by; unknown names are old."""
+        if name in self._by_name:
+            self._by_name[name].text += text
+
+    def remove(self, name: str) -> None:
+        """Take out a sentence of which nothing was sent."""
+        sentence = self._by_name.pop(name, None)
+        if sentence is not None:
+            self._sentences.remove(sentence)
+
+    def drop_unmade(self) -> None:
+        """Let go of what has no audio yet; a sentence broken off in its midst ends there."""
+        for sentence in list(self._sentences):
+            if sentence.is_complete:
+                continue
+            if sentence.sent == 0:
+                self.remove(sentence.name)
+                continue
+            sentence.text = heard_text(
+                sentence.text, len(sentence.audio) / max(1, sentence.expected_bytes)
+            )
+            sentence.is_complete = True
 
     def add_audio(self, name: str, ulaw: bytes, *, level_dbfs: float, is_last: bool) -> bool:
         """Append audio to a sentence; False when the sentence is no longer wanted."""
         sentence = self._by_name.get(name)
-        if sentence is None:
+        if sentence is None or sentence.is_complete:
             return False
         sentence.audio += ulaw
         sentence.is_complete = is_last
@@ -163,10 +203,48 @@ class Playout:
             sentence.level_dbfs = level_dbfs
         return True
 
+    def is_making(self, name: str) -> bool:
+        """Whether a sentence is wanted whose audio is not all there."""
+        return name in self._by_name and not self._by_name[name].is_complete
+
     @property
     def has_unplayed(self) -> bool:
         """Whether anything is queued, sent and not played, or still being made."""
         return bool(self._sentences)
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything of what is queued has gone out, heard or not."""
+        return any(s.sent for s in self._sentences)
+
+    @property
+    def newest_sent(self) -> str | None:
+        """The name of the sentence whose audio went out last, None before the first."""
+        return self._newest_sent
+
+    def in_hand(self, now_s: float) -> Sentence | None:
+        """Return the sentence that the caller hears now or next; to be read only."""
+        for sentence in self._sentences:
+            is_heard = sentence.is_complete and self._heard_bytes(sentence, now_s) >= len(
+                sentence.audio
+            )
+            if not is_heard:
+                return sentence
+        return None
+
+    def remaining_s(self, now_s: float) -> float | None:
+        """Return how much of all that is queued is still to be heard, None if not all is made."""
+        if not all(s.is_complete for s in self._sentences):
+            return None
+        unheard = sum(len(s.audio) - self._heard_bytes(s, now_s) for s in self._sentences)
+        return unheard / _BYTES_PER_S
+
+    def heard_of_last(self, now_s: float) -> float:
+        """Return which part (0..1) of the last sentence that is queued was heard."""
+        if not self._sentences:
+            return 1.0
+        last = self._sentences[-1]
+        return self._heard_bytes(last, now_s) / max(1, last.expected_bytes)
 
     def is_audible(self, now_s: float) -> bool:
         """Whether the caller hears the agent now, as far as the playout clock tells."""
@@ -203,6 +281,7 @@ class Playout:
                 if not is_mid_sentence:
                     sentence.start_byte = self._total_sent
                 commands.append(PlayAudio(frame, stream_id=self._stream_id))
+                self._newest_sent = sentence.name
                 self._has_sent_frame = True
                 self._total_sent += FRAME_BYTES
                 self._played_until_s += FRAME_S
@@ -244,8 +323,15 @@ class Playout:
             if not (sentence.is_sent and (sentence.is_played or is_overdue)):
                 break
             self._forget(sentence)
+            heard_s = len(sentence.audio) / _BYTES_PER_S
             heard.append(
-                HeardSentence(sentence.generation, sentence.name, sentence.text, is_whole=True)
+                HeardSentence(
+                    sentence.generation,
+                    sentence.name,
+                    sentence.text,
+                    is_whole=True,
+                    heard_s=heard_s,
+                )
             )
         return heard
 
@@ -291,6 +377,14 @@ class Playout:
         self._total_sent = 0
         self._has_sent_frame = False
 
+    def hold(self) -> None:
+        """Keep everything back until `release`, `resume` or `discard`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """What was kept back by `hold` may go out."""
+        self._is_held = False
+
     def resume(self) -> None:
         """Go on from the beginning of the word that was cut."""
         self._is_held = False
@@ -315,7 +409,11 @@ class Playout:
                 else heard_text(sentence.text, count / max(1, sentence.expected_bytes))
             )
             if text:
-                heard.append(HeardSentence(sentence.generation, sentence.name, text, is_whole))
+                heard.append(
+                    HeardSentence(
+                        sentence.generation, sentence.name, text, is_whole, count / _BYTES_PER_S
+                    )
+                )
             self._forget(sentence)
         return heard
 

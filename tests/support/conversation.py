@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from services.agent import events as ev
 from services.agent.playout import Playout
 from services.agent.providers import base
-from services.agent.session import Session, State
+from services.agent.session import Session
 from services.agent.turn.rules import TurnTaking
+from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector
-from shared.protocol.call import StreamId
+from shared.protocol.call import Direction, StreamId
 from shared.protocol.telephony import (
     Checkpoint,
     ClearAudio,
@@ -65,8 +66,10 @@ class Handset:
 class Scene:
     """One call. Time moves by `run`; the caller speaks by `say`.
 
-    `script` gives the brain's pieces for what was heard; sentences become audio whose bytes are
-    their number, `synthesis_s` after they were asked for.
+    `script` gives the brain's pieces for what was heard, `brain_s` after it was asked; sentences
+    become audio whose bytes are their number, `synthesis_s` after they were asked for. What the
+    brain was asked for certain is in `asked`, on a likely end in `guessed`. `prepared` False: no
+    audio was made in advance.
     """
 
     def __init__(
@@ -77,6 +80,9 @@ class Scene:
         rules: TurnTaking | None = None,
         synthesis_s: float = 0.02,
         transcription_s: float = 0.01,
+        brain_s: float = 0.0,
+        prepared: bool = True,
+        direction: Direction = Direction.INBOUND,
         lead_s: float = 0.3,
         handset: Handset | None = None,
     ) -> None:
@@ -85,18 +91,23 @@ class Scene:
         self.greeting = greeting
         self.synthesis_s = synthesis_s
         self.transcription_s = transcription_s
+        self.brain_s = brain_s
+        self.prepared = prepared
         self.handset = handset or Handset()
         self.session = Session(
             detector=SpeechDetector(),
             playout=Playout(lead_s=lead_s),
             rules=rules or TurnTaking(),
             now_s=self.now_s,
+            direction=direction,
         )
         self.actions: list[tuple[float, ev.Action]] = []
         self.asked: list[base.Heard] = []
+        self.guessed: list[ev.Ask] = []
+        self.said_by: dict[int, int] = {}
+        self.dropped: set[int] = set()
         self.ended: ev.End | None = None
         self._later: list[tuple[float, ev.Event]] = []
-        self._abandoned = 0
         self._words: deque[base.Final] = deque()
         self._spoken = 0
         self._do(self.session.begin())
@@ -119,10 +130,34 @@ class Scene:
             self.play()
             self._do(self.session.on_tick(self.now_s))
 
-    def say(self, text: str, seconds: float = 0.8, *, is_understood: bool = True) -> None:
-        """Speak for a while; the words come once the session asks for them."""
+    def say(
+        self,
+        text: str,
+        seconds: float = 0.8,
+        *,
+        is_understood: bool = True,
+        partials: Sequence[tuple[float, base.Partial]] = (),
+    ) -> None:
+        """Speak for a while; the words come once the session asks for them.
+
+        `partials` come so long after the beginning of this speech, also after its end.
+        """
         self._words.append(base.Final(text, is_understood, 1.0))
-        self.run(seconds, probability=0.95, level_dbfs=-20.0)
+        for at_s, partial in partials:
+            self.later(at_s, ev.TranscriptGrew(partial))
+        self.sound(seconds)
+
+    def sound(self, seconds: float, level_dbfs: float = -20.0) -> None:
+        """Make a sound that is like speech; its words are whatever the next `say` has."""
+        self.run(seconds, probability=0.95, level_dbfs=level_dbfs)
+
+    def cough(self, seconds: float = 0.2) -> None:
+        """Make a sound without words."""
+        self.say("", seconds, is_understood=False)
+
+    def later(self, after_s: float, event: ev.Event) -> None:
+        """Have something happen by itself."""
+        self._later.append((self.now_s + after_s, event))
 
     def run_until(self, condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
         deadline_s = self.now_s + within_s
@@ -142,6 +177,9 @@ class Scene:
         due = self.session.due(self.now_s)
         self.handset.underruns += due.has_underrun
         for command in due.commands:
+            if isinstance(command, PlayAudio):
+                number = command.payload[0]
+                assert self.said_by.get(number) not in self.dropped, "abandoned, yet spoken"
             self.handset.take(command, self.now_s)
         if due.commands:
             self._do(self.session.on_audio_written(self.now_s))
@@ -155,12 +193,25 @@ class Scene:
                 case ev.Greet():
                     self._reply(action.generation, self.greeting)
                 case ev.Ask():
-                    self.asked.append(action.heard)
+                    if action.is_speculative:
+                        self.guessed.append(action)
+                    else:
+                        self.asked.append(action.heard)
                     self._reply(action.generation, self.script(action.heard))
+                case ev.Confirm():
+                    self.asked += [
+                        a.heard for a in self.guessed if a.generation == action.generation
+                    ]
                 case ev.Speak():
-                    self._speak(action)
+                    self._later.append(
+                        (self.now_s + self.synthesis_s, self._speech(action.name, action))
+                    )
+                case ev.SpeakPrepared() if self.prepared:
+                    self.event(self._speech(action.name, action))
+                case ev.SpeakPrepared():
+                    self.event(ev.SentenceFailed(action.name))
                 case ev.Abandon():
-                    self._abandoned = max(self._abandoned, action.generation)
+                    self.dropped |= {g for g in self.said_by.values() if g <= action.generation}
                 case ev.EndListening():
                     words = (
                         self._words.popleft()
@@ -174,15 +225,16 @@ class Scene:
                     pass
 
     def _reply(self, generation: int, pieces: Sequence[base.Piece]) -> None:
+        at_s = self.now_s + self.brain_s
         for piece in pieces:
-            self._later.append((self.now_s, ev.ReplyPiece(generation, piece)))
-        self._later.append((self.now_s, ev.ReplyRead(generation)))
+            self._later.append((at_s, ev.ReplyPiece(generation, piece)))
+        self._later.append((at_s, ev.ReplyRead(generation)))
 
-    def _speak(self, action: ev.Speak) -> None:
+    def _speech(self, name: str, action: ev.Speak | ev.SpeakPrepared) -> ev.SentenceAudio:
         self._spoken += 1
+        self.said_by[self._spoken % 200] = action.generation
         audio = bytes([self._spoken % 200]) * int(len(action.text) / CHARS_PER_S * 8000)
-        at_s = self.now_s + self.synthesis_s
-        self._later.append((at_s, ev.SentenceAudio(action.name, audio, -20.0, is_last=True)))
+        return ev.SentenceAudio(name, audio, -20.0, is_last=True)
 
     # --- looking -----------------------------------------------------------------------------
 

@@ -69,11 +69,15 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureRules:
-    """The agent's last words when nothing works, and what follows them."""
+    """The agent's last words when nothing works, and what follows them.
+
+    `transfer_failed` is said when the network would not hand the caller over; the talk goes on.
+    """
 
     apology: str = "I am sorry, something has gone wrong. Please call again later."
     then: OnFailure = OnFailure.END
     transfer_to: str = ""
+    transfer_failed: str = "I am sorry, I could not connect you. What else can I do for you?"
 
 
 class OnMachine(StrEnum):

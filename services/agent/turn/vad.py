@@ -4,7 +4,8 @@ Start: one frame whose speech probability and level are both high enough. The le
 while the agent is silent; while it is audible, and a little longer, the gate is tied to the
 agent's own level, because the echo of its voice is speech too. How far below depends on the line:
 where the last seconds brought back less echo than feared, quiet callers need not speak up. End:
-silence for a settable time.
+silence for a time that is settled frame by frame: how long is the session's to say, see
+`endpointing.py`.
 
 Why one frame is enough, and where the numbers come from: `tests/contract/
 test_speech_detection.py` measures onset latency and false starts on synthetic callers, noise,
@@ -37,7 +38,7 @@ class VadTuning:
         echo_tail_s: how long after the agent fell silent its echo may still come.
         stay_probability: in speech, a frame below this is silence...
         stay_gate_db: ...and so is one this much below the gate.
-        end_silence_s: silence that ends speech.
+        end_silence_s: silence that ends speech where `on_frame` is given no other.
         lookback_s: how far before the deciding frame the onset is looked for.
     """
 
@@ -91,14 +92,35 @@ class SpeechDetector:
         self._agent_heard_s = 0.0
         self._onset_s: float | None = None
         self._voiced_s = 0.0
+        self._voiced_frames = 0
 
     @property
     def is_speaking(self) -> bool:
         """Whether speech has started and not ended."""
         return self._onset_s is not None
 
+    @property
+    def speech_s(self) -> float:
+        """From the onset of the speech in hand until its last sound; 0 while there is none."""
+        return 0.0 if self._onset_s is None else self._voiced_s - self._onset_s
+
+    @property
+    def voiced_frames(self) -> int:
+        """How many frames of the speech in hand were sound and not pause."""
+        return self._voiced_frames if self.is_speaking else 0
+
+    def quiet_s(self, now_s: float) -> float:
+        """Return how long the pause in the speech in hand has lasted; 0 while there is none."""
+        return 0.0 if self._onset_s is None else now_s - self._voiced_s
+
     def on_frame(
-        self, probability: float, level_dbfs: float, agent_dbfs: float | None, now_s: float
+        self,
+        probability: float,
+        level_dbfs: float,
+        agent_dbfs: float | None,
+        now_s: float,
+        *,
+        end_silence_s: float | None = None,
     ) -> SpeechEvent | None:
         """Judge the newest frame.
 
@@ -107,6 +129,8 @@ class SpeechDetector:
             level_dbfs: its RMS level, dB of full scale.
             agent_dbfs: level of the agent's speech at the caller's end now, None while silent.
             now_s: when the frame had arrived, on any steady clock.
+            end_silence_s: silence that ends the speech in hand, judged anew with each frame; None
+                for the tuning's.
 
         Returns:
             what this frame decided, mostly None.
@@ -123,14 +147,17 @@ class SpeechDetector:
                 return None
             self._onset_s = self._find_onset()
             self._voiced_s = now_s
+            self._voiced_frames = 1
             return SpeechStarted(self._onset_s)
+        silence_s = self._tuning.end_silence_s if end_silence_s is None else end_silence_s
         is_voiced = (
             probability >= self._tuning.stay_probability
             and loudness >= gate - self._tuning.stay_gate_db
         )
         if is_voiced:
             self._voiced_s = now_s
-        elif now_s - self._voiced_s >= self._tuning.end_silence_s - FRAME_S / 2:
+            self._voiced_frames += 1
+        elif now_s - self._voiced_s >= silence_s - FRAME_S / 2:
             ended = SpeechEnded(self._onset_s, self._voiced_s)
             self._onset_s = None
             return ended

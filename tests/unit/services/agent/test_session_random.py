@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.agent import events as ev
 from services.agent.providers import base
-from services.agent.session import State
+from services.agent.turn.states import State
 from tests.support.conversation import Handset, Scene
 
 

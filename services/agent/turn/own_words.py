@@ -1,0 +1,120 @@
+"""PURE. What the session says by itself: fillers, apologies, last words, a machine's message.
+
+All but the message are prepared: they must be there when providers are slow or have failed.
+"""
+
+from __future__ import annotations
+
+from services.agent import events as ev
+from services.agent.events import Action
+from services.agent.providers import base
+from services.agent.turn.floor import Floor
+from services.agent.turn.reply import Deed, Reply
+from services.agent.turn.rules import OnFailure, TurnTaking
+from services.agent.turn.states import State
+from shared.protocol.call import EndReason
+
+
+class OwnWords:
+    """The words of a session's own.
+
+    Args:
+        floor: the conversation.
+        rules: the texts, and what follows them.
+    """
+
+    def __init__(self, floor: Floor, rules: TurnTaking) -> None:
+        self._floor = floor
+        self._mouth = floor.mouth
+        self._rules = rules
+        self.has_apologised = False
+
+    # --- while an answer is slow -------------------------------------------------------------
+
+    def fill(self, now_s: float) -> list[Action]:
+        """Bridge the wait for a slow answer, once."""
+        reply = self._mouth.reply
+        if reply is None or not reply.may_fill or self._floor.state is not State.THINKING:
+            return []
+        speech_end_s = self._floor.clock.speech_end_s
+        since_s = reply.asked_s if speech_end_s is None else speech_end_s
+        if reply.is_speculative or now_s - since_s < self._rules.filler.after_s:
+            return []
+        return self._mouth.fill(reply)
+
+    # --- an answer of the session's own ------------------------------------------------------
+
+    def say(self, text: str, now_s: float) -> list[Action]:
+        """Say something in the agent's place; the talk goes on."""
+        actions = self._floor.cut_reply(now_s)
+        reply = self._mouth.begin(None, now_s)
+        reply.is_read = True
+        self._floor.move(State.THINKING)
+        return [*actions, self._mouth.say_prepared(reply, text)]
+
+    def say_last(self, text: str, end: ev.End, now_s: float) -> list[Action]:
+        """Say something that nothing interrupts, and end the call."""
+        if not text or self._floor.state is State.AWAY:
+            return [*self._floor.cut_reply(now_s), *self._end(end)]
+        actions, reply = self._begin_last(now_s)
+        actions.append(self._mouth.say_prepared(reply, text, is_interruptible=False))
+        reply.then(end)
+        return actions
+
+    def say_message(self, text: str, end: ev.End, now_s: float) -> list[Action]:
+        """Have a whole message spoken that nothing interrupts, and end the call."""
+        actions, reply = self._begin_last(now_s)
+        say = base.Say(text, is_interruptible=False)
+        actions += self._mouth.on_piece(reply, say)
+        reply.then(end)
+        return actions
+
+    def _begin_last(self, now_s: float) -> tuple[list[Action], Reply]:
+        actions = [*self._floor.cut_reply(now_s), *self._floor.stop_listening()]
+        reply = self._mouth.begin(None, now_s, is_own=True)
+        reply.is_read = True
+        self._floor.move(State.CLOSING)
+        return actions, reply
+
+    def _end(self, end: ev.End) -> list[Action]:
+        return self._floor.end(end.reason, by_agent=end.by_agent)
+
+    # --- failure -----------------------------------------------------------------------------
+
+    def on_reply_failed(self, generation: int, now_s: float) -> list[Action]:
+        """The brain broke off. What it gave stands; an answer that leads to an end is whole."""
+        reply = self._mouth.reply
+        if reply is None or reply.generation != generation or reply.is_read:
+            return []
+        if not (reply.last_deed is None or isinstance(reply.last_deed, ev.SendKeys)):
+            return self._floor.on_reply_read(generation, now_s)
+        return self._fail(reply, now_s)
+
+    def on_sentence_failed(self, name: str, now_s: float) -> list[Action]:
+        """No voice could speak a sentence."""
+        reply = self._mouth.reply
+        if reply is None or not self._mouth.playout.is_making(name):
+            return []
+        if name in reply.fillers:
+            self._mouth.playout.remove(name)
+            return self._floor.settle(now_s)
+        if not reply.is_own:
+            return self._fail(reply, now_s)
+        deed = reply.last_deed
+        if isinstance(deed, ev.End) and deed.reason is not EndReason.PROVIDER_FAILED:
+            return self._end(deed)
+        # Not even the apology can be heard: the gateway speaks in its place.
+        return self._floor.end(EndReason.PROVIDER_FAILED, by_agent=False)
+
+    def _fail(self, reply: Reply, now_s: float) -> list[Action]:
+        """Apologise in place of the rest of an answer; a guess that failed is asked anew."""
+        if reply.is_speculative:
+            return self._floor.cut_reply(now_s)
+        rules = self._rules.failure
+        if not rules.apology:
+            return self._floor.end(EndReason.PROVIDER_FAILED, by_agent=False)
+        self.has_apologised = True
+        deed: Deed = ev.End(EndReason.PROVIDER_FAILED, by_agent=True)
+        if rules.then is OnFailure.TRANSFER and rules.transfer_to:
+            deed = ev.LeaveToTransfer(rules.transfer_to)
+        return [*self._mouth.apologise(reply, rules.apology, deed), *self._floor.settle(now_s)]
