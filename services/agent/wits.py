@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from services.agent import events as ev
@@ -15,8 +15,8 @@ from shared.runtime.tasks import TaskOwner, closing
 
 
 @dataclass(slots=True)
-class _Guess:
-    """A reply that may turn out unwanted, and the state to go back to then."""
+class _Asked:
+    """The newest question, and the state to go back to when it turns out not to have been one."""
 
     generation: int
     confirmation: ReplyConfirmation
@@ -51,7 +51,7 @@ class Wits:
         self._on_event = on_event
         self._on_failed = on_failed
         self._piece_timeout_s = piece_timeout_s
-        self._guess: _Guess | None = None
+        self._asked: _Asked | None = None
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -62,18 +62,15 @@ class Wits:
         """Have the first words thought."""
         self._lane.add(generation, lambda: self._read(generation, self._conversation.greet))
 
-    def ask(self, action: ev.Ask, history: Sequence[base.Message]) -> None:
+    def ask(self, action: ev.Ask) -> None:
         """Have an answer thought."""
         confirmation = ReplyConfirmation(is_given=not action.is_speculative)
-        guess: _Guess | None = None
-        if action.is_speculative:
-            guess = _Guess(action.generation, confirmation, self._conversation.variables)
-            self._guess = guess
+        asked = _Asked(action.generation, confirmation, self._conversation.variables)
+        self._asked = asked
 
         def reply() -> AsyncIterator[base.Piece]:
-            if guess is not None:
-                guess.before, guess.has_begun = self._conversation.variables, True
-            return self._conversation.reply(action.heard, history, confirmation)
+            asked.before, asked.has_begun = self._conversation.variables, True
+            return self._conversation.reply(action.heard, action.history, confirmation)
 
         self._lane.add(
             action.generation,
@@ -83,22 +80,19 @@ class Wits:
         )
 
     def confirm(self, generation: int) -> None:
-        """The guess was right."""
-        if self._guess is not None and self._guess.generation == generation:
-            self._guess.confirmation.give()
-            self._guess = None
+        """An answer that was begun on a guess is wanted."""
+        if self._asked is not None and self._asked.generation == generation:
+            self._asked.confirmation.give()
 
-    def abandon(self, generation: int) -> None:
-        """Stop thinking about this generation and all before it."""
+    def abandon(self, generation: int, *, rewinds: bool) -> None:
+        """Stop thinking about this generation and all before it; see Abandon."""
         self._lane.abandon(generation)
-        guess = self._guess
-        if guess is not None and guess.generation <= generation:
-            self._guess = None
-            if guess.has_begun:
-                self._lane.add(generation + 1, lambda: self._take_back(guess.before), keeps=True)
+        asked = self._asked
+        if rewinds and asked is not None and asked.generation == generation and asked.has_begun:
+            # In the lane: after the reply that is being cancelled, before any other.
+            self._lane.add(generation, lambda: self._take_back(asked.before), keeps=True)
 
     async def _take_back(self, variables: Mapping[str, str]) -> None:
-        """In the lane: after the reply that is being cancelled, before any other."""
         self._conversation.rewind(variables)
 
     async def _read(self, generation: int, reply: Callable[[], AsyncIterator[base.Piece]]) -> None:

@@ -241,7 +241,7 @@ def play_cases(
 
 
 def _open(case: Case, sentences: dict[str, bytes], rules: TurnTaking, seed: int) -> _Show:
-    turns = ()
+    turns: tuple[Utterance, ...] = ()
     if len(case.sound):
         turns = (Utterance(case.sound, case.words or case.kind, barge_in_s=case.at_s),)
     script = CallerScript(turns=turns, hangup_at_s=_LASTS_S, max_duration_s=_LASTS_S)

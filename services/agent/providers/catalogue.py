@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from services.agent.providers import base
+from services.agent.providers.deepgram import entries as deepgram
+from services.agent.providers.livekit import entries as livekit
 from services.agent.providers.offline import entries as offline
-from services.agent.providers.registry import Registry
+from services.agent.providers.openai import entries as openai
+from services.agent.providers.openai.realtime_options import OpenAIRealtimeOptions, open_realtime
+from services.agent.providers.registry import Entry, Registry
 
 
 def make_registry(
@@ -17,9 +21,19 @@ def make_registry(
         voice: the offline voice of choices that name none.
     """
     return Registry(
-        stt={"offline": offline.stt_entry(transcriber)},
-        llm={},
-        tts={"offline": offline.tts_entry(voice)},
-        realtime={},
+        stt={
+            "offline": offline.stt_entry(transcriber),
+            **deepgram.STT,
+            **openai.STT,
+            "livekit": livekit.stt_entry(),
+        },
+        llm={**openai.LLM, "livekit": livekit.llm_entry()},
+        tts={
+            "offline": offline.tts_entry(voice),
+            **deepgram.TTS,
+            **openai.TTS,
+            "livekit": livekit.tts_entry(),
+        },
+        realtime={"openai": Entry(OpenAIRealtimeOptions, open_realtime)},
         end_of_turn={},
     )

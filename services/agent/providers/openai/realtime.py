@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 from openai import AsyncOpenAI
@@ -37,7 +37,6 @@ from services.agent.providers.base import (
     Silence,
     Spoken,
     ToolCall,
-    ToolSpec,
     TranscriberEvent,
     TranscriberFailed,
     Transfer,
@@ -61,6 +60,7 @@ from services.agent.providers.openai.realtime_link import (
 )
 from services.agent.providers.openai.realtime_options import OpenAIRealtimeOptions
 from services.agent.providers.openai.realtime_turns import CallerTurns
+from services.agent.providers.persona import Persona, ToolRunner
 from shared.audio.g711 import encode_ulaw
 from shared.runtime.tasks import closing
 
@@ -81,40 +81,6 @@ _HARMLESS = {
     *("item_delete_invalid_item_id", "item_truncate_invalid_item_id"),
 }
 _CONFIRMED = ReplyConfirmation(is_given=True)
-
-
-class ToolRunner(Protocol):
-    """Runs the tools that the model calls, for one conversation."""
-
-    async def __call__(
-        self, call: ToolCall, confirmation: Confirmation
-    ) -> tuple[str, Sequence[Piece]]:
-        """Run one, once it may be run.
-
-        Returns:
-            what the model is told of it, and what becomes of it for the call (EndCall, Transfer,
-            ToolUsed and the like), in order.
-
-        A tool that fails says so in its text; it raises nothing of its own.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Persona:
-    """Who the brain is to be.
-
-    Attributes:
-        instructions: the prompt, filled in for a call.
-        greeting: what is said first; empty: the caller speaks first.
-        tools: what may be called.
-        open_tools: makes the runner of one call's tools.
-    """
-
-    instructions: Callable[[CallFacts], str]
-    greeting: Callable[[CallFacts], str]
-    tools: tuple[ToolSpec, ...] = ()
-    open_tools: Callable[[CallFacts], ToolRunner] | None = None
 
 
 _NOBODY = Persona(lambda _: "You are a helpful voice assistant on the phone.", lambda _: "")

@@ -54,7 +54,7 @@ async def settle() -> None:
 
 async def test_reply_is_read_to_its_end(owner: TaskOwner) -> None:
     scene = Scene(owner, FakeBrain())
-    scene.wits.ask(ev.Ask(1, HEARD), [])
+    scene.wits.ask(ev.Ask(1, HEARD))
     await settle()
     assert scene.said() == [(1, "You said hello.")]
     assert scene.events[-1] == ev.ReplyRead(1)
@@ -62,20 +62,20 @@ async def test_reply_is_read_to_its_end(owner: TaskOwner) -> None:
 
 async def test_confirmed_guess_keeps_its_state(owner: TaskOwner) -> None:
     scene = Scene(owner, FakeBrain())
-    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True), [])
+    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True))
     await settle()
     scene.wits.confirm(1)
-    scene.wits.abandon(1)  # interrupted later
+    scene.wits.abandon(1, rewinds=False)  # interrupted later
     await settle()
     assert scene.conversation.variables == {"turn": "1"}
 
 
 async def test_wrong_guess_is_taken_back_after_it_was_read(owner: TaskOwner) -> None:
     scene = Scene(owner, FakeBrain())
-    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True), [])
+    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True))
     await settle()
-    scene.wits.abandon(1)
-    scene.wits.ask(ev.Ask(2, HEARD), [])
+    scene.wits.abandon(1, rewinds=True)
+    scene.wits.ask(ev.Ask(2, HEARD))
     await settle()
     assert scene.conversation.variables == {"turn": "1"}
     assert scene.said()[-1] == (2, "You said hello.")
@@ -84,9 +84,9 @@ async def test_wrong_guess_is_taken_back_after_it_was_read(owner: TaskOwner) -> 
 async def test_wrong_guess_is_taken_back_while_it_is_made(owner: TaskOwner) -> None:
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     scene = Scene(owner, FakeBrain(on_piece=lambda: gate))
-    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True), [])
+    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True))
     await settle()
-    scene.wits.abandon(1)
+    scene.wits.abandon(1, rewinds=True)
     await settle()
     assert scene.conversation.variables == {"turn": "0"}
     assert scene.said() == []
@@ -94,9 +94,9 @@ async def test_wrong_guess_is_taken_back_while_it_is_made(owner: TaskOwner) -> N
 
 async def test_guess_that_never_began_leaves_the_state_alone(owner: TaskOwner) -> None:
     scene = Scene(owner, FakeBrain())
-    scene.wits.ask(ev.Ask(1, HEARD), [])
-    scene.wits.ask(ev.Ask(2, HEARD, is_speculative=True), [])
-    scene.wits.abandon(2)
+    scene.wits.ask(ev.Ask(1, HEARD))
+    scene.wits.ask(ev.Ask(2, HEARD, is_speculative=True))
+    scene.wits.abandon(2, rewinds=True)
     await settle()
     assert scene.conversation.heard == []
     assert scene.events == []
@@ -105,7 +105,7 @@ async def test_guess_that_never_began_leaves_the_state_alone(owner: TaskOwner) -
 async def test_failure_is_told_once_and_ends_the_reply(owner: TaskOwner) -> None:
     failure = ProviderFailed("fake", "broke")
     scene = Scene(owner, FakeBrain(script=[(base.Say("So."), failure)]))
-    scene.wits.ask(ev.Ask(1, HEARD), [])
+    scene.wits.ask(ev.Ask(1, HEARD))
     await settle()
     assert scene.failures == [failure]
     assert scene.events[-1] == ev.ReplyFailed(1)

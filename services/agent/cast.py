@@ -1,0 +1,66 @@
+"""Who plays an agent: what all its calls share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from services.agent.agents.file import AgentFile
+from services.agent.phone_speech import PhoneSpeech
+from services.agent.providers import base
+from services.agent.providers.errors import ProviderError
+from services.agent.turn.rules import TurnTaking
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """An agent's ears, voice and manners in one language."""
+
+    transcriber: base.Transcriber
+    speech: PhoneSpeech
+    rules: TurnTaking
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """One version of an agent's file, ready to take calls.
+
+    Attributes:
+        file: as its owner wrote it.
+        version: of the file; part of each call's record.
+        tongues: by language; the file's own is always among them.
+        brain: the dialogue.
+        speech_brain: hears and speaks by itself, in place of the first language's ears and brain.
+        end_of_turn: judges by sound whether a turn is over; None: nobody does.
+    """
+
+    file: AgentFile
+    version: str
+    tongues: Mapping[str, Tongue]
+    brain: base.Brain
+    speech_brain: base.SpeechBrain | None = None
+    end_of_turn: base.EndOfTurn | None = None
+
+    def tongue(self, language: str) -> Tongue:
+        """Return a language's part; the agent's own where it does not have that one."""
+        return self.tongues.get(language) or self.tongues[self.file.language]
+
+    def open(
+        self, call: base.CallFacts, variables: Mapping[str, str]
+    ) -> tuple[base.Conversation, base.TranscriberStream]:
+        """Begin a call's dialogue together with its ear.
+
+        Raises:
+            ProviderError: nobody can think, or nobody can hear.
+        """
+        if self.speech_brain is not None:
+            try:
+                return self.speech_brain.open(call, variables)
+            except ProviderError as exc:
+                _log.warning("speech_brain_left", call_id=call.call_id, error=str(exc))
+        conversation = self.brain.open(call, variables)
+        return conversation, self.tongue(call.language).transcriber.open(base.Expectation())
