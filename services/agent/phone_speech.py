@@ -29,6 +29,8 @@ from services.agent.voice_audio import PhoneVoice
 from shared.metrics.catalogue import ProviderMetrics
 from shared.runtime.tasks import TaskOwner, closing
 
+__all__ = ["PhoneChunk", "PhoneSpeech"]
+
 _log = structlog.get_logger(__name__)
 _LONGEST_BYTES = 120 * 8000
 """No sentence takes two minutes; a voice that goes on and on is broken."""

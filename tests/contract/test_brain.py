@@ -60,7 +60,7 @@ def language_brain() -> Brain:
 def chain_whose_first_is_lost() -> Brain:
     lost = ProviderFailed("lost", "by script", FailureCause.UNREACHABLE)
     model = FakeBrain(greeting=(lost,), script=[[lost]] * 50)
-    links = [Link("lost", model), Link("flow", FlowBrain(PARLEY))]
+    links: list[Link[Brain]] = [Link("lost", model), Link("flow", FlowBrain(PARLEY))]
     return FallbackBrain(links, LIMITS, Meters().breakers)
 
 

@@ -49,7 +49,10 @@ async def vendor(entry: Entry[Synthesiser]) -> AsyncIterator[Synthesiser]:
 @asynccontextmanager
 async def chain() -> AsyncIterator[Synthesiser]:
     refusing = FaultyVoice(500, *[refused() for _ in range(200)])
-    links = [Link("refusing", refusing), Link("fake", FakeSynthesiser(16000))]
+    links: list[Link[Synthesiser]] = [
+        Link("refusing", refusing),
+        Link("fake", FakeSynthesiser(16000)),
+    ]
     yield FallbackSynthesiser(links, LIMITS, Meters().breakers)
 
 

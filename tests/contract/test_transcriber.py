@@ -51,7 +51,7 @@ async def fake(*said: str) -> AsyncIterator[Transcriber]:
 @asynccontextmanager
 async def chain_whose_first_dies(*said: str) -> AsyncIterator[Transcriber]:
     dying = FaultyEar("dying", *[Fault(None, error=OSError("by script")) for _ in range(50)])
-    links = [Link("dying", dying), Link("fake", FakeTranscriber(said))]
+    links: list[Link[Transcriber]] = [Link("dying", dying), Link("fake", FakeTranscriber(said))]
     yield FallbackTranscriber(links, LIMITS, Meters().breakers)
 
 

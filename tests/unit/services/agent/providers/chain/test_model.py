@@ -246,3 +246,17 @@ async def test_cancelling_the_wait_ends_the_request() -> None:
 def test_a_chain_needs_a_link() -> None:
     with pytest.raises(ValueError, match="without a link"):
         FallbackModel([], LIMITS, Meters().breakers)
+
+
+@in_virtual_time
+async def test_a_text_that_might_have_been_a_repetition_is_let_out_at_the_end() -> None:
+    text, _ = await answer(chain(FaultyModel(["Nine of", "x"], cut(1)), FaultyModel(["Ni"])))
+    assert text == "Nine of Ni"
+
+
+@in_virtual_time
+async def test_a_model_cut_within_its_first_word_is_followed_by_the_bare_question() -> None:
+    second = FaultyModel(["We ", "open."])
+    text, _ = await answer(chain(FaultyModel(["W", "x"], cut(1)), second))
+    assert text == "We open."
+    assert second.asked == [QUESTION]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -14,11 +15,17 @@ from services.agent.providers.base import (
 )
 from services.agent.providers.chain.link import Link
 from services.agent.providers.chain.transcriber import FallbackStream, FallbackTranscriber
-from services.agent.providers.errors import FailureCause, ProviderUnavailable
+from services.agent.providers.errors import (
+    FailureCause,
+    ProviderFailed,
+    ProviderRejected,
+    ProviderUnavailable,
+)
 from tests.support.faulty_providers import (
     LIMITS,
     Fault,
     FaultyEar,
+    FaultyEarStream,
     Meters,
     bug,
     cut,
@@ -322,4 +329,95 @@ async def test_what_is_expected_is_told_to_whoever_hears() -> None:
     assert second.streams[0].expectation.phrases == ("no",)
     stream.expect(Expectation(("maybe",)))
     assert second.streams[0].expectation.phrases == ("maybe",)
+    await stream.aclose()
+
+
+class BrokenEvents(FaultyEar):
+    """Its events raise, as no stream may."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__("broken")
+        self.error = error
+        self.closing = asyncio.Event()
+
+    def open(self, expect: Expectation) -> FaultyEarStream:
+        ear = self
+
+        class Stream(FaultyEarStream):
+            async def events(self) -> AsyncIterator[TranscriberEvent]:
+                async for event in super().events():
+                    yield event
+                    break
+                if ear.error is not None:
+                    raise ear.error
+
+            async def aclose(self) -> None:
+                await super().aclose()
+                await ear.closing.wait()
+
+        stream = Stream(self, expect)
+        self.streams.append(stream)
+        return stream
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (KeyError("words"), "broken"),
+        (ProviderFailed("x", "not JSON", FailureCause.GARBAGE), "garbage"),
+        (ProviderRejected("x", "no such language", FailureCause.REJECTED), "rejected"),
+        (None, "cut"),
+    ],
+)
+@in_virtual_time
+async def test_a_stream_that_breaks_its_promises_is_left_like_a_dead_one(
+    error: Exception | None, cause: str
+) -> None:
+    meters = Meters()
+    broken, second = BrokenEvents(error), FaultyEar("second")
+    stream = chain(broken, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.5)
+    assert listener.texts[-1] == "second 10"
+    assert len(listener.texts) == 2
+    assert set(meters.of(ERRORS)) == {(cause, "stt", "broken")}
+    broken.closing.set()
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_close_that_hangs_holds_up_neither_the_next_one_nor_the_end_of_the_call() -> None:
+    broken, second = BrokenEvents(KeyError()), FaultyEar("second")
+    stream = chain(broken, second).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.3)
+    assert listener.texts == ["broken 10"] or listener.texts == ["second 10"]
+    began_s = asyncio.get_running_loop().time()
+    await stream.aclose()
+    assert asyncio.get_running_loop().time() - began_s <= 2.0
+
+
+@in_virtual_time
+async def test_a_refusal_told_by_the_stream_opens_the_breaker_at_once() -> None:
+    meters = Meters()
+    first = FaultyEar("first", status(401))
+    stream = chain(first, FaultyEar("second"), meters=meters).open(EXPECTED)
+    await utter(stream, 0.2)
+    assert meters.of("voice_agent_provider_breaker_open") == {("stt", "first"): 1}
+    assert meters.of(ERRORS) == {("unauthorized", "stt", "first"): 1}
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_timeout_told_by_the_stream_is_counted_as_one() -> None:
+    meters = Meters()
+    first = FaultyEar("first", stalled(1))
+    stream = chain(first, FaultyEar("second"), meters=meters).open(EXPECTED)
+    await utter(stream, 0.2)
+    first.streams[0].emit(TranscriberFailed("late", True, FailureCause.TIMEOUT))
+    await asyncio.sleep(0.3)
+    assert meters.of(ERRORS) == {("timeout", "stt", "first"): 1}
     await stream.aclose()
