@@ -198,14 +198,16 @@ class PhoneSpeech:
     async def _make(self, key: _Key) -> AsyncIterator[PhoneChunk]:
         """Synthesise a sentence, and remember it when it is whole and the voice's own."""
         pieces = self._synthesiser.speak(key[0])
+        speakers = pieces if isinstance(pieces, Attributed) else None
         whole = bytearray()
         told = 0
         async with closing(self._converted(self._synthesiser, pieces, key[1])) as chunks:
             async for chunk in chunks:
                 whole += chunk.ulaw
-                if chunk.is_last and whole and _is_own(pieces):
+                is_own = speakers is None or speakers.is_first_choice
+                if chunk.is_last and whole and is_own:
                     self._remember(key, SpeechRecord(bytes(whole), chunk.level_dbfs))
-                usage = pieces.usage[told:] if isinstance(pieces, Attributed) else ()
+                usage = speakers.usage[told:] if speakers is not None else ()
                 told += len(usage)
                 yield replace(chunk, usage=usage)
 
@@ -289,7 +291,3 @@ class PhoneSpeech:
         for text, unpinned in self._pinned.put(sentence, entry):
             if unpinned.is_own:
                 self._memory.put((text, True), unpinned)
-
-
-def _is_own(pieces: AsyncIterator[Pcm]) -> bool:
-    return not isinstance(pieces, Attributed) or pieces.is_first_choice

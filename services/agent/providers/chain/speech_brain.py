@@ -19,6 +19,7 @@ from services.agent.providers.base import (
     Piece,
     SpeechBrain,
     TranscriberStream,
+    Usage,
 )
 from services.agent.providers.chain.limits import ChainLimits
 from services.agent.providers.chain.link import Breakers, Chain, Link
@@ -113,4 +114,7 @@ class _GuardedConversation:
                         return
                     attempt.on_piece()
                     wait_s = None
+                    if isinstance(piece, Usage):
+                        labels = (piece.kind, self._link.name, piece.unit)
+                        self._chain.metrics.usage.labels(*labels).inc(piece.amount)
                     yield piece

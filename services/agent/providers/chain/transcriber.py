@@ -172,6 +172,8 @@ class FallbackStream:
             if self._is_closed:
                 return
             current.attempt.on_failure(failure)
+            if current.attempt.elapsed_s >= self._chain.limits.breaker_window_s:
+                self._forget_failures()  # it did well for a while: this is another trouble
             self._leave()
             self._close(current.stream)
             failed = self._switch(failure, current.link)
@@ -222,6 +224,9 @@ class FallbackStream:
         if self._ended_s is not None and self._utterances.owed == 0:
             current.attempt.observe("total", self._chain.now_s() - self._ended_s)
         current.attempt.on_success()
+        self._forget_failures()
+
+    def _forget_failures(self) -> None:
         self._failed.clear()
         self._retries = 0
 
@@ -274,7 +279,9 @@ class FallbackStream:
         self, failure: ProviderError | None, left: Link[Transcriber] | None
     ) -> Iterator[Link[Transcriber]]:
         if failure is not None and left is not None:
-            if may_pass(failure) and self._retries < self._chain.limits.retries:
+            is_closed = self._chain.breaker(left).state is BreakerState.CLOSED
+            has_tries = self._retries < self._chain.limits.retries
+            if is_closed and has_tries and may_pass(failure):
                 self._retries += 1
                 self._chain.metrics.retries.labels("stt", left.name).inc()
                 yield left

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.agent.providers.base import CallFacts, Piece, Say, TranscriberStream, Words
+from services.agent.providers.base import (
+    CallFacts,
+    Piece,
+    Say,
+    TranscriberStream,
+    Usage,
+    Words,
+)
 from services.agent.providers.chain.link import Link
 from services.agent.providers.chain.speech_brain import GuardedSpeech
 from services.agent.providers.confirmation import ReplyConfirmation
@@ -94,3 +101,14 @@ async def test_a_provider_that_keeps_failing_is_not_tried_by_the_next_call() -> 
             await anext(conversation.greet())
     with pytest.raises(ProviderUnavailable, match="left alone"):
         speech.open(FACTS, {})
+
+
+@in_virtual_time
+async def test_usage_is_counted_under_the_links_name() -> None:
+    meters = Meters()
+    used = Usage("realtime", "whatever", "audio_seconds", 2.5)
+    brain = FakeSpeechBrain(FakeBrain(script=[[Say("Yes."), used]]))
+    conversation, _ = guarded(brain, meters).open(FACTS, {})
+    assert used in [piece async for piece in conversation.reply(HEARD, [], CONFIRMED)]
+    usage = meters.of("voice_agent_provider_usage_total")
+    assert usage == {("realtime", "openai", "audio_seconds"): 2.5}

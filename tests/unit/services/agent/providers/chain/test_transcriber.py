@@ -421,3 +421,18 @@ async def test_a_timeout_told_by_the_stream_is_counted_as_one() -> None:
     await asyncio.sleep(0.3)
     assert meters.of(ERRORS) == {("timeout", "stt", "first"): 1}
     await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_stream_that_dies_now_and_then_is_opened_again_each_time() -> None:
+    first, second = FaultyEar("first"), FaultyEar("second")
+    stream = chain(first, second).open(EXPECTED)
+    for _ in range(4):
+        await asyncio.sleep(LIMITS.breaker_window_s)
+        first.streams[-1].emit(None)
+        await asyncio.sleep(0.1)
+    assert (len(first.streams), second.streams) == (5, [])
+    first.streams[-1].emit(None)  # too soon after the one before
+    await asyncio.sleep(0.1)
+    assert (len(first.streams), len(second.streams)) == (5, 1)
+    await stream.aclose()
