@@ -50,7 +50,7 @@ class FallbackConversation:
     def __init__(self, chain: Chain[Brain], call: CallFacts, variables: Mapping[str, str]) -> None:
         self._chain = chain
         self._call = call
-        self._opened: dict[str, Conversation] = {}
+        self._opened: dict[Link[Brain], Conversation] = {}
         self._active = self._link_of(variables)
         self._variables = _without_mark(variables)
         self._open_first()
@@ -73,7 +73,7 @@ class FallbackConversation:
     @property
     def variables(self) -> Mapping[str, str]:
         """See Conversation; those of the brain that answered last, with its name."""
-        variables = self._opened[self._active.name].variables
+        variables = self._opened[self._active].variables
         if self._active is self._chain.links[0]:
             return variables
         return {**variables, _ACTIVE: self._active.name}
@@ -148,11 +148,11 @@ class FallbackConversation:
 
     def _conversation(self, link: Link[Brain]) -> Conversation:
         """Return a brain's conversation, opened with the variables so far."""
-        conversation = self._opened.get(link.name)
+        conversation = self._opened.get(link)
         if conversation is None:
-            before = self._opened.get(self._active.name)
+            before = self._opened.get(self._active)
             variables = before.variables if before is not None else self._variables
-            conversation = self._opened[link.name] = link.part.open(self._call, variables)
+            conversation = self._opened[link] = link.part.open(self._call, variables)
         return conversation
 
     def _link_of(self, variables: Mapping[str, str]) -> Link[Brain]:

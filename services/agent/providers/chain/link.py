@@ -27,9 +27,9 @@ Kind: TypeAlias = Literal["stt", "llm", "tts", "realtime", "brain"]
 _FOR_GOOD = {FailureCause.UNAUTHORIZED, FailureCause.MISSING}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Link(Generic[P_co]):
-    """One provider of a chain.
+    """One provider of a chain; the same vendor may be there twice, with another voice or model.
 
     Attributes:
         name: as agents' files have it; labels metrics.

@@ -51,7 +51,7 @@ class FallbackSynthesiser:
         self, links: Sequence[Link[Synthesiser]], limits: ChainLimits, breakers: Breakers
     ) -> None:
         self._chain = Chain("tts", links, limits, breakers)
-        self._paces = {link.name: Pace() for link in links}
+        self._paces = {link: Pace() for link in links}
 
     @property
     def sample_rate_hz(self) -> int:
@@ -66,11 +66,13 @@ class FallbackSynthesiser:
 class ChainSpeech:
     """One text being spoken. Iterated once; see Attributed."""
 
-    def __init__(self, chain: Chain[Synthesiser], paces: dict[str, Pace], text: str) -> None:
+    def __init__(
+        self, chain: Chain[Synthesiser], paces: dict[Link[Synthesiser], Pace], text: str
+    ) -> None:
         self._chain = chain
         self._paces = paces
         self._text = text
-        self._served_by: list[str] = []
+        self._served_by: list[Link[Synthesiser]] = []
         self._usage: list[Usage] = []
         self._has_failed = False
         self._pieces = self._speak()
@@ -78,12 +80,12 @@ class ChainSpeech:
     @property
     def served_by(self) -> tuple[str, ...]:
         """See Attributed."""
-        return tuple(self._served_by)
+        return tuple(link.name for link in self._served_by)
 
     @property
     def is_first_choice(self) -> bool:
         """See Attributed."""
-        return not self._has_failed and self._served_by == [self._chain.links[0].name]
+        return not self._has_failed and self._served_by == [self._chain.links[0]]
 
     @property
     def usage(self) -> tuple[Usage, ...]:
@@ -114,7 +116,7 @@ class ChainSpeech:
                             yield phone
                 if len(phone := voice.push(None)):
                     yield phone
-                self._paces[link.name].learn(rest, voice.seconds)
+                self._paces[link].learn(rest, voice.seconds)
                 return
             except ProviderError as exc:
                 failure = exc
@@ -122,7 +124,7 @@ class ChainSpeech:
             # What is in the resampler was spoken too.
             if len(phone := voice.push(None)):
                 yield phone
-            rest = self._paces[link.name].rest(rest, voice.seconds)
+            rest = self._paces[link].rest(rest, voice.seconds)
             if not rest:
                 return
         assert failure is not None, "a chain asks one link at least"
@@ -140,8 +142,8 @@ class ChainSpeech:
         self._chain.metrics.usage.labels("tts", link.name, "characters").inc(amount)
 
     def _credit(self, link: Link[Synthesiser]) -> None:
-        if self._served_by[-1:] != [link.name]:
-            self._served_by.append(link.name)
+        if self._served_by[-1:] != [link]:
+            self._served_by.append(link)
 
 
 async def _audible(name: str, voice: Synthesiser, text: str) -> AsyncIterator[Pcm]:

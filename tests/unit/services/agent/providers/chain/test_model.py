@@ -260,3 +260,26 @@ async def test_a_model_cut_within_its_first_word_is_followed_by_the_bare_questio
     text, _ = await answer(chain(FaultyModel(["W", "x"], cut(1)), second))
     assert text == "We open."
     assert second.asked == [QUESTION]
+
+
+@in_virtual_time
+async def test_a_failure_that_took_all_the_time_there_is_is_not_tried_again() -> None:
+    meters = Meters()
+    first = FaultyModel(WHOLE, status(429), pace_s=LIMITS.first_s - 0.1)
+    began_s = asyncio.get_running_loop().time()
+    text, _ = await answer(chain(first, FaultyModel(["Second."]), meters=meters))
+    assert text == "Second."
+    assert first.faults.calls == 1
+    assert asyncio.get_running_loop().time() - began_s < LIMITS.first_s
+
+
+@in_virtual_time
+async def test_who_tries_a_provider_out_does_not_try_twice() -> None:
+    first = FaultyModel(WHOLE, *[refused()] * 9)
+    model = chain(first, FaultyModel(["Second."]))
+    while first.faults.calls < LIMITS.breaker_failures:
+        await answer(model)
+    calls = first.faults.calls
+    await asyncio.sleep(LIMITS.breaker_open_s)
+    await answer(model)
+    assert first.faults.calls == calls + 1

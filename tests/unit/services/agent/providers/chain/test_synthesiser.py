@@ -219,3 +219,15 @@ async def test_closing_early_stops_the_voice_and_is_no_failure() -> None:
     await speech.aclose()
     assert first.open == 0
     assert meters.of(ERRORS) == {}
+
+
+@in_virtual_time
+async def test_another_voice_of_the_same_vendor_is_not_the_first_choice() -> None:
+    first, second = FaultyVoice(FIRST_HZ, missing()), FaultyVoice(SECOND_HZ)
+    links = [Link("vendor", first, "one key"), Link("vendor", second, "another key")]
+    synthesiser = FallbackSynthesiser(links, LIMITS, Meters().breakers)
+    for _ in range(2):  # the first one fails, then its breaker is open
+        speech = synthesiser.speak(TEXT)
+        assert seconds_of(await heard(speech), SECOND_HZ) > 1
+        assert not speech.is_first_choice
+    assert len(first.spoken) == 1
