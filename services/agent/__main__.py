@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -13,31 +14,48 @@ from uuid import uuid4
 
 import structlog
 import uvloop
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from services.agent.agents.load import load_flow
+from services.agent.after_call.archive import Archive
+from services.agent.after_call.deliver import Deliverer
+from services.agent.agents.library import Library, LibraryOptions
+from services.agent.agents.load import Agent, BadAgent, Loader
 from services.agent.call import Parts
-from services.agent.phone_speech import PhoneSpeech
-from services.agent.providers import base
+from services.agent.casting import Production, Workshop, produce
+from services.agent.casts import Casts
+from services.agent.network import VobizNetwork
+from services.agent.provider_pool import ProviderPool
+from services.agent.providers.catalogue import make_registry
+from services.agent.providers.chain.link import Breakers
 from services.agent.providers.errors import ProviderUnavailable
-from services.agent.providers.offline.flow import FlowBrain
 from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from services.agent.providers.offline.voice import OfflineSynthesiser
 from services.agent.settings import AgentSettings
-from services.agent.turn.sentences import split_sentences
+from services.agent.shared_speech import SharedSpeech
+from services.agent.tools.base import ToolUnusable
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.worker import Worker
 from shared.bus.messages import WorkerLease
-from shared.bus.redis import open_bus
-from shared.metrics.catalogue import AgentMetrics, BusMetrics, RuntimeMetrics
+from shared.bus.redis import RedisBus, open_bus
+from shared.metrics.catalogue import (
+    AfterCallMetrics,
+    AgentMetrics,
+    BusMetrics,
+    ProviderMetrics,
+    RuntimeMetrics,
+)
 from shared.metrics.server import ops_routes, service_registry
-from shared.protocol.call import CallId, Direction, WorkerId
+from shared.protocol.call import WorkerId
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle, LoopLag
 from shared.runtime.logs import configure_logging
+from shared.runtime.secrets import EnvironmentSecrets
 from shared.runtime.settings import load_settings
+from shared.vobiz.client import open_vobiz
 
 _log = structlog.get_logger(__name__)
 
@@ -48,9 +66,7 @@ async def run(settings: AgentSettings) -> None:
     metrics = AgentMetrics(registry)
     lifecycle = Lifecycle()
     lifecycle.install_signals()
-    tuning = VadTuning(
-        echo_margin_db=settings.agent_echo_margin_db, end_silence_s=settings.agent_endpointing_s
-    )
+    tuning = VadTuning(echo_margin_db=settings.agent_echo_margin_db)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
             open_bus(
@@ -61,27 +77,36 @@ async def run(settings: AgentSettings) -> None:
                 metrics=BusMetrics(registry),
             )
         )
-        transcriber = await stack.enter_async_context(
-            SphinxTranscriber(
-                processes=settings.agent_stt_processes, on_dropped=metrics.dropped_audio.inc
+        worker_id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}")
+        secrets = EnvironmentSecrets.read()
+        casts = await _open_casts(settings, secrets, bus, registry, metrics, stack)
+        deliverer = await stack.enter_async_context(
+            Deliverer(
+                bus.outbox,
+                worker=worker_id,
+                secret_of=lambda name: _plain(secrets.get(name)),
+                metrics=AfterCallMetrics(registry),
+                clock=SystemClock(),
+                chance=random.Random(),  # noqa: S311 - spreads retries in time
             )
         )
-        synthesiser = OfflineSynthesiser.open(settings.agent_voice)
-        stack.callback(synthesiser.close)
-        worker_id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}")
+        vobiz = await stack.enter_async_context(
+            open_vobiz(
+                settings.vobiz_account,
+                timeout_s=settings.agent_vobiz_timeout_s,
+                connect_timeout_s=settings.agent_vobiz_timeout_s / 2,
+                user_agent="parley-agent",
+            )
+        )
         parts = Parts(
             worker_id=worker_id,
             activity=SileroVoiceActivity(),
-            transcriber=transcriber,
-            brain=FlowBrain(load_flow(settings.agent_files / "flows" / "parley.yaml")),
-            speech=PhoneSpeech(synthesiser, chunk_timeout_s=settings.agent_provider_timeout_s),
             make_detector=lambda: SpeechDetector(tuning),
-            store=bus.calls,
+            archive=Archive(bus.calls, deliverer),
+            network=VobizNetwork(bus.values, vobiz if settings.vobiz_account else None),
             metrics=metrics,
             clock=SystemClock(),
-            turn_taking=settings.turn_taking,
             lead_s=settings.agent_lead_s,
-            provider_timeout_s=settings.agent_provider_timeout_s,
         )
         loop = asyncio.get_running_loop()
         listener = socket.create_server(
@@ -98,6 +123,7 @@ async def run(settings: AgentSettings) -> None:
         worker = Worker(
             lease,
             parts,
+            casts,
             bus=bus,
             secret=settings.link_secret,
             lag=LoopLag(RuntimeMetrics(registry)),
@@ -119,7 +145,6 @@ async def run(settings: AgentSettings) -> None:
         server = await loop.create_server(worker.make_link, sock=listener)
         stack.callback(server.close)
         stack.push_async_callback(worker.stop)
-        await _rehearse(parts)
         gc.collect()
         gc.freeze()
         worker.start()
@@ -128,7 +153,7 @@ async def run(settings: AgentSettings) -> None:
             worker_id=worker_id,
             address=lease.address,
             capacity=lease.capacity,
-            voice=synthesiser.name,
+            agents=casts.names,
         )
         await lifecycle.draining.wait()
         worker.drain()
@@ -136,14 +161,70 @@ async def run(settings: AgentSettings) -> None:
         _log.info("worker_stopping", has_drained=has_drained)
 
 
-async def _rehearse(parts: Parts) -> None:
-    """Speak the greeting once, so that the first callers of a worker don't wait for it."""
-    facts = base.CallFacts(CallId("rehearsal"), "default", Direction.INBOUND, "", "")
-    async for piece in parts.brain.open(facts, {}).greet():
-        if isinstance(piece, base.Say):
-            for number, sentence in enumerate(split_sentences(piece.text)):
-                async for _ in parts.speech.speak(sentence, is_first=number == 0):
-                    pass
+async def _open_casts(
+    settings: AgentSettings,
+    secrets: EnvironmentSecrets,
+    bus: RedisBus,
+    registry: CollectorRegistry,
+    metrics: AgentMetrics,
+    stack: AsyncExitStack,
+) -> Casts:
+    """Read the agents' files and make all of them ready.
+
+    Raises:
+        BadAgent, ProviderError, ToolUnusable: there would be nobody to take calls.
+    """
+    transcriber = await stack.enter_async_context(
+        SphinxTranscriber(
+            processes=settings.agent_stt_processes, on_dropped=metrics.dropped_audio.inc
+        )
+    )
+    provider_metrics = ProviderMetrics(registry)
+    providers = make_registry(transcriber=transcriber, voice=settings.agent_voice)
+    pool = ProviderPool(providers, secrets)
+    stack.push_async_callback(pool.aclose)
+    workshop = Workshop(
+        pool=pool,
+        breakers=Breakers(provider_metrics, SystemClock()),
+        metrics=provider_metrics,
+        secrets=secrets,
+        defaults=settings,
+        shared=await stack.enter_async_context(SharedSpeech(bus.cache, provider_metrics)),
+        last_resort=_last_resort(settings.agent_voice, stack),
+        tools_folder=settings.agent_tools,
+    )
+
+    async def produce_one(agent: Agent) -> Production:
+        return await produce(agent, workshop)
+
+    library = Library.open(
+        settings.agent_files,
+        Loader(providers, secrets),
+        LibraryOptions(
+            default=settings.agent_default,
+            overrides=settings.overrides,
+            on_refused=metrics.agent_files_refused.inc,
+            on_unknown=metrics.unknown_agents.inc,
+        ),
+    )
+    casts = Casts(library, produce_one)
+    stack.push_async_callback(casts.aclose)
+    await casts.open()
+    return casts
+
+
+def _last_resort(voice: str | None, stack: AsyncExitStack) -> OfflineSynthesiser | None:
+    try:
+        synthesiser = OfflineSynthesiser.open(voice)
+    except ProviderUnavailable as exc:
+        _log.warning("no_voice_of_last_resort", error=str(exc))
+        return None
+    stack.callback(synthesiser.close)
+    return synthesiser
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _own_address() -> str:
@@ -169,7 +250,11 @@ def main() -> None:
         _log.info("link_secret_is_the_default", hint="set PARLEY_LINK_SECRET outside a trial")
     try:
         uvloop.run(run(settings))
-    except ProviderUnavailable as exc:
+    except BadAgent as exc:
+        for fault in exc.faults:
+            _log.error("agent_file_wrong", fault=str(fault))
+        raise SystemExit(1) from None
+    except (ProviderUnavailable, ToolUnusable) as exc:
         _log.error("cannot_start", error=str(exc))
         raise SystemExit(1) from None
     except OSError as exc:

@@ -110,7 +110,7 @@ class Account:
 
     def on_part_failed(self, kind: str) -> None:
         """The ears, the brain or the voice of this call broke, every provider of theirs."""
-        self._metrics.parts_failed.labels(kind).inc()
+        self._metrics.provider_errors.labels(kind).inc()
 
     # --- the end -----------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from pydantic_settings import NoDecode
 
 from services.agent.agents.overrides import Overrides
 from services.agent.providers.names import Kind, is_known
-from services.agent.turn.rules import TurnTaking
 from shared.runtime.settings import ServiceSettings
+from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of
 
 # Names joined by commas, not JSON.
 ProviderNames = Annotated[tuple[str, ...], NoDecode]
@@ -63,9 +63,6 @@ class AgentSettings(ServiceSettings):
         le=40,
         description="while the agent speaks, callers must be louder than its level less this",
     )
-    agent_provider_timeout_s: float = Field(
-        10.0, gt=0, description="longest wait for the next piece of any provider"
-    )
     agent_stt_processes: int = Field(1, ge=1, le=16, description="processes that recognise speech")
     agent_voice: str | None = Field(None, description="offline voice, e.g. slt; unset: the best")
 
@@ -99,6 +96,17 @@ class AgentSettings(ServiceSettings):
     openai_base_url: str = Field(
         "", description="server that speaks OpenAI's protocol; unset: OpenAI's own"
     )
+
+    agent_tools: Path | None = Field(
+        None, description="folder of the modules of agents' Python tools; unset: there are none"
+    )
+    vobiz_auth_id: str | None = Field(None, description="the Vobiz account")
+    vobiz_auth_token: SecretStr | None = Field(None, description="its token")
+    vobiz_api_base: str = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
+    agent_trial_api_base: str | None = Field(
+        None, description="a stand-in for it, used until VOBIZ_AUTH_ID is set"
+    )
+    agent_vobiz_timeout_s: float = Field(5.0, gt=0, le=60, description="of a request to Vobiz")
 
     @field_validator("agent_stt", "agent_llm", "agent_tts", mode="before")
     @classmethod
@@ -134,6 +142,12 @@ class AgentSettings(ServiceSettings):
         )
 
     @property
-    def turn_taking(self) -> TurnTaking:
-        """The rules of turn-taking these settings make."""
-        return TurnTaking(silence_s=self.agent_silence_s, max_call_s=self.agent_max_call_s)
+    def vobiz_account(self) -> VobizAccount | None:
+        """The account that transfers callers and presses keys; None: there is none."""
+        token = self.vobiz_auth_token
+        return account_of(
+            self.vobiz_auth_id,
+            token.get_secret_value() if token is not None else None,
+            self.vobiz_api_base.rstrip("/"),
+            self.agent_trial_api_base.rstrip("/") if self.agent_trial_api_base else None,
+        )

@@ -11,10 +11,12 @@ from websockets.http11 import Request
 
 from services.agent.call import Call, Parts
 from services.agent.capacity import Load, Refusal, refuse_attach, refuse_new_call
+from services.agent.casts import Casts
 from services.agent.link import Link, LinkHandler, Refused
+from services.agent.network import network_event
 from services.agent.providers.errors import ProviderError
 from shared.bus.base import Bus, BusUnavailable
-from shared.bus.messages import Channel, WorkerLease
+from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.protocol.call import CallId, EndReason
 from shared.protocol.worker import LinkRefused, LinkRequest
 from shared.runtime.lifecycle import LoopLag
@@ -37,16 +39,25 @@ class Worker:
     Args:
         lease: what the pool is told of this worker; load and draining are filled in.
         parts: shared by the calls.
+        casts: who takes them.
         bus: the pool and the hang-up events.
         secret: the secret gateways sign links with.
         lag: of the event loop.
     """
 
     def __init__(
-        self, lease: WorkerLease, parts: Parts, *, bus: Bus, secret: str, lag: LoopLag
+        self,
+        lease: WorkerLease,
+        parts: Parts,
+        casts: Casts,
+        *,
+        bus: Bus,
+        secret: str,
+        lag: LoopLag,
     ) -> None:
         self._lease = lease
         self._parts = parts
+        self._casts = casts
         self._bus = bus
         self._secret = secret
         self._lag = lag
@@ -86,20 +97,22 @@ class Worker:
         if known is not None:
             if refusal := refuse_attach(known.epoch, asked.epoch):
                 self._refuse(refusal)
-            known.attach(link, asked.epoch)
+            known.attach(link, asked)
             return known
         load = Load(len(self._calls), self._lease.capacity, self._is_draining)
         if refusal := refuse_new_call(load):
             self._refuse(refusal)
+        cast = self._casts.choose(asked.agent, asked.to_number)
         try:
-            call = Call(asked, self._parts, on_over=self._on_over)
+            call = Call(asked, cast, self._parts, on_over=self._on_over)
         except ProviderError as exc:
-            _log.error("call_not_taken", error=str(exc))
+            _log.error("call_not_taken", agent=cast.file.name, error=str(exc))
             self._refuse(Refusal.FULL, exc)
+        self._casts.enter(cast)
         self._calls[asked.call_id] = call
         self._idle.clear()
         self._parts.metrics.active_calls.set(len(self._calls))
-        call.attach(link, asked.epoch)
+        call.attach(link, asked)
         call.start()
         return call
 
@@ -117,6 +130,7 @@ class Worker:
 
     async def _let_go(self, call: Call) -> None:
         await call.stop()
+        self._casts.leave(call.cast)
         try:
             await self._bus.workers.release(self._lease.worker_id, call.request.call_id)
         except BusUnavailable:
@@ -125,10 +139,10 @@ class Worker:
     # --- tasks -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start pacing, heartbeats and the reader of hang-ups."""
+        """Start pacing, heartbeats and the reader of what the network and the gateways tell."""
         self._owner.start(self._turn_wheel(), name="wheel")
         self._owner.start(self._heartbeats(), name="heartbeats")
-        self._owner.start(self._read_hangups(), name="hangups")
+        self._owner.start(self._read_events(), name="events")
         self._owner.start(self._lag.run(), name="lag")
 
     async def _turn_wheel(self) -> None:
@@ -168,17 +182,24 @@ class Worker:
             except TimeoutError:
                 continue
 
-    async def _read_hangups(self) -> None:
+    async def _read_events(self) -> None:
         while True:
             try:
-                async with self._bus.events.subscribe(Channel.HANGUPS) as events:
+                async with self._bus.events.subscribe(Channel.HANGUPS, Channel.CALLS) as events:
                     async for event in events:
-                        call = self._calls.get(event.call_id) if event.call_id else None
-                        if call is not None:
-                            call.over(_reason(event.data.get("end_reason", "")))
+                        self._on_bus_event(event)
             except BusUnavailable as exc:
-                _log.warning("hangups_not_followed", error=str(exc))
+                _log.warning("events_not_followed", error=str(exc))
                 await asyncio.sleep(_HEARTBEAT_S)
+
+    def _on_bus_event(self, event: BusEvent) -> None:
+        call = self._calls.get(event.call_id) if event.call_id else None
+        if call is None:
+            return
+        if event.channel is Channel.HANGUPS:
+            call.over(_reason(event.data.get("end_reason", "")))
+        elif (told := network_event(event)) is not None:
+            call.on_network(told)
 
     # --- stopping ----------------------------------------------------------------------------
 

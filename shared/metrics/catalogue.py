@@ -266,6 +266,39 @@ class AgentMetrics:
             ["kind"],
             registry=registry,
         )
+        self.fillers = Counter(
+            "voice_agent_fillers_total",
+            "Times something short was said because an answer was slow.",
+            registry=registry,
+        )
+        self.apologies = Counter(
+            "voice_agent_apologies_total",
+            "Calls that heard the agent's apology because every provider of a kind had failed.",
+            registry=registry,
+        )
+        self.speculations = Counter(
+            "voice_agent_speculations_total",
+            "Replies begun before the end of a turn was certain, by what became of them: used, "
+            "dropped.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.tools = Counter(
+            "voice_agent_tool_calls_total",
+            "Tools that agents used, by outcome: ok, failed, refused, timeout.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.agent_files_refused = Counter(
+            "voice_agent_files_refused_total",
+            "Agents' files that were not taken over because something is wrong with them.",
+            registry=registry,
+        )
+        self.unknown_agents = Counter(
+            "voice_agent_unknown_agents_total",
+            "Calls that asked for an agent that is not there and got another.",
+            registry=registry,
+        )
         self.dropped_audio = Counter(
             "voice_agent_dropped_audio_total",
             "Caller's frames a full queue dropped on the way to recognition.",
