@@ -220,7 +220,9 @@ def kind_of_tool(value: Any) -> str:
     """Return which of the three an entry of `tools` is: builtin, python or http."""
     if isinstance(value, dict):
         return "python" if "python" in value else "http"
-    return {PythonTool: "python", HttpTool: "http"}.get(type(value), "builtin")
+    if isinstance(value, PythonTool):
+        return "python"
+    return "http" if isinstance(value, HttpTool) else "builtin"
 
 
 Tool = Annotated[
