@@ -17,7 +17,7 @@ import yaml
 from services.agent.agents.faults import FieldPath, Problem
 
 MOST_BYTES = 256 * 1024
-_MOST_NODES = 20_000
+_MOST_NODES = 10_000
 _MOST_DEPTH = 24
 
 _STR, _NULL, _BOOL, _INT, _FLOAT = (
@@ -141,12 +141,16 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._levels = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._levels += 1
-        if self._levels > _MOST_DEPTH:
+        self._nodes += 1
+        if self._levels > _MOST_DEPTH or self._nodes > _MOST_NODES:
+            too_much = "levels within each other" if self._levels > _MOST_DEPTH else "entries"
+            most = _MOST_DEPTH if self._levels > _MOST_DEPTH else _MOST_NODES
             raise yaml.composer.ComposerError(
-                problem=f"more than {_MOST_DEPTH} levels within each other",
+                problem=f"more than {most} {too_much}",
                 problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call] # as stubbed
             )
         try:

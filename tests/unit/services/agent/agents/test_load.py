@@ -76,6 +76,12 @@ def test_a_fault_of_a_named_flow_is_one_of_the_flows_file() -> None:
     ]
 
 
+@pytest.mark.usefixtures("place")
+def test_a_flow_that_is_no_yaml_is_told_of_by_its_own_line() -> None:
+    Path("flows/open.yaml").write_text('steps:\n  a: {prompt: "What}\n')
+    assert faults_of("flow: open\n") == ["flows/open.yaml:2: a quote is opened and never closed"]
+
+
 def test_a_fault_never_repeats_a_key_that_was_pasted_in(place: Path) -> None:
     del place
     text = "providers:\n  llm:\n    - openai: {api_key_env: sk-secret-1, model: 3}\n"
