@@ -46,7 +46,7 @@ class Agent:
     warnings: tuple[Fault, ...] = ()
 
 
-class BadAgent(Exception):
+class BadAgent(ValueError):
     """A file can't be used; every fault is listed, `str()` has one a line."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
