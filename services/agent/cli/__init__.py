@@ -1,1 +1,1 @@
-"""`parley-agent`: what an owner of agents does at a terminal."""
+"""Commands for the owner of an agent's file."""

@@ -1,18 +1,20 @@
 """`parley-agent COMMAND ...`, the same as `python -m services.agent.cli`.
 
-A command is a module with `add_parser(subparsers)`, which sets `func(args) -> exit status`.
+A command is a module whose `add_parser(subparsers)` sets `func(args) -> exit status`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from services.agent.cli import check
 
-COMMANDS: tuple[ModuleType, ...] = (check,)
+AddParser: TypeAlias = "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None]"
+
+COMMANDS: tuple[AddParser, ...] = (check.add_parser,)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -21,8 +23,8 @@ def make_parser() -> argparse.ArgumentParser:
         prog="parley-agent", description="Check agents' files and try them out."
     )
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(subparsers)
+    for add_parser in COMMANDS:
+        add_parser(subparsers)
     return parser
 
 
