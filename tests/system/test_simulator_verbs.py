@@ -164,8 +164,9 @@ async def test_a_caller_who_hangs_up_in_a_dial_is_told_before_its_end(
 async def test_gather_does_not_take_what_was_pressed_before(
     cloud: Cloud, server: VendorServer
 ) -> None:
-    xml = f'<Wait length="1"/><Gather action="{server.url}/done" numDigits="1"/>'
-    await run(cloud, server, xml, turns=(KeyPresses("7", at_s=0.2), KeyPresses("8", at_s=1.6)))
+    gather = f'<Gather action="{server.url}/done" numDigits="1"/>'
+    turns = (KeyPresses("7", at_s=0.2), KeyPresses("8", at_s=2.5))
+    await run(cloud, server, f'<Speak>Hm.</Speak><Wait length="1"/>{gather}', turns=turns)
     (gathered,) = [w for w in server.webhooks if w.path == "/done"]
     assert gathered.fields["Digits"] == "8"
 
