@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from services.gateway.routing import PublicAddress
 from shared.protocol.errand import Errand, GatherErrand, TransferErrand
@@ -31,6 +32,8 @@ def errand_answer(errand: Errand, address: PublicAddress, query: Mapping[str, st
             verbs = _transfer(errand, done, address.webhook_url("dial-events", **named))
         case GatherErrand():
             verbs = _gather(errand, done)
+        case _:
+            assert_never(errand)
     # Where Vobiz goes on instead of asking the action's URL, the caller is not left in silence.
     return Response(*verbs, Redirect(done, method="POST")).to_bytes()
 

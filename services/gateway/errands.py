@@ -7,6 +7,8 @@ and more than once.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import structlog
 
 from services.gateway.answering import AnswerRules
@@ -141,6 +143,8 @@ class Errands:
             case NotHandedOver():
                 data = {"status": outcome.status}
                 await self._tell_once(call_id, errand_id, EVENT_TRANSFER_FAILED, data)
+            case _:
+                assert_never(outcome)
         return await self.come_back(call_id, webhook, address)
 
     async def on_dial_event(self, call_id: CallId, errand_id: str, webhook: Webhook) -> None:
@@ -188,9 +192,7 @@ class Errands:
         return record is not None and record.state.is_final
 
     async def _part(self, call_id: CallId, parting: Parting) -> None:
-        held = self._calls.get(call_id)
-        if held is not None and held.bridge is None:
-            held.parting = parting
+        self._calls.part(call_id, parting)
         await self._put(parting_key(call_id), parting)
 
     async def _agree(self, key: str, xml: bytes) -> bytes:

@@ -42,6 +42,11 @@ class HeldCall:
         """Whether no media socket of the call is let in any more."""
         return self.is_final or (self.parting is not None and self.parting.is_for_good)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the call has left its stream and may come back."""
+        return self.parting is Parting.AWAY and not self.is_final
+
 
 class HeldCalls:
     """All calls of this gateway, by id."""
@@ -96,8 +101,15 @@ class HeldCalls:
 
     @property
     def active(self) -> int:
-        """Calls with a bridge, or with a link that waits for its caller."""
-        return sum(1 for held in self._calls.values() if held.bridge or held.link)
+        """Calls with a bridge, with a link that waits for its caller, or that are away."""
+        return sum(1 for held in self._calls.values() if held.bridge or held.link or held.is_away)
+
+    def part(self, call_id: CallId, parting: Parting) -> None:
+        """Note how it stands with a call that has no media here."""
+        held = self._calls.get(call_id)
+        if held is not None and held.bridge is None:
+            held.parting = parting
+            self._changed.set()
 
     async def until_idle(self) -> None:
         """Return when no call is active."""

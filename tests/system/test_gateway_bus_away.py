@@ -8,6 +8,7 @@ import pytest
 
 from shared.bus.messages import WorkerLease
 from shared.protocol.call import CallId, CallState, EndReason
+from shared.protocol.errand import GatherErrand, errand_key, serialize_errand
 from shared.protocol.signature import signed_headers
 from shared.protocol.worker import LinkClose
 from tests.support.fake_worker import FakeWorker
@@ -179,3 +180,51 @@ async def test_a_booking_that_can_not_be_given_up_lapses(bus: FragileBus) -> Non
         refused = gateway.metric("voice_gateway_worker_refusals_total", reason="protocol")
         unreachable = gateway.metric("voice_gateway_worker_refusals_total", reason="unreachable")
         assert refused + unreachable == 1
+
+
+async def test_who_comes_back_from_an_errand_meets_the_agent_all_the_same(
+    bus: FragileBus, worker: FakeWorker, gateway: RunningGateway
+) -> None:
+    """What was keyed is lost then, the call is not."""
+    call_id = new_call_id()
+    caller = await MediaClient.open(await gateway.media_url(call_id), call_id)
+    await caller.start()
+    link = await worker.call(call_id)
+    await link.next_frame()
+    errand = serialize_errand(GatherErrand("e1"))
+    await bus.inner.values.put(errand_key(CallId(call_id)), errand, ttl_s=60)
+    await link.close(LinkClose.AWAY)
+    await caller.wait_closed()
+    asked = await gateway.answer(call_id, path="/fallback", Event="Redirect")
+    assert verbs(asked.content)[0] == "Gather"
+    bus.is_away = True
+    done = query("/errand-done", e="e1")
+    given = await gateway.answer(call_id, path=done, Event="Redirect", Digits="42")
+    assert verbs(given.content)[0] == "Stream"
+    events = query("/dial-events", e="e1")
+    assert (await gateway.answer(call_id, path=events, Event="DialAnswer")).status_code == 200
+    machine = await gateway.answer(call_id, path="/machine-detection", Machine="true")
+    assert machine.status_code == 200
+    bus.is_away = False
+    returned = await MediaClient.open(stream_url(given.content), call_id)
+    start = await returned.start()
+    back = await worker.call(call_id, attach=2)
+    assert await back.next_frame() == start
+    await returned.close()
+
+
+async def test_an_errand_cannot_be_run_while_the_bus_is_away(
+    bus: FragileBus, worker: FakeWorker, gateway: RunningGateway
+) -> None:
+    call_id = new_call_id()
+    caller = await MediaClient.open(await gateway.media_url(call_id), call_id)
+    await caller.start()
+    link = await worker.call(call_id)
+    await link.next_frame()
+    bus.is_away = True
+    await link.close(LinkClose.AWAY)
+    await caller.wait_closed()
+    asked = await gateway.answer(call_id, path="/fallback", Event="Redirect")
+    assert verbs(asked.content) == ["Speak", "Hangup"]
+    sent = await gateway.answer(call_id, path="/errand", Event="Transfer")
+    assert verbs(sent.content)[0] == "Stream"

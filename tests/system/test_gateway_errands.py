@@ -506,3 +506,52 @@ async def test_who_answered_may_come_with_the_answer(small: Small) -> None:
     await small.gateway.answer(call_id, Direction="outbound", AnsweredBy="human")
     assert (await small.worker.call(call_id)).request.metadata == {"machine": "false"}
     assert await told(small.bus, call_id) == [WhoAnswered(is_machine=False)]
+
+
+async def test_a_gateway_that_drains_waits_for_who_is_away(small: Small) -> None:
+    errand = TransferErrand("e1", DESK)
+    await small.bus.values.put(errand_key(CallId(small.call_id)), serialize_errand(errand), ttl_s=9)
+    await small.link.close(LinkClose.AWAY)
+    await small.caller.wait_closed()
+    async with TaskOwner("drain-test") as tasks:
+        idle = tasks.start(small.gateway.state.calls.until_idle(), name="idle")
+        await asyncio.wait({idle}, timeout=0.2)
+        assert not idle.done()
+        done = query("/errand-done", e="e1")
+        fields = {"DialStatus": "completed", "DialBLegUUID": "b"}
+        given = await small.gateway.answer(small.call_id, path=done, **fields)
+        assert verbs(given.content) == ["Hangup"]
+        await asyncio.wait_for(idle, 5)
+
+
+async def test_an_errand_that_cannot_be_read_is_none(small: Small) -> None:
+    await small.bus.values.put(errand_key(CallId(small.call_id)), "fetch me a coffee", ttl_s=9)
+    await small.link.close(LinkClose.AWAY)
+    await small.caller.wait_closed()
+    given = await small.gateway.answer(small.call_id, path="/errand", Event="Transfer")
+    assert verbs(given.content)[0] == "Stream"
+
+
+async def test_an_errands_end_without_its_name_brings_the_caller_back(small: Small) -> None:
+    given = await small.gateway.answer(small.call_id, path="/errand-done", Digits="42")
+    assert verbs(given.content)[0] == "Stream"
+    assert await told(small.bus, small.call_id) == []
+
+
+async def test_an_errands_urls_carry_the_paths_secret() -> None:
+    bus, secret = MemoryBus(), "0123456789abcdef"
+    async with (
+        FakeWorker(bus.workers) as worker,
+        running_gateway(bus, gateway_path_secret=secret, gateway_webhook_auth="path") as gateway,
+    ):
+        call_id = new_call_id()
+        await gateway.answer(call_id, path=f"/{secret}/answer")
+        base = (await worker.call(call_id)).request.webhook_base
+        assert base == f"{gateway.base}/{secret}"
+        errand = serialize_errand(TransferErrand("e1", DESK))
+        await bus.values.put(errand_key(CallId(call_id)), errand, ttl_s=9)
+        path = base.removeprefix(gateway.base)
+        given = await gateway.answer(call_id, path=f"{path}/errand", Event="Transfer")
+        assert f"{base}/errand-done?e=e1".encode() in given.content
+        for name in ("errand", "errand-done", "dial-events"):
+            assert (await gateway.answer(call_id, path=f"/{name}")).status_code == 403
