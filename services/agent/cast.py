@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -64,3 +65,24 @@ class Cast:
                 _log.warning("speech_brain_left", call_id=call.call_id, error=str(exc))
         conversation = self.brain.open(call, variables)
         return conversation, self.tongue(call.language).transcriber.open(base.Expectation())
+
+
+class Company(Protocol):
+    """The agents of a worker, each ready to take calls."""
+
+    def choose(self, asked: str, called_number: str) -> Cast:
+        """Return who takes a call.
+
+        Args:
+            asked: by name; empty or `default`: nobody in particular.
+            called_number: as the network gave it.
+        """
+        ...
+
+    def enter(self, cast: Cast) -> None:
+        """A call begins with this cast: it is kept until `leave`."""
+        ...
+
+    def leave(self, cast: Cast) -> None:
+        """A call with this cast is over."""
+        ...

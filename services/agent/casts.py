@@ -26,7 +26,7 @@ Produce = Callable[[Agent], Awaitable[Production]]
 
 
 class Casts:
-    """Casts by agent.
+    """See Company.
 
     Args:
         library: the agents' files.

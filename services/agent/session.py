@@ -83,6 +83,10 @@ class Session:
         """Why it ended, None while it goes on."""
         return self._floor.end_reason
 
+    def use_rules(self, rules: TurnTaking) -> None:
+        """Take turns by other rules from now on: the language has changed."""
+        self._rules = rules
+
     # --- entry points ------------------------------------------------------------------------
 
     def begin(self) -> list[Action]:

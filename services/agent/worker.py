@@ -11,7 +11,7 @@ from websockets.http11 import Request
 
 from services.agent.call import Call, Parts
 from services.agent.capacity import Load, Refusal, refuse_attach, refuse_new_call
-from services.agent.casts import Casts
+from services.agent.cast import Company
 from services.agent.link import Link, LinkHandler, Refused
 from services.agent.network import network_event
 from services.agent.providers.errors import ProviderError
@@ -39,7 +39,7 @@ class Worker:
     Args:
         lease: what the pool is told of this worker; load and draining are filled in.
         parts: shared by the calls.
-        casts: who takes them.
+        company: who takes them.
         bus: the pool and the hang-up events.
         secret: the secret gateways sign links with.
         lag: of the event loop.
@@ -49,7 +49,7 @@ class Worker:
         self,
         lease: WorkerLease,
         parts: Parts,
-        casts: Casts,
+        company: Company,
         *,
         bus: Bus,
         secret: str,
@@ -57,7 +57,7 @@ class Worker:
     ) -> None:
         self._lease = lease
         self._parts = parts
-        self._casts = casts
+        self._company = company
         self._bus = bus
         self._secret = secret
         self._lag = lag
@@ -102,13 +102,13 @@ class Worker:
         load = Load(len(self._calls), self._lease.capacity, self._is_draining)
         if refusal := refuse_new_call(load):
             self._refuse(refusal)
-        cast = self._casts.choose(asked.agent, asked.to_number)
+        cast = self._company.choose(asked.agent, asked.to_number)
         try:
             call = Call(asked, cast, self._parts, on_over=self._on_over)
         except ProviderError as exc:
             _log.error("call_not_taken", agent=cast.file.name, error=str(exc))
             self._refuse(Refusal.FULL, exc)
-        self._casts.enter(cast)
+        self._company.enter(cast)
         self._calls[asked.call_id] = call
         self._idle.clear()
         self._parts.metrics.active_calls.set(len(self._calls))
@@ -130,7 +130,7 @@ class Worker:
 
     async def _let_go(self, call: Call) -> None:
         await call.stop()
-        self._casts.leave(call.cast)
+        self._company.leave(call.cast)
         try:
             await self._bus.workers.release(self._lease.worker_id, call.request.call_id)
         except BusUnavailable:

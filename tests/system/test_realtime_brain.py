@@ -44,7 +44,6 @@ from services.agent.providers.errors import (
 )
 from services.agent.providers.openai.realtime import (
     OpenAIRealtimeBrain,
-    Persona,
     RealtimeConversation,
     RealtimeEar,
 )
@@ -52,6 +51,7 @@ from services.agent.providers.openai.realtime_options import (
     OpenAIRealtimeOptions,
     open_realtime,
 )
+from services.agent.providers.persona import Persona
 from shared.protocol.call import CallId, Direction
 from tests.support.callers import say
 from tests.support.livekit_servers import KEY, Keys

@@ -248,7 +248,7 @@ async def test_a_socket_that_falls_silent_costs_one_utterance_at_most(
     standins.world.faults.plan(route, Fault.STALL, after_events=2)
     make = {"/v1/listen": DeepgramTranscriber, "/v1/realtime": OpenAiRealtimeTranscriber}[route]
     options, secrets = SOCKETS[route].options(), vendor_secrets(standins)
-    transcriber = make(options, "en", secrets, final_wait_s=0.8)  # type: ignore[arg-type] # each its own
+    transcriber = make(options, "en", secrets, final_wait_s=0.8)
     stream = transcriber.open(Expectation())
     began_s = time.monotonic()
     utter(stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,16 +18,21 @@ from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from services.agent.after_call.archive import Archive
+from services.agent.after_call.deliver import Deliverer
+from services.agent.agents.file import AgentFile
 from services.agent.call import Parts
+from services.agent.cast import Cast, Tongue
+from services.agent.network import VobizNetwork
 from services.agent.phone_speech import PhoneSpeech
 from services.agent.providers.base import EndCall, Say
-from services.agent.turn.rules import TurnTaking
+from services.agent.turn.rules import EndpointingRules, TurnTaking
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.worker import Worker
 from shared.audio.g711 import encode_ulaw
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import WorkerLease
-from shared.metrics.catalogue import AgentMetrics, RuntimeMetrics
+from shared.metrics.catalogue import AfterCallMetrics, AgentMetrics, RuntimeMetrics
 from shared.protocol.call import CallChange, CallId, CallState, EndClass, EndReason, WorkerId
 from shared.protocol.telephony import Media, Start, serialize_inbound
 from shared.protocol.worker import LinkClose, LinkRequest
@@ -67,27 +73,59 @@ class Stand:
             yield link
 
 
+class OneCast:
+    """A company of one."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.calls = 0
+
+    def choose(self, asked: str, called_number: str) -> Cast:
+        return self.cast
+
+    def enter(self, cast: Cast) -> None:
+        self.calls += 1
+
+    def leave(self, cast: Cast) -> None:
+        self.calls -= 1
+
+
+def quiet_deliverer(bus: MemoryBus, registry: CollectorRegistry) -> Deliverer:
+    return Deliverer(
+        bus.outbox,
+        worker="w1",
+        secret_of=lambda _: None,
+        metrics=AfterCallMetrics(registry),
+        clock=SystemClock(),
+        chance=random.Random(1),
+    )
+
+
 @asynccontextmanager
 async def standing(brain: FakeBrain | None = None, **more: Any) -> AsyncIterator[Stand]:
     registry = CollectorRegistry()
     bus = MemoryBus()
     brain = brain or FakeBrain()
+    endpointing = EndpointingRules(wait_s=0.1, least_wait_s=0.1, most_wait_s=0.1)
+    tongue = Tongue(
+        FakeTranscriber(more.pop("script", ["a", "b", "c"])),
+        PhoneSpeech(FakeSynthesiser()),
+        TurnTaking(silence_s=20.0, endpointing=endpointing),
+    )
+    cast = Cast(AgentFile(), "v1", {"en": tongue}, brain)
     parts = Parts(
         worker_id=WorkerId("w1"),
         activity=LevelVoiceActivity(),
-        transcriber=FakeTranscriber(more.pop("script", ["a", "b", "c"])),
-        brain=brain,
-        speech=PhoneSpeech(FakeSynthesiser()),
-        make_detector=lambda: SpeechDetector(VadTuning(end_silence_s=0.1)),
-        store=bus.calls,
+        make_detector=lambda: SpeechDetector(VadTuning()),
+        archive=Archive(bus.calls, quiet_deliverer(bus, registry)),
+        network=VobizNetwork(bus.values, None),
         metrics=AgentMetrics(registry),
         clock=SystemClock(),
-        turn_taking=TurnTaking(silence_s=20.0),
         **more,
     )
     lease = WorkerLease(WorkerId("w1"), "127.0.0.1:0", 2)
     lag = LoopLag(RuntimeMetrics(registry))
-    worker = Worker(lease, parts, bus=bus, secret=SECRET, lag=lag)
+    worker = Worker(lease, parts, OneCast(cast), bus=bus, secret=SECRET, lag=lag)
     server = await asyncio.get_running_loop().create_server(worker.make_link, "127.0.0.1", 0)
     worker.start()
     try:

@@ -8,7 +8,7 @@ import contextlib
 import signal
 from pathlib import Path
 
-from services.agent.flows.parley import PARLEY
+from tests.support.agents import parley_flow
 from tests.support.standins.hearing import PhraseEar, ScriptedEar
 from tests.support.standins.server import StandIns
 from tests.support.standins.world import DEEPGRAM_KEY, OPENAI_KEY, World
@@ -36,7 +36,8 @@ def _lines(path: str) -> list[str]:
 
 def _flow_phrases() -> list[str]:
     """What the offline agent understands."""
-    intents = [intent for step in PARLEY.steps for intent in PARLEY.intents(step)]
+    flow = parley_flow()
+    intents = [intent for step in flow.steps for intent in flow.intents(step)]
     return sorted({phrase for intent in intents for phrase in intent.phrases})
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import argparse
 import io
 
-from services.agent.flows.parley import PARLEY
-
 from services.agent.agents.file import AgentFile
 from services.agent.cli import chat
 from services.agent.cli.eval_source import AgentSource
@@ -12,10 +10,11 @@ from services.agent.dialogue.brain import LanguageBrain
 from services.agent.providers.errors import ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
 from tests.support.agent_source import source_of
+from tests.support.agents import parley_flow
 from tests.support.language_model import Answer, FakeLanguageModel, call_of
 from tests.support.providers import FakeBrain
 
-FLOW = source_of(lambda _file, _tools: FlowBrain(PARLEY), AgentFile())
+FLOW = source_of(lambda _file, _tools: FlowBrain(parley_flow()), AgentFile())
 
 
 def run(source: AgentSource, *arguments: str, lines: str = "") -> tuple[int, str]:

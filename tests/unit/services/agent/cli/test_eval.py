@@ -8,7 +8,6 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from services.agent.flows.parley import PARLEY
 
 from services.agent.agents.file import AgentFile, HttpTool
 from services.agent.cli import eval as eval_command
@@ -20,6 +19,7 @@ from services.agent.providers.base import Say, Usage
 from services.agent.providers.errors import ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
 from tests.support.agent_source import source_of
+from tests.support.agents import parley_flow
 from tests.support.language_model import Answer, FakeLanguageModel, call_of
 from tests.support.providers import FakeBrain
 
@@ -48,7 +48,7 @@ def language(*script: Answer, **fields: Any) -> tuple[AgentSource, FakeLanguageM
 
 
 def test_the_default_agents_conversations_pass() -> None:
-    source = source_of(lambda _file, _tools: FlowBrain(PARLEY), AgentFile())
+    source = source_of(lambda _file, _tools: FlowBrain(parley_flow()), AgentFile())
     code, out = run(source, "a.yaml", "--scenario", str(EVALS / "default.yaml"))
     assert code == 0, out
     assert out.endswith("all passed\n")
