@@ -31,10 +31,14 @@ def answer(body: bytes = b"{}", *, status: str = "200 OK", **headers: str) -> by
 
 @dataclass
 class ToolServer:
-    """Answers each request with `answers` in turn, the last one for ever; None: never."""
+    """Answers each request with `answers` in turn, the last one for ever; None: never.
+
+    `tail` is written after an answer for as long as somebody reads it.
+    """
 
     answers: list[bytes | None] = field(default_factory=lambda: [answer()])
     asked: list[Asked] = field(default_factory=list)
+    tail: bytes = b""
     connections: int = 0
     host: str = "127.0.0.1"
     port: int = 0
@@ -65,6 +69,9 @@ class ToolServer:
                 given = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if given is not None:
                     writer.write(given)
+                    await writer.drain()
+                while self.tail:
+                    writer.write(self.tail)
                     await writer.drain()
         self._writers.discard(writer)
         writer.close()

@@ -217,8 +217,8 @@ async def test_json_is_made_small_and_a_long_text_is_cut() -> None:
 
 
 async def test_an_answer_without_end_is_read_to_its_bound() -> None:
-    endless = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n" + b"x" * (MAX_ANSWER_BYTES * 4)
-    async with ToolServer([endless]) as server:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n"
+    async with ToolServer([head], tail=b"x" * MAX_ANSWER_BYTES) as server:
         used, result = await use(server)
     assert used.outcome == "ok"
     assert result.text.endswith("(the rest was cut)")
@@ -247,7 +247,7 @@ async def test_a_broken_service_is_a_failed_result(bad: bytes) -> None:
     assert used.outcome in ("failed", "timeout")
 
 
-async def test_over_tls_the_name_is_asked_for_and_the_certificate_demanded() -> None:
+async def test_over_tls_the_name_is_asked_for_and_a_certificate_is_needed() -> None:
     names: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sni_callback = lambda _socket, name, _context: names.append(name)

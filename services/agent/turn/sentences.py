@@ -13,10 +13,10 @@ _MAX_SENTENCE_CHARS = 240
 _CLAUSE_CHARS = 25
 _WIDE_CLAUSE_CHARS = 10
 _CLOSERS = "\"'”’»)\\]」』*_"
-_MARK = re.compile(rf"(?:[.!?…]+|[。！？｡।॥]+)[{_CLOSERS}]*")
-_CLAUSE = re.compile(r"[,;:](?=\s)|\s[-–—](?=\s)|—(?=\S)|[，、；：]")
+_MARK = re.compile(rf"(?:[.!?…؟]+|[。！？｡।॥۔]+)[{_CLOSERS}]*")
+_CLAUSE = re.compile(r"[,;:](?=\s)|\s[-–—](?=\s)|—(?=\S)|،(?=\s)|[，、；：]")
 _SPACE = re.compile(r"\s*")
-_ENDS_ALONE = frozenset("。！？｡।॥")
+_ENDS_ALONE = frozenset("。！？｡।॥۔")
 _WORD_WINDOW = 24
 
 # No sentence ends with these when anything follows.
@@ -125,7 +125,7 @@ def _sentence_end(text: str, *, is_whole: bool) -> int:
 
 
 def _is_strong(mark: str) -> bool:
-    return "!" in mark or "?" in mark
+    return any(sign in mark for sign in "!?؟")
 
 
 def _is_end(text: str, mark: re.Match[str], following: str) -> bool:

@@ -18,10 +18,12 @@ from services.agent.dialogue.brain import LanguageBrain
 from services.agent.providers.base import Say, Usage
 from services.agent.providers.errors import ProviderFailed
 from services.agent.providers.offline.flow import FlowBrain
+from services.agent.tools.toolbox import ToolBox
 from tests.support.agent_source import source_of
 from tests.support.agents import parley_flow
 from tests.support.language_model import Answer, FakeLanguageModel, call_of
 from tests.support.providers import FakeBrain
+from tests.support.tools import FakeTool
 
 EVALS = Path(__file__).resolve().parents[5] / "deploy" / "agents" / "evals"
 
@@ -94,6 +96,17 @@ def test_a_tool_that_acts_and_is_not_canned_touches_nothing(tmp_path: Path) -> N
     source, model = language([call_of("book")], "Booked.", tools=(SHOP,))
     assert run(source, "a.yaml", "--scenario", write(tmp_path, {"say": "book"}))[0] == 0
     assert model.asked[1][0][-1].text == "Done."
+
+
+def test_live_the_tools_are_used_as_they_are(tmp_path: Path) -> None:
+    tool = FakeTool("book", acts=True)
+    model = FakeLanguageModel([[call_of("book")], "Booked."])
+    source = source_of(
+        lambda opened, tools: LanguageBrain(opened, model, tools), AgentFile(), ToolBox([tool])
+    )
+    path = write(tmp_path, {"say": "book"}, tools={"book": "canned"})
+    assert run(source, "a.yaml", "--scenario", path, "--live")[0] == 0
+    assert (len(tool.used), model.asked[1][0][-1].text) == (1, "nine to five")
 
 
 def test_an_interruption_cuts_what_the_agent_knows_it_said(tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from services.agent.providers.base import (
     SendDigits,
     Silence,
     SwitchLanguage,
-    ToolSpec,
     ToolUsed,
     Transfer,
     Usage,
@@ -41,6 +40,7 @@ from services.agent.tools.builtin import make_builtin
 from services.agent.tools.toolbox import ToolBox
 from shared.protocol.call import CallId, Direction
 from tests.support.language_model import Answer, FakeLanguageModel, call_of
+from tests.support.tools import FakeTool
 
 FACTS = CallFacts(
     CallId("call-1"),
@@ -52,41 +52,6 @@ FACTS = CallFacts(
 )
 CONFIRMED = ReplyConfirmation(is_given=True)
 HELLO = Words("hello", is_understood=True)
-
-
-@dataclass
-class FakeTool:
-    """Answers as it is told to, when it is told to."""
-
-    name: str = "look_up"
-    acts: bool = False
-    timeout_s: float = 5.0
-    filler: str | None = None
-    result: ToolResult = field(default_factory=lambda: ToolResult("nine to five"))
-    gate: asyncio.Event | None = None
-    used: list[Mapping[str, Any]] = field(default_factory=list)
-    contexts: list[ToolContext] = field(default_factory=list)
-    finished: int = 0
-    cancelled: int = 0
-
-    @property
-    def spec(self) -> ToolSpec:
-        return ToolSpec(self.name, "Looks things up.", {"type": "object", "properties": {}})
-
-    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        self.used.append(arguments)
-        self.contexts.append(context)
-        try:
-            if self.gate is not None:
-                await self.gate.wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        self.finished += 1
-        return self.result
-
-    async def aclose(self) -> None:
-        pass
 
 
 @dataclass

@@ -28,6 +28,8 @@ TEXTS = {
     "नमस्ते। आप कैसे हैं? ठीक।": ["नमस्ते।", "आप कैसे हैं?", "ठीक।"],
     "डॉ. राव आ गए। बैठिए।": ["डॉ. राव आ गए।", "बैठिए।"],
     "你好。请问？好！": ["你好。", "请问？", "好！"],
+    "مرحبا. كيف حالك؟ بخير.": ["مرحبا.", "كيف حالك؟", "بخير."],
+    "شکریہ۔ جی۔": ["شکریہ۔", "جی۔"],
     "See parley.example for it. Bye.": ["See parley.example for it.", "Bye."],
 }
 
@@ -130,6 +132,13 @@ def test_pieces_hold_every_word_in_order(parts: list[str], size: int) -> None:
     assert _words(" ".join(pieces)) == _words(text)
     assert all(any(sign.isalnum() for sign in piece) for piece in pieces)
     assert all(len(piece) <= 240 for piece in pieces)
+
+
+@given(WRITTEN)
+def test_a_piece_of_a_stream_is_not_cut_again(parts: list[str]) -> None:
+    stream = SentenceStream()
+    for piece in stream.feed(" ".join(parts)) + stream.finish():
+        assert split_sentences(piece) == [piece]
 
 
 @given(WRITTEN)
