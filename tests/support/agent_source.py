@@ -1,4 +1,4 @@
-"""Agents for the commands that talk to one: a file given by the test, a brain given by the test."""
+"""Agents for the commands that talk to one: a file and a brain given by the test."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.agent.agents.file import AgentFile
-from services.agent.cli.eval_source import AgentSource
+from services.agent.cli.eval_source import AgentAtHand, LoadAgent
+from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import Brain
+from services.agent.providers.offline.flow import FlowBrain
 from services.agent.tools.toolbox import ToolBox
 
 
@@ -21,19 +23,25 @@ def source_of(
     make_brain: Callable[[AgentFile, ToolBox], Brain],
     file: AgentFile | None = None,
     tools: ToolBox | None = None,
-) -> AgentSource:
-    """Return a source of one agent."""
+) -> LoadAgent:
+    """Return what loads this agent, whatever the path; without one every file is bad."""
 
-    @asynccontextmanager
-    async def open_brain(opened: AgentFile, box: ToolBox) -> AsyncIterator[Brain]:
-        yield make_brain(opened, box)
-
-    def load(path: Path) -> AgentFile:
+    def load(path: Path) -> AgentAtHand:
         if file is None:
             raise ValueError(f"{path}: line 3: greeting: not a text")
-        return file
 
-    def open_tools(opened: AgentFile) -> ToolBox:
-        return tools if tools is not None else ToolBox.build(opened, NoSecrets())
+        @asynccontextmanager
+        async def open_brain(box: ToolBox) -> AsyncIterator[Brain]:
+            yield make_brain(file, box)
 
-    return AgentSource(load, open_tools, open_brain)
+        def open_tools() -> ToolBox:
+            return tools if tools is not None else ToolBox.build(file, NoSecrets())
+
+        return AgentAtHand(file, open_tools, open_brain)
+
+    return load
+
+
+def default_agent() -> LoadAgent:
+    """Return what loads the agent that works without any key."""
+    return source_of(lambda _file, _tools: FlowBrain(PARLEY), AgentFile())

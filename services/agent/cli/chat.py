@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from services.agent.agents.file import AgentFile
 from services.agent.cli.eval_call import TextCall
 from services.agent.cli.eval_outcome import Outcome
-from services.agent.cli.eval_source import AgentSource
+from services.agent.cli.eval_source import AgentAtHand, LoadAgent
 from services.agent.providers.base import (
     CallFacts,
     EndCall,
@@ -33,7 +32,7 @@ _HELP = "Say something; /42# presses keys, an empty line is silence, Ctrl-D hang
 
 def add_parser(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-    source: AgentSource,
+    load: LoadAgent,
     *,
     lines: Iterable[str] | None = None,
     out: TextIO | None = None,
@@ -60,7 +59,7 @@ def add_parser(
     def run(args: argparse.Namespace) -> int:
         return _main(
             args,
-            source,
+            load,
             lines if lines is not None else sys.stdin,
             out if out is not None else sys.stdout,
         )
@@ -68,10 +67,10 @@ def add_parser(
     parser.set_defaults(func=run)
 
 
-def _main(args: argparse.Namespace, source: AgentSource, lines: Iterable[str], out: TextIO) -> int:
+def _main(args: argparse.Namespace, load: LoadAgent, lines: Iterable[str], out: TextIO) -> int:
     try:
-        file = source.load(args.file)
-        return asyncio.run(_talk(args, file, source, lines, out))
+        agent = load(args.file)
+        return asyncio.run(_talk(args, agent, lines, out))
     except (OSError, ValueError, ProviderError) as exc:
         out.write(f"{exc}\n")
         return 2
@@ -81,24 +80,23 @@ def _main(args: argparse.Namespace, source: AgentSource, lines: Iterable[str], o
 
 async def _talk(
     args: argparse.Namespace,
-    file: AgentFile,
-    source: AgentSource,
+    agent: AgentAtHand,
     lines: Iterable[str],
     out: TextIO,
 ) -> int:
     metadata = dict(pair.split("=", 1) for pair in args.metadata if "=" in pair)
     facts = CallFacts(
         CallId("chat"),
-        file.name,
+        agent.file.name,
         Direction.INBOUND,
         args.from_number,
         args.to_number,
         metadata,
-        file.language,
+        agent.file.language,
     )
-    tools = source.open_tools(file)
+    tools = agent.open_tools()
     try:
-        async with source.open_brain(file, tools) as brain:
+        async with agent.open_brain(tools) as brain:
             call = TextCall(
                 brain.open(facts, {}),
                 facts,

@@ -11,12 +11,11 @@ from typing import TextIO
 import yaml
 from pydantic import ValidationError
 
-from services.agent.agents.file import AgentFile
 from services.agent.cli.eval_outcome import ScenarioResult
 from services.agent.cli.eval_report import junit, summary, turn_lines
 from services.agent.cli.eval_run import run_scenarios
 from services.agent.cli.eval_scenario import Scenarios
-from services.agent.cli.eval_source import AgentSource
+from services.agent.cli.eval_source import AgentAtHand, LoadAgent
 from services.agent.providers.errors import ProviderError
 
 _MAX_FILE_BYTES = 1_000_000
@@ -24,7 +23,7 @@ _MAX_FILE_BYTES = 1_000_000
 
 def add_parser(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-    source: AgentSource,
+    load: LoadAgent,
     *,
     out: TextIO | None = None,
 ) -> None:
@@ -41,17 +40,15 @@ def add_parser(
         "--junit", type=Path, metavar="PATH", help="write JUnit's XML there as well"
     )
     parser.add_argument("--live", action="store_true", help="use the tools as they are")
-    parser.set_defaults(
-        func=lambda args: _main(args, source, out if out is not None else sys.stdout)
-    )
+    parser.set_defaults(func=lambda args: _main(args, load, out if out is not None else sys.stdout))
 
 
-def _main(args: argparse.Namespace, source: AgentSource, out: TextIO) -> int:
+def _main(args: argparse.Namespace, load: LoadAgent, out: TextIO) -> int:
     path = args.scenario or args.file.parent / "evals" / f"{args.file.stem}.yaml"
     try:
-        file = source.load(args.file)
+        agent = load(args.file)
         scenarios = load_scenarios(path)
-        results = asyncio.run(_run(args, file, scenarios, source, out))
+        results = asyncio.run(_run(args, agent, scenarios, out))
     except (OSError, ValueError, ProviderError) as exc:
         out.write(f"{exc}\n")
         return 2
@@ -60,19 +57,18 @@ def _main(args: argparse.Namespace, source: AgentSource, out: TextIO) -> int:
         return 2
     out.write(f"{summary(results)}\n")
     if args.junit is not None:
-        args.junit.write_text(junit(file.name, results), encoding="utf-8")
+        args.junit.write_text(junit(agent.file.name, results), encoding="utf-8")
     return 0 if all(result.is_passed for result in results) else 1
 
 
 async def _run(
     args: argparse.Namespace,
-    file: AgentFile,
+    agent: AgentAtHand,
     scenarios: Scenarios,
-    source: AgentSource,
     out: TextIO,
 ) -> list[ScenarioResult]:
     results = []
-    async for result in run_scenarios(file, scenarios, source, is_live=args.live, only=args.only):
+    async for result in run_scenarios(agent, scenarios, is_live=args.live, only=args.only):
         results.append(result)
         out.writelines(f"{line}\n" for line in turn_lines(result))
     return results

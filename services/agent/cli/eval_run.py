@@ -7,12 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from services.agent.agents.file import AgentFile
 from services.agent.cli.eval_call import TextCall
 from services.agent.cli.eval_judge import judge
 from services.agent.cli.eval_outcome import Fault, Judged, Outcome, ScenarioResult
 from services.agent.cli.eval_scenario import Expected, Scenario, Scenarios, Turn
-from services.agent.cli.eval_source import AgentSource
+from services.agent.cli.eval_source import AgentAtHand
 from services.agent.providers.base import CallFacts, ToolSpec
 from services.agent.tools.base import Tool, ToolContext, ToolResult
 from services.agent.tools.builtin import CallTool
@@ -55,9 +54,8 @@ def canned_tools(tools: ToolBox, canned: Mapping[str, Any]) -> ToolBox:
 
 
 async def run_scenarios(
-    file: AgentFile,
+    agent: AgentAtHand,
     scenarios: Scenarios,
-    source: AgentSource,
     *,
     is_live: bool = False,
     only: str | None = None,
@@ -66,14 +64,13 @@ async def run_scenarios(
     """Yield the result of each conversation when it is over.
 
     Args:
-        file: the agent.
+        agent: a brain of its own serves each conversation.
         scenarios: what to say to it.
-        source: of its tools and brain; a brain serves one conversation.
         is_live: use the tools as they are.
         only: the name of the one to run.
         now_s: monotonic seconds.
     """
-    tools = source.open_tools(file)
+    file, tools = agent.file, agent.open_tools()
     try:
         for number, scenario in enumerate(scenarios.scenarios):
             if only not in (None, scenario.name):
@@ -88,7 +85,7 @@ async def run_scenarios(
                 scenario.language or file.language,
             )
             used = tools if is_live else canned_tools(tools, scenario.tools)
-            async with source.open_brain(file, used) as brain:
+            async with agent.open_brain(used) as brain:
                 call = TextCall(brain.open(facts, {}), facts, now_s=now_s)
                 try:
                     yield await _run(call, scenario, scenarios)

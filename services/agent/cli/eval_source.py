@@ -1,4 +1,4 @@
-"""What the commands `chat` and `eval` need of the rest: an agent's file, its brain, its tools."""
+"""What the commands `chat` and `eval` need of the rest: an agent with its tools and its brain."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from services.agent.agents.file import AgentFile
 from services.agent.providers.base import Brain
 from services.agent.tools.toolbox import ToolBox
 
-OpenBrain: TypeAlias = Callable[[AgentFile, ToolBox], AbstractAsyncContextManager[Brain]]
-
 
 @dataclass(frozen=True, slots=True)
-class AgentSource:
-    """Where agents come from.
+class AgentAtHand:
+    """An agent that was read from its file.
 
     Attributes:
-        load: reads a file; a bad one is a ValueError whose text says what is wrong with it.
-        open_tools: makes an agent's tools; ToolUnusable, a ValueError, says why it cannot.
-        open_brain: makes an agent's brain with these tools, by flow where no model has a key, and
-            frees it at the end. Raises ProviderUnavailable.
+        file: what its owner wrote.
+        open_tools: makes its tools; ToolUnusable, a ValueError, says why it cannot.
+        open_brain: makes its brain with these tools, by flow where no model has a key, and frees
+            it at the end. Raises ProviderUnavailable.
     """
 
-    load: Callable[[Path], AgentFile]
-    open_tools: Callable[[AgentFile], ToolBox]
-    open_brain: OpenBrain
+    file: AgentFile
+    open_tools: Callable[[], ToolBox]
+    open_brain: Callable[[ToolBox], AbstractAsyncContextManager[Brain]]
+
+
+LoadAgent: TypeAlias = Callable[[Path], AgentAtHand]
+"""Reads a file; a bad one is a ValueError whose text says what is wrong with it."""

@@ -5,19 +5,17 @@ import io
 
 from services.agent.agents.file import AgentFile
 from services.agent.cli import chat
-from services.agent.cli.eval_source import AgentSource
+from services.agent.cli.eval_source import LoadAgent
 from services.agent.dialogue.brain import LanguageBrain
 from services.agent.providers.errors import ProviderFailed
-from services.agent.providers.offline.flow import FlowBrain
-from tests.support.agent_source import source_of
-from tests.support.agents import parley_flow
+from tests.support.agent_source import default_agent, source_of
 from tests.support.language_model import Answer, FakeLanguageModel, call_of
 from tests.support.providers import FakeBrain
 
-FLOW = source_of(lambda _file, _tools: FlowBrain(parley_flow()), AgentFile())
+FLOW = default_agent()
 
 
-def run(source: AgentSource, *arguments: str, lines: str = "") -> tuple[int, str]:
+def run(source: LoadAgent, *arguments: str, lines: str = "") -> tuple[int, str]:
     out = io.StringIO()
     parser = argparse.ArgumentParser()
     chat.add_parser(parser.add_subparsers(), source, lines=io.StringIO(lines), out=out)
@@ -25,7 +23,7 @@ def run(source: AgentSource, *arguments: str, lines: str = "") -> tuple[int, str
     return args.func(args), out.getvalue()
 
 
-def language(*script: Answer, **fields: object) -> AgentSource:
+def language(*script: Answer, **fields: object) -> LoadAgent:
     file = AgentFile.model_validate(fields)
     return source_of(
         lambda opened, tools: LanguageBrain(opened, FakeLanguageModel(script), tools), file

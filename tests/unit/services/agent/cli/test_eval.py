@@ -13,14 +13,12 @@ from services.agent.agents.file import AgentFile, HttpTool
 from services.agent.cli import eval as eval_command
 from services.agent.cli.eval_outcome import Fault, Judged, Outcome, ScenarioResult
 from services.agent.cli.eval_report import COLUMNS, junit, turn_lines
-from services.agent.cli.eval_source import AgentSource
+from services.agent.cli.eval_source import LoadAgent
 from services.agent.dialogue.brain import LanguageBrain
 from services.agent.providers.base import Say, Usage
 from services.agent.providers.errors import ProviderFailed
-from services.agent.providers.offline.flow import FlowBrain
 from services.agent.tools.toolbox import ToolBox
-from tests.support.agent_source import source_of
-from tests.support.agents import parley_flow
+from tests.support.agent_source import default_agent, source_of
 from tests.support.language_model import Answer, FakeLanguageModel, call_of
 from tests.support.providers import FakeBrain
 from tests.support.tools import FakeTool
@@ -28,7 +26,7 @@ from tests.support.tools import FakeTool
 EVALS = Path(__file__).resolve().parents[5] / "deploy" / "agents" / "evals"
 
 
-def run(source: AgentSource, *arguments: str) -> tuple[int, str]:
+def run(source: LoadAgent, *arguments: str) -> tuple[int, str]:
     out = io.StringIO()
     parser = argparse.ArgumentParser()
     eval_command.add_parser(parser.add_subparsers(), source, out=out)
@@ -43,15 +41,14 @@ def write(folder: Path, *turns: Any, **scenario: Any) -> str:
     return str(path)
 
 
-def language(*script: Answer, **fields: Any) -> tuple[AgentSource, FakeLanguageModel]:
+def language(*script: Answer, **fields: Any) -> tuple[LoadAgent, FakeLanguageModel]:
     model = FakeLanguageModel(script)
     file = AgentFile.model_validate(fields)
     return source_of(lambda opened, tools: LanguageBrain(opened, model, tools), file), model
 
 
 def test_the_default_agents_conversations_pass() -> None:
-    source = source_of(lambda _file, _tools: FlowBrain(parley_flow()), AgentFile())
-    code, out = run(source, "a.yaml", "--scenario", str(EVALS / "default.yaml"))
+    code, out = run(default_agent(), "a.yaml", "--scenario", str(EVALS / "default.yaml"))
     assert code == 0, out
     assert out.endswith("all passed\n")
     assert max(map(len, out.splitlines())) <= COLUMNS
