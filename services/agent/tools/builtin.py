@@ -82,7 +82,7 @@ def _hang_up(file: AgentFile) -> Tool:
     def use(_arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         local = file.languages.get(context.language)
         goodbye = local.goodbye if local is not None and local.goodbye is not None else file.goodbye
-        pieces: tuple[Piece, ...] = (EndCall("agent_hung_up"),)
+        pieces: tuple[Piece, ...] = (EndCall("goodbye"),)
         if goodbye and not context.has_spoken:
             pieces = (Say(fill_facts(goodbye, context.call)), *pieces)
         return ToolResult("The call ends.", pieces, ends_reply=True)

@@ -539,16 +539,16 @@ def with_builtins(*script: Answer, **fields: Any) -> Talk:
 async def test_hanging_up_says_goodbye_unless_the_model_has() -> None:
     call = call_of("hang_up")
     pieces = await with_builtins([call]).say("bye")
-    assert pieces[-2:] == [Say("Goodbye!"), EndCall("agent_hung_up")]
+    assert pieces[-2:] == [Say("Goodbye!"), EndCall("goodbye")]
     pieces = await with_builtins(["See you! ", call]).say("bye")
     assert said(pieces) == ["See you!"]
-    assert pieces[-1] == EndCall("agent_hung_up")
+    assert pieces[-1] == EndCall("goodbye")
 
 
 async def test_nothing_follows_the_end_of_a_call() -> None:
     one = with_builtins([call_of("hang_up"), call_of("transfer", '{"to": "sales"}')], "More.")
     pieces = await one.say("bye")
-    assert pieces[-1] == EndCall("agent_hung_up")
+    assert pieces[-1] == EndCall("goodbye")
     assert len(one.model.asked) == 1
 
 
