@@ -1,1 +1,1 @@
-"""Commands for the owner of an agent's file."""
+"""`parley-agent`: what an owner of agents does at a terminal."""

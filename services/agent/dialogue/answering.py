@@ -39,6 +39,7 @@ from services.agent.turn.sentences import SentenceStream, split_sentences
 from shared.runtime.tasks import closing
 
 MAX_TOOL_ROUNDS = 5
+MAX_CALLS = 8
 _MAX_ANSWER_CHARS = 8000
 _AT_WORK = "(still at work, no result yet)"
 
@@ -106,6 +107,8 @@ class Answerer:
     async def answer(self, turn: Turn, confirmation: Confirmation) -> AsyncIterator[Piece]:
         """Yield the answer; the model goes on after its tools, at most five times.
 
+        Of one answer's calls the first eight are run; a model that wants more can ask again.
+
         Raises:
             ProviderError: the model failed.
         """
@@ -123,7 +126,7 @@ class Answerer:
                     yield piece
             if not calls or not specs:
                 break
-            named = list(self._named(calls, turn))
+            named = list(self._named(calls[:MAX_CALLS], turn))
             async with closing(self._use(turn, named, "".join(text), confirmation)) as pieces:
                 async for piece in pieces:
                     yield piece

@@ -16,7 +16,7 @@ from services.agent.providers.base import Message
 
 MAX_ASIDES = 40
 MAX_RESULT_CHARS = 4000
-_MAX_CHARS = 60_000
+_MAX_CHARS = 32_000
 _HEAD_CHARS = 60
 
 

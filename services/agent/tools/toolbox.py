@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from services.agent.tools.schema import misfit
 _log = structlog.get_logger(__name__)
 _MAX_ARGUMENT_CHARS = 16_000
 _MAX_RECORD_CHARS = 1000
+_MAX_RESULT_CHARS = 8000
 
 
 class ToolBox:
@@ -130,7 +132,8 @@ class ToolBox:
     ) -> ToolResult:
         try:
             async with asyncio.timeout(tool.timeout_s):
-                return await tool.call(arguments, context)
+                result = await tool.call(arguments, context)
+                return replace(result, text=result.text[:_MAX_RESULT_CHARS])
         except TimeoutError:
             doubt = " Whether it was done is not known." if tool.acts else ""
             return ToolResult(f"The tool did not answer in time.{doubt}", outcome="timeout")

@@ -445,6 +445,16 @@ async def test_calls_of_one_id_get_ids_of_their_own() -> None:
     assert ids == [message.tool_call_id for message in read if message.role == "tool"]
 
 
+async def test_more_calls_than_anybody_needs_are_left_out() -> None:
+    tool = FakeTool()
+    calls: Answer = [call_of("look_up", call_id=str(number)) for number in range(20)]
+    one = talk(calls, "Done.", tools=[tool])
+    await one.say("hello")
+    assert len(tool.used) == 8
+    answered = [m.tool_call_id for m in one.model.asked[1][0] if m.role == "tool"]
+    assert answered == [str(number) for number in range(8)]
+
+
 async def test_without_fillers_a_tool_runs_in_silence() -> None:
     one = talk(
         [call_of("look_up")], "Nine.", tools=[FakeTool()], turn_taking={"filler": {"texts": []}}

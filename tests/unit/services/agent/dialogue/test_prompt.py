@@ -143,5 +143,5 @@ def test_asides_are_bounded_in_number_and_length() -> None:
         asides = add_aside(asides, Aside(number, uses=(use(str(number), "r" * 5000),)))
     assert len(asides) == MAX_ASIDES
     text = write_asides(asides)
-    assert len(text) < 61_000
+    assert len(text) <= 32_000
     assert read_asides(text)[-1].uses[0].call_id == str(MAX_ASIDES + 4)

@@ -8,7 +8,7 @@ import pytest
 from services.agent.agents.file import AgentFile, HttpTool
 from services.agent.providers.base import CallFacts, ToolCall
 from services.agent.providers.confirmation import ReplyConfirmation
-from services.agent.tools.base import ToolContext, ToolUnusable
+from services.agent.tools.base import ToolContext, ToolResult, ToolUnusable
 from services.agent.tools.builtin import CallTool, make_builtin
 from services.agent.tools.toolbox import ToolBox
 from shared.protocol.call import CallId, Direction
@@ -50,6 +50,14 @@ async def test_a_tool_that_crashes_is_a_failed_tool_and_tells_nothing(
     used, _ = await tools.run(call, CONTEXT, CONFIRMED)
     assert used.outcome == "failed"
     assert "hunter2" not in "".join(capsys.readouterr())
+
+
+async def test_a_result_is_bounded_whoever_made_it() -> None:
+    tools = ToolBox([CallTool(SEND.spec, lambda _arguments, _context: ToolResult("x" * 90_000))])
+    used, result = await tools.run(
+        ToolCall("1", "send_dtmf", '{"digits": "1"}'), CONTEXT, CONFIRMED
+    )
+    assert (len(result.text), len(used.result)) == (8000, 1000)
 
 
 async def test_the_time_of_a_use_is_measured() -> None:
