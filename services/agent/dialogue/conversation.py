@@ -57,6 +57,8 @@ class LanguageConversation:
         self._file = file
         self._call = call
         self._state = DialogueState(file, call, variables)
+        self._last_words = (-1, "", "")
+        self._turns = 0
         self._answerer = Answerer(file, model_for, toolbox, call, self._state, bounds)
 
     @property
@@ -131,15 +133,28 @@ class LanguageConversation:
             at, after = place_of(history, len(history) - 1)
             self._state.add(Aside(at, after, keys=f"(keypad) {_spell(keys)}"))
         at, after = place_of(history, len(history))
-        key = f"{at} {keys} {words.text}"
+        key = self._key_of(at, words.text)
         if not words.is_understood:
             history = [*history[:-1], Message("caller", f"(unclear) {history[-1].text}")]
         return Turn(key, history, at, after)
 
+    def _key_of(self, at: int, text: str) -> str:
+        """Name a turn: as before when it goes on with the words of one that nobody answered.
+
+        A caller who speaks on before the answer is heard says both at once then, at the same
+        place; what a tool has done for the first words is not done again for the whole.
+        """
+        before_at, before_text, key = self._last_words
+        if at != before_at or not text.startswith(before_text):
+            self._turns += 1  # not the variable `turn`, which a rewind takes back
+            key = f"words {self._turns}"
+        self._last_words = (at, text, key)
+        return key
+
     def _begin_keys(self, text: str, history: Sequence[Message]) -> Turn:
         at, after = place_of(history, len(history))
         self._state.add(Aside(at, after, keys=text))
-        return Turn(f"{at} {text}", history, at, after)
+        return Turn(f"keys {at} {text}", history, at, after)
 
     # --- without it ---
 

@@ -417,6 +417,31 @@ async def test_a_turn_answered_once_more_after_an_error_does_not_act_twice() -> 
     assert len(book.used) == 1
 
 
+async def test_what_was_done_for_words_that_go_on_is_not_done_again_for_the_whole() -> None:
+    book = FakeTool("book", acts=True, gate=asyncio.Event(), result=ToolResult("booked"))
+    one = talk([call_of("book")], [call_of("book")], "Booked.", tools=[book])
+    before = one.conversation.variables
+    await _interrupted(one, book)
+    one.conversation.rewind(before)
+    assert book.gate is not None
+    book.gate.set()
+    await settle()
+    one.history.pop()
+    assert said(await one.say("book it please"))[-1] == "Booked."
+    assert len(book.used) == 1
+
+
+async def test_other_words_at_the_same_place_are_another_turn() -> None:
+    book = FakeTool("book", acts=True)
+    one = talk([call_of("book")], "Booked.", [call_of("book")], "Booked.", tools=[book])
+    before = one.conversation.variables
+    await one.say("book it")
+    one.conversation.rewind(before)
+    one.history.clear()
+    await one.say("another table")
+    assert len(book.used) == 2
+
+
 async def test_after_five_rounds_the_model_must_answer() -> None:
     endless: list[Answer] = [[call_of("look_up", call_id=str(n))] for n in range(9)]
     endless[5] = "Enough."
