@@ -122,7 +122,7 @@ def make_plan(
         environment=given_or({"SIMULATOR_HOST": _LOOPBACK}),
         ports=(simulator_port,),
     )
-    agents = tuple(_agents(environment, given_or, free_port))
+    agents = tuple(_agents(environment, given_or, free_port, simulator_url))
     return Plan(
         programs=(*agents, gateway, dialer, simulator),
         addresses=(
@@ -139,6 +139,7 @@ def _agents(
     environment: Mapping[str, str],
     given_or: Callable[[Mapping[str, str]], dict[str, str]],
     free_port: Callable[[], int],
+    simulator_url: str,
 ) -> Iterator[Program]:
     for index in range(agent_replicas(environment)):
         ports: tuple[Port, ...] = ()
@@ -154,7 +155,13 @@ def _agents(
             "services.agent",
             f"http://{_LOOPBACK}:{numbers[1]}/readyz",
             environment={
-                **given_or({"AGENT_WS_HOST": _LOOPBACK, "AGENT_ADVERTISE_HOST": _LOOPBACK}),
+                **given_or(
+                    {
+                        "AGENT_WS_HOST": _LOOPBACK,
+                        "AGENT_ADVERTISE_HOST": _LOOPBACK,
+                        "AGENT_TRIAL_API_BASE": f"{simulator_url}/api/v1",
+                    }
+                ),
                 "AGENT_WS_PORT": str(numbers[0]),
                 "AGENT_METRICS_PORT": str(numbers[1]),
             },

@@ -175,7 +175,6 @@ class Call:
             before.close(LinkClose.SUPERSEDED)
         if self._has_begun:
             self._gate.on_link()
-        self._errands.on_attached()
 
     def _cancel_grace(self) -> None:
         if self._grace is not None:
@@ -268,9 +267,12 @@ class Call:
         self._parts.metrics.messages.labels(type(message).__name__.lower()).inc()
 
     def _begin_stream(self, stream_id: StreamId | None) -> None:
-        self._has_begun = True
+        is_first, self._has_begun = not self._has_begun, True
         self._account.on_stream()
+        self._errands.on_back()
         self._event(ev.StreamStarted(stream_id))
+        if is_first and self.request.metadata.get("machine") == "true":
+            self._event(ev.MachineJudged(is_machine=True))
         self.play_due()
 
     def _on_start(self, start: Start) -> bool:

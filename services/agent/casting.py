@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,11 +24,12 @@ from services.agent.providers.chain.brain import FallbackBrain
 from services.agent.providers.chain.limits import ChainLimits
 from services.agent.providers.chain.link import Breakers, Link
 from services.agent.providers.chain.model import FallbackModel
+from services.agent.providers.chain.speech_brain import GuardedSpeech
 from services.agent.providers.chain.synthesiser import FallbackSynthesiser
 from services.agent.providers.chain.transcriber import FallbackTranscriber
 from services.agent.providers.errors import FailureCause, ProviderError, ProviderUnavailable
 from services.agent.providers.names import Kind
-from services.agent.providers.offline.flow import FlowBrain
+from services.agent.providers.offline.flow import Flow, FlowBrain
 from services.agent.providers.persona import Persona
 from services.agent.providers.registry import Secrets
 from services.agent.shared_speech import SharedSpeech
@@ -102,16 +103,33 @@ async def produce(agent: Agent, workshop: Workshop) -> Production:
     async with AsyncExitStack() as stack:
         maker = _Maker(agent, workshop, stack)
         cast = await maker.cast()
-        await _prepare(cast)
+        await _prepare(cast, agent.flow)
         return Production(agent, cast, stack.pop_all())
 
 
-async def _prepare(cast: Cast) -> None:
+@asynccontextmanager
+async def open_brain(
+    agent: Agent, workshop: Workshop, toolbox: ToolBox
+) -> AsyncIterator[base.Brain]:
+    """Make an agent's brain alone, for whoever needs neither ears nor voice.
+
+    Raises:
+        ProviderUnavailable: nobody can be had.
+    """
+    async with AsyncExitStack() as stack:
+        languages = (agent.file.language, *agent.file.languages)
+        yield await _Maker(agent, workshop, stack).brain(toolbox, languages)
+
+
+async def _prepare(cast: Cast, flow: Flow | None) -> None:
     """Speak what is always the same before the first caller waits for it."""
     for language, tongue in cast.tongues.items():
         try:
             async with asyncio.timeout(_PREPARE_S):
-                await tongue.speech.prepare(_fixed_texts(localise(cast.file, language)))
+                texts = _fixed_texts(localise(cast.file, language))
+                if flow is not None and language == cast.file.language:
+                    texts += [*flow.greeting, *flow.farewell]
+                await tongue.speech.prepare(texts)
         except TimeoutError:
             _log.warning("speech_not_prepared_in_time", agent=cast.file.name, language=language)
 
@@ -133,16 +151,7 @@ class _Maker:
         self._file = agent.file
         self._workshop = workshop
         self._stack = stack
-        limits = agent.file.limits
-        self._limits = ChainLimits(
-            first_s=limits.first_s,
-            next_s=limits.next_s,
-            tts_first_s=limits.tts_first_s,
-            stt_final_s=limits.stt_final_s,
-            retries=limits.retries,
-            breaker_failures=limits.breaker_failures,
-            breaker_open_s=limits.breaker_open_s,
-        )
+        self._limits = ChainLimits(**agent.file.limits.model_dump())
 
     async def cast(self) -> Cast:
         toolbox = ToolBox.build(
@@ -160,7 +169,7 @@ class _Maker:
             file=self._file,
             version=self._agent.version,
             tongues=tongues,
-            brain=await self._brain(toolbox, tuple(tongues)),
+            brain=await self.brain(toolbox, tuple(tongues)),
             speech_brain=await self._speech_brain(own.realtime, toolbox),
             end_of_turn=await self._end_of_turn(own.end_of_turn),
         )
@@ -214,7 +223,7 @@ class _Maker:
             to_turn_taking(self._file, self._workshop.defaults, language),
         )
 
-    async def _brain(self, toolbox: ToolBox, languages: Sequence[str]) -> base.Brain:
+    async def brain(self, toolbox: ToolBox, languages: Sequence[str]) -> base.Brain:
         brains: list[Link[base.Brain]] = []
         models = {}
         for language in languages:
@@ -228,10 +237,14 @@ class _Maker:
                 )
         own = models.get(self._file.language)
         if own is not None:
-            brains.append(Link("llm", LanguageBrain(self._file, own, toolbox, models=models)))
+            brains.append(Link("llm", LanguageBrain(self._greeted(), own, toolbox, models=models)))
         is_offline = any(choice.name == _OFFLINE for choice in self._file.providers.llm)
         if is_offline and self._agent.flow is not None:
-            flow = FlowBrain(self._agent.flow, operator_number=operator_number(self._file))
+            flow = FlowBrain(
+                self._agent.flow,
+                operator_number=operator_number(self._file),
+                transfers=self._file.transfer,
+            )
             brains.append(Link(_OFFLINE, flow))
         if not brains:
             detail = f"nobody can be had for {self._file.name}: no model has its key, and no flow"
@@ -240,14 +253,23 @@ class _Maker:
             return brains[0].part
         return FallbackBrain(brains, self._limits, self._workshop.breakers)
 
+    def _greeted(self) -> AgentFile:
+        """The file with the greeting of its flow, where it has none of its own."""
+        flow = self._agent.flow
+        if self._file.greeting or flow is None or not flow.greeting:
+            return self._file
+        return self._file.model_copy(update={"greeting": flow.greeting[0]})
+
     async def _speech_brain(
         self, choice: ProviderChoice | None, toolbox: ToolBox
     ) -> base.SpeechBrain | None:
         if choice is None or not self._workshop.pool.has_key("realtime", choice):
             return None
         (taken,) = await self._take("realtime", [choice], self._file.language)
-        nobody: NamelessBrain = taken.part
-        return nobody.for_agent(make_persona(self._file, toolbox))
+        nameless: NamelessBrain = taken.part
+        brain = nameless.for_agent(make_persona(self._greeted(), toolbox))
+        link = Link(taken.name, brain, taken.account)
+        return GuardedSpeech(link, self._limits, self._workshop.breakers)
 
     async def _end_of_turn(self, choice: ProviderChoice | None) -> base.EndOfTurn | None:
         if choice is None:

@@ -71,12 +71,13 @@ class Errands:
         self._on_event = on_event
         self._on_stop = on_stop
         self._away: _Away | None = None
+        self._is_leaving = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_away(self) -> bool:
         """Whether the caller is elsewhere for a while."""
-        return self._away is not None and not self._away.is_back
+        return self._is_leaving or (self._away is not None and not self._away.is_back)
 
     # --- leaving -----------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ class Errands:
         """Hand the caller over; TransferFailed follows when that fails."""
         leave = self._network.leave_to_transfer(call, to=to, caller_id=caller_id)
         work = self._leave(call, leave, EndReason.TRANSFERRED, ev.TransferFailed())
-        self._owner.start(work, name="transfer")
+        self._start(work, "transfer")
 
     def gather(self, call: NetworkCall, request: GatherDigits) -> None:
         """Have keys collected; DigitsGathered follows."""
@@ -96,7 +97,12 @@ class Errands:
             timeout_s=request.timeout_s,
         )
         work = self._leave(call, leave, EndReason.CARRIER_LOST, ev.DigitsGathered(""))
-        self._owner.start(work, name="gather")
+        self._start(work, "gather")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        # From now on, not from when the network has answered: it may end the stream before.
+        self._is_leaving = True
+        self._owner.start(work, name=name)
 
     def send_digits(self, call: NetworkCall, digits: str) -> None:
         """Press keys towards the other side."""
@@ -119,9 +125,10 @@ class Errands:
             left = await leave
         except NetworkError as exc:
             _log.warning("errand_not_begun", call_id=call.call_id, error=str(exc))
+            self._is_leaving = False
             self._on_event(failed)
             return
-        self._away = _Away(left, call, over, failed)
+        self._away, self._is_leaving = _Away(left, call, over, failed), False
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(left.longest_away_s, self._on_nobody_back)
         if left.departure is Departure.BY_STOP:
@@ -164,10 +171,10 @@ class Errands:
             self._end()
         self._on_event(event)
 
-    def on_attached(self) -> None:
-        """The caller is back on another link; news that are missing still may follow."""
+    def on_back(self) -> None:
+        """The caller is back on a stream; news that are missing still may follow."""
         away = self._away
-        if away is None:
+        if away is None or away.is_back:
             return
         self._owner.start(self._network.came_back(away.call, away.left.errand_id), name="came_back")
         away.is_back = True

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from services.agent.agents.file import AgentFile
 from services.agent.cli.eval_source import AgentAtHand, LoadAgent
-from services.agent.flows.parley import PARLEY
 from services.agent.providers.base import Brain
 from services.agent.providers.offline.flow import FlowBrain
 from services.agent.tools.toolbox import ToolBox
+from tests.support.agents import parley_flow
 
 
 class NoSecrets:
@@ -44,4 +44,4 @@ def source_of(
 
 def default_agent() -> LoadAgent:
     """Return what loads the agent that works without any key."""
-    return source_of(lambda _file, _tools: FlowBrain(PARLEY), AgentFile())
+    return source_of(lambda _file, _tools: FlowBrain(parley_flow()), AgentFile())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -175,9 +175,10 @@ class Library:
         """Read every file; what is bad stays as it was, or away. Same content, same object."""
         read: dict[Path, Agent] = {}
         faults: dict[Path, list[Fault]] = {}
+        options = self._options
         for path in agent_files(self._folder):
             try:
-                agent = self._adapt(self._loader.load(path))
+                agent = self._loader.load(path).adapted(options.overrides, options.default)
             except BadAgent as exc:
                 faults[path] = list(exc.faults)
                 if path in old:
@@ -189,10 +190,6 @@ class Library:
         self._settle_claims(read, old, faults)
         self._keep_default(read, old, faults)
         return read, faults
-
-    def _adapt(self, agent: Agent) -> Agent:
-        is_default = agent.file.name == self._options.default
-        return replace(agent, file=self._options.overrides.apply(agent.file, is_default=is_default))
 
     def _settle_claims(
         self, read: dict[Path, Agent], old: Mapping[Path, Agent], faults: dict[Path, list[Fault]]

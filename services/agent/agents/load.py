@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from services.agent.agents.document import (
 from services.agent.agents.faults import Fault, Problem, did_you_mean
 from services.agent.agents.file import AgentFile
 from services.agent.agents.flow_file import read_flow
+from services.agent.agents.overrides import Overrides
 from services.agent.agents.plain_words import problems_of
 from services.agent.providers.offline.flow import Flow
 from services.agent.providers.registry import Registry, Secrets
@@ -44,6 +45,11 @@ class Agent:
     version: str
     path: Path
     warnings: tuple[Fault, ...] = ()
+
+    def adapted(self, overrides: Overrides, default: str) -> Agent:
+        """Return the agent as settings change it; `default` is the name of the default one."""
+        is_default = self.file.name == default
+        return replace(self, file=overrides.apply(self.file, is_default=is_default))
 
 
 class BadAgent(ValueError):

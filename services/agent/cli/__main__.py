@@ -1,6 +1,6 @@
 """`parley-agent COMMAND ...`, the same as `python -m services.agent.cli`.
 
-A command is a module whose `add_parser(subparsers)` sets `func(args) -> exit status`.
+A command is a function that adds its parser, which sets `func(args) -> exit status`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from services.agent.cli import check
+from services.agent.cli import chat, check, eval
+from services.agent.cli.at_hand import load_at_hand
 
 AddParser: TypeAlias = "Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None]"
 
-COMMANDS: tuple[AddParser, ...] = (check.add_parser,)
+COMMANDS: tuple[AddParser, ...] = (
+    check.add_parser,
+    lambda subparsers: chat.add_parser(subparsers, load_at_hand),
+    lambda subparsers: eval.add_parser(subparsers, load_at_hand),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
