@@ -117,7 +117,7 @@ class Session:
             case ev.Transcribed():
                 return self._on_words(event.final, now_s)
             case ev.TranscriptGrew():
-                if self._machine.is_machine_by_words(event.partial.text):
+                if self._is_machine_speaking(event.partial.text, now_s):
                     return self._on_machine(now_s)
                 return self._hearing.on_partial(event.partial, now_s)
             case ev.TurnScored():
@@ -225,6 +225,8 @@ class Session:
 
     def _on_frame(self, event: ev.FrameScored, now_s: float) -> list[Action]:
         self._floor.media_s = now_s
+        if not self.playout.is_open and self.state not in (State.WAITING, State.AWAY):
+            self.playout.open(self.playout.stream_id)  # the network has given the caller back
         if self.state is State.HOLDING:
             is_over = self._machine.is_over(event.level_dbfs, now_s)
             return self._leave_message(now_s) if is_over else []
@@ -237,7 +239,7 @@ class Session:
         return actions
 
     def _on_words(self, final: base.Final, now_s: float) -> list[Action]:
-        if self._machine.is_machine_by_words(final.text):
+        if self._is_machine_speaking(final.text, now_s):
             return self._on_machine(now_s)
         self._machine.on_utterance()
         return self._hearing.on_final(final, now_s)
@@ -256,6 +258,11 @@ class Session:
         return self._floor.ask(base.Digits(""), now_s)
 
     # --- machines ----------------------------------------------------------------------------
+
+    def _is_machine_speaking(self, text: str, now_s: float) -> bool:
+        started_s = self._floor.started_s
+        at_s = 0.0 if started_s is None else now_s - started_s
+        return self._machine.is_machine_by_words(text, at_s=at_s)
 
     def _on_machine(self, now_s: float) -> list[Action]:
         """A machine has answered."""

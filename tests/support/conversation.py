@@ -24,7 +24,8 @@ from shared.protocol.telephony import (
 
 TICK_S = 0.02
 CHARS_PER_S = 15.0
-Script = Callable[[base.Heard], Sequence[base.Piece]]
+Script = Callable[[base.Heard], Sequence[base.Piece | None]]
+"""The brain's pieces; None: it breaks off there."""
 
 
 @dataclass
@@ -66,21 +67,24 @@ class Handset:
 class Scene:
     """One call. Time moves by `run`; the caller speaks by `say`.
 
-    `script` gives the brain's pieces for what was heard, `brain_s` after it was asked; sentences
-    become audio whose bytes are their number, `synthesis_s` after they were asked for. What the
-    brain was asked for certain is in `asked`, on a likely end in `guessed`. `prepared` False: no
-    audio was made in advance.
+    `script` gives the brain's pieces for what was heard: the first `brain_s` after it was asked,
+    each `piece_s` after the one before. Sentences become audio whose bytes are their number,
+    `synthesis_s` after they were asked for. What the brain was asked for certain is in `asked`, on
+    a likely end in `guessed`. `prepared` False: no audio was made in advance.
     """
 
     def __init__(
         self,
         script: Script,
         *,
-        greeting: Sequence[base.Piece] = (base.Say("Hello, this is Parley. How can I help?"),),
+        greeting: Sequence[base.Piece | None] = (
+            base.Say("Hello, this is Parley. How can I help?"),
+        ),
         rules: TurnTaking | None = None,
         synthesis_s: float = 0.02,
         transcription_s: float = 0.01,
         brain_s: float = 0.0,
+        piece_s: float = 0.0,
         prepared: bool = True,
         direction: Direction = Direction.INBOUND,
         lead_s: float = 0.3,
@@ -92,6 +96,7 @@ class Scene:
         self.synthesis_s = synthesis_s
         self.transcription_s = transcription_s
         self.brain_s = brain_s
+        self.piece_s = piece_s
         self.prepared = prepared
         self.handset = handset or Handset()
         self.session = Session(
@@ -210,7 +215,7 @@ class Scene:
                     self.event(self._speech(action.name, action))
                 case ev.SpeakPrepared():
                     self.event(ev.SentenceFailed(action.name))
-                case ev.Abandon():
+                case ev.Abandon() if ev.Count(ev.Tally.APOLOGY) not in actions:
                     self.dropped |= {g for g in self.said_by.values() if g <= action.generation}
                 case ev.EndListening():
                     words = (
@@ -224,10 +229,14 @@ class Scene:
                 case _:
                     pass
 
-    def _reply(self, generation: int, pieces: Sequence[base.Piece]) -> None:
+    def _reply(self, generation: int, pieces: Sequence[base.Piece | None]) -> None:
         at_s = self.now_s + self.brain_s
         for piece in pieces:
+            if piece is None:
+                self._later.append((at_s, ev.ReplyFailed(generation)))
+                return
             self._later.append((at_s, ev.ReplyPiece(generation, piece)))
+            at_s += self.piece_s
         self._later.append((at_s, ev.ReplyRead(generation)))
 
     def _speech(self, name: str, action: ev.Speak | ev.SpeakPrepared) -> ev.SentenceAudio:

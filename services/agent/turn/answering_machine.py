@@ -39,6 +39,7 @@ _TABLE: Final = (
     "non è raggiungibile, na de toon, na de piep, spreek een bericht in, niet bereikbaar"
 )
 _PHRASES: Final = frozenset(plain_words(phrase) for phrase in _TABLE.split(","))
+_OPENING_S = 15.0  # a machine has said what gives it away by then
 _GREETING_S = 6.0
 _PROMPT_S = 2.5  # a machine's greeting begins this soon
 _UTTERANCES = 3
@@ -66,9 +67,14 @@ class AnsweringMachine:
         """It is known who answered."""
         self._is_open = False
 
-    def is_machine_by_words(self, text: str) -> bool:
-        """Whether words, perhaps of an utterance still going on, are a machine's."""
-        if not self._is_open:
+    def is_machine_by_words(self, text: str, *, at_s: float) -> bool:
+        """Whether words, perhaps of an utterance still going on, are a machine's.
+
+        Args:
+            text: what was recognised.
+            at_s: when, from the call's first media.
+        """
+        if not self._is_open or at_s > _OPENING_S:
             return False
         words = plain_words(text)
         return any(contains_phrase(words, phrase) for phrase in _PHRASES)
