@@ -368,7 +368,9 @@ class Playout:
     def _retain_unheard(self, now_s: float) -> None:
         for sentence in self._sentences:
             heard = self._heard_bytes(sentence, now_s)
-            if sentence.is_sent and sentence.is_played:
+            if sentence.is_sent and heard >= len(sentence.audio):
+                # Whether or not its checkpoint comes back still: it is over.
+                sentence.is_played = True
                 continue
             sentence.sent = sentence.skipped = heard
             sentence.start_byte = None
@@ -392,7 +394,10 @@ class Playout:
 
     def _rewind_to_word(self) -> None:
         sentence = next((s for s in self._sentences if not s.is_sent), None)
-        if sentence is not None:
+        is_over = sentence is not None and (
+            sentence.is_complete and sentence.skipped >= len(sentence.audio)
+        )
+        if sentence is not None and not is_over:
             sentence.sent = sentence.skipped = _word_start(bytes(sentence.audio), sentence.skipped)
 
     def discard(self, now_s: float) -> list[HeardSentence]:

@@ -81,6 +81,8 @@ class Ear:
         self._is_score_asked = False
         self._pause_s = 0.0
         self._pause_outlook = Outlook.UNKNOWN
+        self._judged: tuple[base.Partial | None, float | None, base.Expectation] | None = None
+        self._outlook = Outlook.UNKNOWN
 
     # --- sound -------------------------------------------------------------------------------
 
@@ -139,8 +141,14 @@ class Ear:
         return self._endpointing.wait_s(self.outlook(now_s))
 
     def outlook(self, now_s: float) -> Outlook:
-        """Judge whether the utterance in hand is complete."""
-        return judge_words(self._current(now_s), self._score, self.expectation, self.language)
+        """Judge whether the utterance in hand is complete; asked often, thought over seldom."""
+        known = (self._current(now_s), self._score, self.expectation)
+        if self._judged is None or any(
+            a is not b for a, b in zip(known, self._judged, strict=True)
+        ):
+            self._judged = known
+            self._outlook = judge_words(*known, self.language)
+        return self._outlook
 
     def _current(self, now_s: float) -> base.Partial | None:
         """Return the words of the utterance in hand, unless there was sound since they came."""

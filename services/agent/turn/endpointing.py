@@ -47,9 +47,10 @@ def judge_words(
     if partial is None or not partial.text.strip():
         return by_model
     text = partial.text
-    if is_unfinished(text, language) or is_dictating(text, expects_digits=expectation.digits):
-        return Outlook.UNFINISHED
     is_expected = any(are_same_words(text, phrase) for phrase in expectation.phrases)
+    is_number = is_dictating(text, language, expects_digits=expectation.digits)
+    if not is_expected and (is_number or is_unfinished(text, language)):
+        return Outlook.UNFINISHED
     is_complete = partial.is_end or (partial.is_settled and (has_terminal(text) or is_expected))
     if not is_complete:
         return by_model

@@ -83,18 +83,23 @@ _OPENINGS: Final[dict[str, str]] = {
     "fr": "mon numéro est, mon numéro c'est, je m'appelle, je voudrais, j'aimerais",
     "de": "meine nummer ist, mein name ist, ich heiße, ich möchte, ich hätte gern",
 }
-_DIGITS: Final = frozenset(
-    plain_words(
-        "zero oh o one two three four five six seven eight nine double triple hundred "
+_DIGITS: Final = {
+    "en": "zero oh o one two three four five six seven eight nine double triple",
+    "hi": (
         "shunya ek do teen char chaar paanch panch chhe che saat sat aath aat nau "
-        "शून्य एक दो तीन चार पांच पाँच छह छः सात आठ नौ डबल ट्रिपल "
-        "cero uno dos tres cuatro cinco seis siete ocho nueve "
-        "um dois três quatro sete oito nove meia "
-        "un deux trois quatre cinq sept huit neuf "
-        "null eins zwei drei vier fünf sechs sieben acht neun"
-    )
-)
+        "शून्य एक दो तीन चार पांच पाँच छह छः सात आठ नौ डबल ट्रिपल"
+    ),
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve",
+    "pt": "zero um dois três quatro cinco seis sete oito nove meia",
+    "fr": "zéro un deux trois quatre cinq six sept huit neuf",
+    "de": "null eins zwei zwo drei vier fünf sechs sieben acht neun",
+}
+"""Besides its own, those of English are said in every language here."""
 _TWICE: Final = {"double": 2, "triple": 3, "डबल": 2, "ट्रिपल": 3}
+_DIGIT_WORDS: Final = {
+    language: frozenset(plain_words(f"{_DIGITS['en']} {table}"))
+    for language, table in _DIGITS.items()
+}
 _WHOLE_NUMBER_DIGITS = 10
 _LEAST_DIGITS = 3
 
@@ -140,28 +145,29 @@ def has_terminal(text: str) -> bool:
     )
 
 
-def digits_dictated(text: str) -> int:
+def digits_dictated(text: str, language: str) -> int:
     """Count the digits that a text ends with: "my number is five double oh" has three."""
     count = 0
     words = plain_words(text)
+    digits = _DIGIT_WORDS.get(base_language(language), _DIGIT_WORDS["en"])
     for at in range(len(words) - 1, -1, -1):
         word = words[at]
         if word.isdecimal():
             count += len(word)
         elif word in _TWICE:
             count += _TWICE[word] - 1 if at + 1 < len(words) else _TWICE[word]
-        elif word in _DIGITS:
+        elif word in digits:
             count += 1
         else:
             break
     return count
 
 
-def is_dictating(text: str, *, expects_digits: bool) -> bool:
+def is_dictating(text: str, language: str, *, expects_digits: bool) -> bool:
     """Whether a number is being dictated whose rest is still to come.
 
     From three digits on; where the dialogue expects digits, from the first one.
     """
-    count = digits_dictated(text)
+    count = digits_dictated(text, language)
     least = 1 if expects_digits else _LEAST_DIGITS
     return least <= count < _WHOLE_NUMBER_DIGITS

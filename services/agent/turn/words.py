@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 
+@lru_cache(maxsize=2048)
 def plain_words(text: str) -> tuple[str, ...]:
     """Return the words of a text, lower case; punctuation parts words, apostrophes do not.
 
-    Combining marks stay: without them the words of most Indian scripts fall apart.
+    Combining marks stay: without them the words of most Indian scripts fall apart. Remembered for
+    a while, because the same few texts are asked about with every frame.
     """
     kept = "".join(_plain(char) for char in unicodedata.normalize("NFKC", text).casefold())
     return tuple(kept.split())

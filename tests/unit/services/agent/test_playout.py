@@ -157,3 +157,93 @@ def test_every_byte_is_sent_once_in_order_whatever_the_clock_does(
                 sent += command.payload
     assert sent.startswith(audio)
     assert len(sent) - len(audio) < 160
+
+
+def test_a_sentence_heard_whole_is_not_begun_again_because_its_checkpoint_is_missing() -> None:
+    playout = playing(("one two", 0.5), ("three four five six", 2.0))
+    for n in range(51):
+        playout.due(10.0 + n * 0.02)
+    playout.pause(11.0)
+    playout.on_cleared(11.0)
+    playout.resume()
+    sent = 0
+    for n in range(150):
+        sent += frames(playout, 12.0 + n * 0.02)
+    assert sent * 0.02 == pytest.approx(1.5, abs=0.03)
+
+
+def test_a_filler_goes_before_what_waits() -> None:
+    playout = playing(("answer", 0.5))
+    playout.add_first("f", 1, "moment")
+    playout.add_audio("f", b"\x09" * 800, level_dbfs=-20.0, is_last=True)
+    command = playout.due(10.0).commands[0]
+    assert isinstance(command, PlayAudio)
+    assert command.payload[0] == 9
+    assert playout.newest_sent == "s1"
+
+
+def test_what_is_held_goes_out_when_it_is_released() -> None:
+    playout = playing(("answer", 0.5))
+    playout.hold()
+    assert playout.due(10.0).commands == ()
+    playout.release()
+    assert playout.due(10.1).commands != ()
+
+
+def test_what_remains_is_known_only_when_all_is_made() -> None:
+    playout = playing(("one", 1.0))
+    assert playout.remaining_s(10.0) == pytest.approx(1.0)
+    playout.due(10.0)
+    assert playout.remaining_s(10.2) == pytest.approx(0.8, abs=0.02)
+    assert playout.heard_of_last(10.2) == pytest.approx(0.2, abs=0.02)
+    sentence = playout.in_hand(10.2)
+    assert sentence is not None
+    assert sentence.name == "s1"
+    playout.add_sentence("s2", 1, "two")
+    assert playout.remaining_s(10.2) is None
+    assert playout.is_making("s2")
+    playout.remove("s2")
+    playout.remove("s2")
+    assert not playout.is_making("s2")
+    for n in range(60):
+        playout.due(10.2 + n * 0.02)
+    assert playout.remaining_s(20.0) == 0
+    assert playout.in_hand(20.0) is None
+
+
+def test_nothing_is_heard_of_nothing() -> None:
+    assert Playout().heard_of_last(1.0) == 1.0
+
+
+def test_what_was_not_made_is_dropped_and_what_broke_off_ends_there() -> None:
+    playout = playing()
+    playout.add_sentence("a", 1, "one two three four five six")
+    playout.add_audio("a", b"\x01" * 7200, level_dbfs=-20.0, is_last=False)
+    playout.add_sentence("b", 1, "never")
+    frames(playout, 10.0)
+    playout.drop_unmade()
+    for n in range(100):
+        playout.due(10.0 + n * 0.02)
+    assert [h.text for h in playout.take_heard(20.0)] == ["one two three"]
+    assert not playout.has_unplayed
+
+
+def test_words_that_come_after_their_audio_are_added() -> None:
+    playout = playing()
+    playout.add_sentence("a", 1, "")
+    playout.add_audio("a", b"\x01" * 1600, level_dbfs=-20.0, is_last=True)
+    playout.add_text("a", "hello")
+    playout.add_text("unknown", "hello")
+    playout.due(10.0)
+    (heard,) = playout.discard(12.0)
+    assert heard.text == "hello"
+    assert heard.heard_s == pytest.approx(0.2)
+    assert not playout.add_audio("a", b"\x01", level_dbfs=0.0, is_last=True)
+
+
+def test_nothing_goes_out_while_the_stream_is_left() -> None:
+    playout = playing(("one", 1.0))
+    playout.leave()
+    assert playout.due(10.0).commands == ()
+    playout.open(None)
+    assert playout.due(10.0).commands != ()

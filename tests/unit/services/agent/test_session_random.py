@@ -134,7 +134,7 @@ def test_any_sequence_of_events_is_survived(
     for step in steps:
         play(scene, step)
         check_history(scene)
-    scene.run_until(lambda: is_at_rest(scene), within_s=140.0)
+    scene.run_until(lambda: is_at_rest(scene), within_s=500.0)
     check_history(scene)
     if scene.session.state is State.LISTENING:
         assert not scene.session.playout.has_unplayed

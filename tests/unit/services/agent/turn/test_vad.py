@@ -162,3 +162,25 @@ def test_the_gate_never_falls_below_that_of_a_silent_agent() -> None:
     line = Line()
     line.feed((0.0, -100.0), 5.0, AGENT)
     assert line.feed((0.99, -46.0), 1.0, AGENT) == []
+
+
+def test_the_silence_that_ends_speech_may_change_while_it_lasts() -> None:
+    detector = SpeechDetector()
+    detector.on_frame(*SPEECH, None, 10.0)
+    assert detector.on_frame(*QUIET, None, 10.3, end_silence_s=1.0) is None
+    assert detector.quiet_s(10.3) == pytest.approx(0.3)
+    assert detector.on_frame(*QUIET, None, 10.32, end_silence_s=0.3) is not None
+    assert detector.quiet_s(10.4) == 0
+
+
+def test_speech_in_hand_is_measured_by_its_sound() -> None:
+    line = Line()
+    assert (line.detector.speech_s, line.detector.voiced_frames) == (0.0, 0)
+    line.feed(SPEECH, 0.4)
+    line.feed(QUIET, 0.2)
+    line.feed(SPEECH, 0.2)
+    line.feed(QUIET, 0.2)
+    assert line.detector.speech_s == pytest.approx(0.8, abs=0.03)
+    assert line.detector.voiced_frames == pytest.approx(30, abs=1)
+    line.feed(QUIET, 0.4)
+    assert (line.detector.speech_s, line.detector.voiced_frames) == (0.0, 0)

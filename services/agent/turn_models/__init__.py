@@ -1,0 +1,1 @@
+"""Models that tell from the sound of it whether a speaker has ended."""
