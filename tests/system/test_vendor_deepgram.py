@@ -105,6 +105,30 @@ async def test_what_is_asked_of_deepgram(
     assert standins.world.audio_bytes[LISTEN] == pytest.approx(pushed, abs=160)
 
 
+@pytest.mark.parametrize(
+    ("model", "field"), [("nova-3", "keyterm"), ("nova-2-phonecall", "keywords")]
+)
+async def test_switches_are_passed_on(standins: StandIns, model: str, field: str) -> None:
+    options = DeepgramListenOptions(
+        model=model,
+        language="hi",
+        keyterms=("Parley",),
+        numerals=True,
+        profanity_filter=True,
+        mip_opt_out=True,
+        utterance_end_ms=0,
+    )
+    transcriber = DeepgramTranscriber(options, "en", vendor_secrets(standins))
+    stream = transcriber.open(Expectation())
+    await utter(stream, "one")
+    await heard(stream)
+    query = dict(standins.world.last_asked(LISTEN).query)
+    flags = {"numerals": "true", "profanity_filter": "true", "mip_opt_out": "true"}
+    assert {"model": model, "language": "hi", field: "Parley", **flags}.items() <= query.items()
+    assert "utterance_end_ms" not in query
+    await transcriber.aclose()
+
+
 async def test_partials_grow_then_settle_then_end(transcriber: DeepgramTranscriber) -> None:
     stream = transcriber.open(Expectation())
     await utter(stream, "one", "two", "three", "four")
@@ -172,17 +196,23 @@ async def test_words_long_before_the_beginning_belong_to_nobody(
     assert text_of(await heard(stream)) == ["one"]
 
 
-async def test_an_utterance_end_is_told_as_an_end(standins: StandIns) -> None:
+async def test_where_noise_hides_the_silence_the_gap_between_words_is_an_end(
+    standins: StandIns,
+) -> None:
     options = DeepgramListenOptions(endpointing_ms=5000, utterance_end_ms=1000)
     transcriber = DeepgramTranscriber(options, "en", vendor_secrets(standins))
-    standins.world.final_every_s = 0.3
     stream = transcriber.open(Expectation())
     speech = tone_speech(["one", "two"])
+    standins.world.final_every_s = len(speech) / 8000 + 0.4
     await push(stream, np.concatenate([silence(0.4), speech[:800]]))
     stream.begin()
-    await push(stream, np.concatenate([speech[800:], silence(0.2)]))
+    await push(stream, np.concatenate([speech[800:], silence(1.6)]))
+    await asyncio.sleep(0.05)
     stream.end()
-    await heard(stream)
+    events = await heard(stream)
+    assert Partial("one two", is_settled=True, is_end=False) in events
+    assert Partial("one two", is_settled=True, is_end=True) in events
+    assert text_of(events) == ["one two"]
     await transcriber.aclose()
 
 

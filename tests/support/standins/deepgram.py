@@ -74,7 +74,7 @@ class _Listen:
         self._utterance_end_s = float(query.get("utterance_end_ms", 0)) / 1000
         self._settled_s = 0.0
         self._told_interim_s = 0.0
-        self._last_word_end_s: float | None = None
+        self._last_word_end_s = self._ended_told_s = 0.0
         self._is_in_speech = False
 
     async def run(self) -> None:
@@ -149,14 +149,14 @@ class _Listen:
         await self._maybe_tell_utterance_end()
 
     async def _maybe_tell_utterance_end(self) -> None:
-        ended_s = self._last_word_end_s
-        if not self._utterance_end_s or ended_s is None or self._listener.utterance is not None:
+        """By the gap since the last word, whether or not there is silence in it."""
+        ended_s, gap_s = self._last_word_end_s, self._utterance_end_s
+        if not gap_s or ended_s <= self._ended_told_s or self._listener.now_s - ended_s < gap_s:
             return
-        if self._listener.now_s - ended_s >= self._utterance_end_s:
-            self._last_word_end_s = None
-            await self._outlet.send(
-                {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": ended_s}
-            )
+        self._ended_told_s = ended_s
+        await self._outlet.send(
+            {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": round(ended_s, 3)}
+        )
 
     async def _tell_final(
         self, *, speech_final: bool, from_finalize: bool = False, is_cut: bool = False
@@ -168,8 +168,6 @@ class _Listen:
         is_nothing = not words and listener.utterance is None
         if from_finalize and is_nothing and not self._world.tells_empty_finalize:
             return
-        if words:
-            self._last_word_end_s = words[-1].end_s
         until_s = words[-1].end_s if is_cut else listener.now_s
         await self._tell(
             words,
@@ -198,6 +196,8 @@ class _Listen:
         until_s: float | None = None,
     ) -> None:
         until_s = self._listener.now_s if until_s is None else until_s
+        if words:
+            self._last_word_end_s = max(self._last_word_end_s, words[-1].end_s)
         await self._outlet.send(
             {
                 "type": "Results",

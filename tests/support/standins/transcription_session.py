@@ -84,6 +84,10 @@ class TranscriptionSession:
                 await self._error("invalid_request_error", "unknown_event", f"no {kind} here")
 
     async def _update(self, session: dict[str, Any]) -> None:
+        if self._world.session_error:
+            code = self._world.session_error
+            await self._error("invalid_request_error", code, "The session is refused.")
+            return
         self._session.update(session)
         audio = session.get("audio", {}).get("input", {})
         kind = audio.get("format", {}).get("type", "audio/pcm")
@@ -149,6 +153,11 @@ class TranscriptionSession:
         )
         self._previous = item
         name = "conversation.item.input_audio_transcription"
+        if self._world.failing_items:
+            self._world.failing_items -= 1
+            error = {"type": "server_error", "code": "audio_unintelligible", "message": "no"}
+            await self._send(f"{name}.failed", item_id=item, content_index=0, error=error)
+            return True
         for token in tokens_of(text):
             await self._send(f"{name}.delta", item_id=item, content_index=0, delta=token)
             await asyncio.sleep(self._world.talker.token_s)

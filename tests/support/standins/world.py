@@ -48,6 +48,8 @@ class World:
         interim_every_s, final_every_s: audio between interim results, and longest before a final
             one in mid-speech.
         answers_delay_s: pause before what a socket tells.
+        session_error: code of the error that a `session.update` is answered with; none where empty.
+        failing_items: how many next utterances of sessions fail to be transcribed.
         tells_empty_finalize: whether a Finalize that finds nothing new is answered.
     """
 
@@ -61,6 +63,8 @@ class World:
     interim_every_s: float = 0.2
     final_every_s: float = 5.0
     answers_delay_s: float = 0.0
+    session_error: str = ""
+    failing_items: int = 0
     tells_empty_finalize: bool = True
     speaks_odd_chunks: bool = False
     requests: Counter[str] = field(default_factory=Counter)

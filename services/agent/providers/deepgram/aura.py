@@ -42,7 +42,7 @@ class DeepgramSynthesiser:
                     encoding="linear16",
                     sample_rate=PHONE_RATE_HZ,
                     container="none",
-                    mip_opt_out=self._options.mip_opt_out,
+                    mip_opt_out=self._options.mip_opt_out or None,
                     request_options={"max_retries": 0},
                 ) as answer:
                     _require_audio(answer.headers.get("content-type", ""))

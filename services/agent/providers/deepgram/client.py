@@ -21,6 +21,7 @@ from services.agent.providers.errors import (
     failure_of_status,
 )
 from services.agent.providers.registry import Secrets
+from services.agent.providers.tls import trusted_authorities
 
 with warnings.catch_warnings():
     # The SDK names parts of websockets that are deprecated. It does not use them here: sockets are
@@ -66,6 +67,7 @@ class ListenTransport:
                     ping_interval=_PING_S,
                     ping_timeout=_PING_S,
                     max_size=_MOST_MESSAGE_BYTES,
+                    ssl=trusted_authorities() if self._url.startswith("wss:") else None,
                 )
             return self._connection
 
@@ -101,6 +103,7 @@ def open_client(
     url = options.url(secrets)
     socket_url = "ws" + url.removeprefix("http")
     http = httpx.AsyncClient(
+        verify=trusted_authorities(),
         timeout=httpx.Timeout(read_timeout_s, connect=_CONNECT_S, pool=_CONNECT_S),
         limits=httpx.Limits(max_connections=200, max_keepalive_connections=20),
     )

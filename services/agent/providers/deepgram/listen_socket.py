@@ -85,8 +85,9 @@ def _query(options: DeepgramListenOptions, language: str) -> dict[str, Any]:
         "endpointing": options.endpointing_ms,
         "punctuate": _flag(options.punctuate),
         "smart_format": _flag(options.smart_format),
-        "mip_opt_out": _flag(options.mip_opt_out),
     }
+    if options.mip_opt_out:
+        query["mip_opt_out"] = "true"
     if options.utterance_end_ms:
         query["utterance_end_ms"] = options.utterance_end_ms
     if options.numerals:
@@ -94,7 +95,8 @@ def _query(options: DeepgramListenOptions, language: str) -> dict[str, Any]:
     if options.profanity_filter:
         query["profanity_filter"] = "true"
     if options.keyterms:
-        query["keyterm"] = list(options.keyterms)
+        is_older = options.model.startswith(("nova-2", "nova-1", "enhanced", "base"))
+        query["keywords" if is_older else "keyterm"] = list(options.keyterms)
     return query
 
 

@@ -16,12 +16,13 @@ class DeepgramOptions(Options):
     """What transcription and speech have in common.
 
     `base_url` is for a server of one's own or a regional host; empty, DEEPGRAM_BASE_URL counts,
-    then Deepgram's own.
+    then Deepgram's own. `mip_opt_out` keeps the calls out of Deepgram's model improvement, at a
+    higher price.
     """
 
     api_key_env: str = Field("DEEPGRAM_API_KEY", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
     base_url: str = Field("", pattern=_URL)
-    mip_opt_out: bool = True
+    mip_opt_out: bool = False
 
     def url(self, secrets: Secrets) -> str:
         """Return the base URL that counts, without a slash at its end."""
@@ -41,7 +42,7 @@ class DeepgramListenOptions(DeepgramOptions):
         language: in place of the agent's; `multi` for several in one call.
         endpointing_ms: silence after which Deepgram says that the speaker has ended.
         utterance_end_ms: gap between words for the same, where noise hides the silence; 0: off.
-        keyterms: names and words to be expected.
+        keyterms: names and words to be expected; sent as `keywords` to models before nova-3.
         least_confidence: below it an utterance counts as not understood.
     """
 

@@ -19,6 +19,7 @@ from services.agent.providers.errors import (
 )
 from services.agent.providers.openai.options import OpenAiOptions
 from services.agent.providers.registry import Secrets
+from services.agent.providers.tls import trusted_authorities
 
 NAME = "openai"
 CONNECT_S = 1.5
@@ -39,6 +40,7 @@ def open_client(options: OpenAiOptions, secrets: Secrets) -> openai.AsyncOpenAI:
         raise ProviderUnavailable(NAME, f"{options.api_key_env} is not set", FailureCause.MISSING)
     timeout = httpx.Timeout(options.timeout_s, connect=CONNECT_S, pool=CONNECT_S)
     http = httpx.AsyncClient(
+        verify=trusted_authorities(),
         timeout=timeout,
         limits=httpx.Limits(max_connections=200, max_keepalive_connections=20),
         follow_redirects=True,
@@ -50,6 +52,20 @@ def open_client(options: OpenAiOptions, secrets: Secrets) -> openai.AsyncOpenAI:
         timeout=cast(Any, timeout),
         http_client=cast(Any, http),
     )
+
+
+def socket_options(client: openai.AsyncOpenAI) -> dict[str, Any]:
+    """Return how a client's WebSockets are opened: bounded, and dead networks noticed in 10 s."""
+    is_secure = client.base_url.scheme == "https"
+    return {
+        "open_timeout": CONNECT_S,
+        "close_timeout": 0.5,
+        "ping_interval": 5.0,
+        "ping_timeout": 5.0,
+        "compression": None,
+        "max_size": 1 << 20,
+        **({"ssl": trusted_authorities()} if is_secure else {}),
+    }
 
 
 SDK_ERRORS = (

@@ -30,12 +30,12 @@ from services.agent.providers.errors import (
     ProviderUnavailable,
 )
 from services.agent.providers.openai.client import (
-    CONNECT_S,
     NAME,
     SDK_ERRORS,
     error_event,
     failure_of,
     open_client,
+    socket_options,
 )
 from services.agent.providers.openai.options import OpenAiTranscriptionOptions, primary_language
 from services.agent.providers.openai.utterances import (
@@ -60,14 +60,6 @@ _LEAST_SAMPLES = PHONE_RATE_HZ // 10  # less can't be committed
 _ULAW_SILENCE = b"\xff"
 _SEND_S = 5.0
 _MOST_TRIES = 2
-_SOCKET_OPTIONS: dict[str, Any] = {
-    "open_timeout": CONNECT_S,
-    "close_timeout": 0.5,
-    "ping_interval": 5.0,
-    "ping_timeout": 5.0,
-    "compression": None,
-    "max_size": 1 << 20,
-}
 _TRANSCRIPTION = "conversation.item.input_audio_transcription."
 
 
@@ -222,7 +214,7 @@ class OpenAiRealtimeStream:
         try:
             async with connect(
                 extra_query={"intent": "transcription"},
-                websocket_connection_options=_SOCKET_OPTIONS,
+                websocket_connection_options=socket_options(self._transcriber.client),
             ) as socket:
                 has_begun = True
                 async with asyncio.timeout(_SEND_S):

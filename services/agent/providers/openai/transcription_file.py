@@ -96,13 +96,13 @@ class OpenAiFileTranscriber:
         Raises:
             ProviderError: no text, or not the whole of it.
         """
-        has_begun = False
+        has_begun, text = False, None
         try:
             create: Any = self._client.audio.transcriptions.create
             answer = await create(**self._request(wav))
             if not self._options.is_streamed:
                 return _text(answer.text)
-            has_begun, text = True, None
+            has_begun = True
             async with answer as events:
                 async for event in events:
                     if event.type == "transcript.text.delta":
@@ -110,7 +110,8 @@ class OpenAiFileTranscriber:
                     elif event.type == "transcript.text.done":
                         text = _text(event.text)
         except SDK_ERRORS as exc:
-            raise failure_of(exc, has_begun=has_begun) from None  # its text may hold the key
+            if text is None:  # cut after its end it is whole
+                raise failure_of(exc, has_begun=has_begun) from None  # its text may hold the key
         if text is None:
             raise ProviderFailed(NAME, "the text was cut", FailureCause.CUT)
         return text

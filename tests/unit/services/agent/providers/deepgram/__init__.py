@@ -1,0 +1,1 @@
+"""Tests: Agent: providers: deepgram."""
