@@ -9,6 +9,11 @@ from typing import Any
 
 import structlog
 
+# At DEBUG they would log each frame; the vendors' SDKs prompts and what callers said, too.
+_KEPT_QUIET = (
+    *("websockets", "uvicorn", "httpx", "httpcore", "pyngrok"),
+    *("openai", "httpx2", "httpcore2", "deepgram", "livekit"),
+)
 _SECRET_KEYS = ("token", "secret", "password", "authorization", "api_key")
 
 # Without local variables: they hold numbers, transcripts and secrets.
@@ -65,6 +70,6 @@ def configure_logging(service: str, *, level: str = "INFO", log_format: str = "a
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("websockets", "uvicorn", "httpx", "httpcore", "pyngrok"):
+    for noisy in _KEPT_QUIET:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(service=service)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import wave
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -36,7 +34,6 @@ from services.agent.providers.openai.options import (
 from services.agent.providers.openai.speech import OpenAiSynthesiser
 from services.agent.providers.openai.transcription import OpenAiRealtimeTranscriber
 from services.agent.providers.openai.transcription_file import OpenAiFileTranscriber
-from shared.audio.wav import wav_bytes
 from tests.support.standins import CallTool, Fault, StandIns, ToneEar, tone_speech
 from tests.support.standins.openai_http import CHAT, SPEECH, TRANSCRIPTIONS
 from tests.support.standins.transcription_session import REALTIME
@@ -389,6 +386,27 @@ async def test_a_refused_session_kills_the_stream(standins: StandIns) -> None:
     await transcriber.aclose()
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("input_audio_buffer_commit_empty", Final("", is_understood=False, confidence=0.0)),
+        ("server_overloaded", TranscriberFailed("lost twice", is_recoverable=True)),
+    ],
+)
+async def test_a_commit_that_is_refused_costs_its_utterance_alone(
+    standins: StandIns, code: str, expected: TranscriberEvent
+) -> None:
+    standins.world.commit_error = code
+    transcriber = transcriber_of(standins, "realtime")
+    stream = transcriber.open(Expectation())
+    utter(stream, "one")
+    assert await heard(stream) == [expected]
+    standins.world.commit_error = ""
+    utter(stream, "two")
+    assert texts(await heard(stream)) == ["two"]
+    await transcriber.aclose()
+
+
 async def test_an_utterance_that_the_server_fails_at_is_lost_alone(standins: StandIns) -> None:
     standins.world.failing_items = 1
     transcriber = transcriber_of(standins, "realtime")
@@ -402,10 +420,3 @@ async def test_an_utterance_that_the_server_fails_at_is_lost_alone(standins: Sta
     assert isinstance(second, Final)
     assert second.text == "two"
     await transcriber.aclose()
-
-
-def test_a_wav_in_memory_is_what_others_read() -> None:
-    pcm = (np.arange(800) * 37 % 20_000 - 10_000).astype(np.int16)
-    with wave.open(io.BytesIO(wav_bytes(pcm, 8000))) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
-        np.testing.assert_array_equal(np.frombuffer(file.readframes(800), "<i2"), pcm)

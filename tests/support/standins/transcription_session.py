@@ -127,6 +127,10 @@ class TranscriptionSession:
             listener.finish()
 
     async def _commit(self) -> None:
+        if self._world.commit_error:
+            self._buffer.clear()
+            await self._error("invalid_request_error", self._world.commit_error, "No.")
+            return
         if self._listener is not None:
             if self._listener.utterance is not None:
                 words = self._listener.words(is_over=True)

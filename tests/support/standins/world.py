@@ -49,6 +49,7 @@ class World:
             one in mid-speech.
         answers_delay_s: pause before what a socket tells.
         session_error: code of the error that a `session.update` is answered with; none where empty.
+        commit_error: the same for commits.
         failing_items: how many next utterances of sessions fail to be transcribed.
         tells_empty_finalize: whether a Finalize that finds nothing new is answered.
     """
@@ -64,6 +65,7 @@ class World:
     final_every_s: float = 5.0
     answers_delay_s: float = 0.0
     session_error: str = ""
+    commit_error: str = ""
     failing_items: int = 0
     tells_empty_finalize: bool = True
     speaks_odd_chunks: bool = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from shared.audio.errors import AudioError, UnusableWav, WrongSamples
 from shared.audio.g711 import encode_ulaw
-from shared.audio.wav import parse_wav, read_wav, write_wav
+from shared.audio.wav import parse_wav, read_wav, wav_bytes, write_wav
 
 SAMPLES = np.array([0, 1, -1, 256, -256, 12345, 32767, -32768], np.int16)
 
@@ -127,3 +129,14 @@ def test_any_format_chunk_is_read_or_refused_as_ours(form: bytes, body: bytes) -
 def test_other_samples_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(WrongSamples):
         write_wav(tmp_path / "x.wav", np.zeros(4), 8000)  # type: ignore[arg-type] # the point
+
+
+@given(st.lists(st.integers(-32768, 32767), max_size=50))
+def test_what_is_written_in_memory_is_what_is_read(samples: list[int]) -> None:
+    pcm = np.array(samples, np.int16)
+    read, rate_hz = parse_wav(wav_bytes(pcm, 8000))
+    np.testing.assert_array_equal(read, pcm)
+    assert rate_hz == 8000
+    with wave.open(io.BytesIO(wav_bytes(pcm, 8000))) as file:
+        shape = (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes())
+    assert shape == (1, 2, 8000, len(pcm))

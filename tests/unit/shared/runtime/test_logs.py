@@ -63,3 +63,10 @@ def test_console_format_is_for_people(capsys: pytest.CaptureFixture[str]) -> Non
     out = capsys.readouterr().out
     assert "shown" in out
     assert "not shown" not in out
+
+
+def test_a_vendors_sdk_never_logs_what_it_sends(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("agent", log_format="json", level="DEBUG")
+    logging.getLogger("openai._base_client").debug("Request options: a caller's words")
+    logging.getLogger("deepgram.listen").info("a caller's words")
+    assert capsys.readouterr().out == ""

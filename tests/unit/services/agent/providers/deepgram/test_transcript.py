@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from services.agent.providers.base import Final, Partial, TranscriberEvent, TranscriberFailed
 from services.agent.providers.deepgram.transcript import Result, Transcript, Word
 
@@ -232,3 +235,51 @@ def test_an_utterance_that_follows_at_once_begins_where_the_last_one_ended() -> 
     script.end(3.0, 2.9, now_s=0.0)
     events = script.on_result(result(0, 3.0, [*words("one", 1.5), *words("two", 2.2)]))
     assert finals(events) == ["one", "two"]
+
+
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    st.lists(st.floats(0.05, 1.5), max_size=60),
+    st.lists(st.sampled_from(["interim", "final", "lost"]), max_size=60),
+)
+def test_however_results_are_cut_each_utterance_gets_its_words(
+    sizes: list[int], spans: list[float], kinds: list[str]
+) -> None:
+    """Words are told when their end has been heard; a final settles up to the last of them."""
+    said: list[list[Word]] = []
+    at_s = 1.0
+    for number, size in enumerate(sizes):
+        said.append(words(" ".join(f"{number}-{n}" for n in range(size)), at_s))
+        at_s = said[-1][-1].end_s + 1.2
+    every = [word for utterance in said for word in utterance]
+    script, got, settled_s, now_s = transcript(), list[str](), 0.0, 0.0
+
+    def hear(until_s: float, kind: str) -> list[TranscriberEvent]:
+        nonlocal settled_s
+        known = [w for w in every if w.end_s <= until_s and w.middle_s >= settled_s]
+        events = script.on_result(result(settled_s, until_s, known, kind=kind))
+        if kind != "interim":
+            settled_s = until_s
+        return events
+
+    steps = iter(zip(spans, kinds, strict=False))
+    for utterance in said:
+        script.begin(utterance[0].start_s + 0.1)
+        end_s = utterance[-1].end_s + 0.3
+        for span_s, kind in steps:
+            now_s = min(now_s + span_s, end_s)
+            if kind == "lost":
+                script.on_lost()
+                settled_s = min(settled_s, script.wanted_from_s(now_s))
+                continue
+            ends = [w.end_s for w in every if w.end_s <= now_s]
+            until_s = ends[-1] if kind == "final" and ends else now_s
+            if kind == "final" and until_s < settled_s:
+                continue
+            got += finals(hear(until_s, kind))
+            if now_s >= end_s:
+                break
+        got += finals(script.end(end_s, end_s, now_s=0.0))
+        now_s = end_s
+        got += finals(hear(end_s, "finalize"))
+    assert got == [" ".join(word.text for word in utterance) for utterance in said]
