@@ -13,7 +13,8 @@ from services.agent.providers.base import (
     Transcriber,
     TranscriberStream,
 )
-from services.agent.providers.openai.realtime import OpenAIRealtimeBrain, RealtimeConversation
+from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
+from services.agent.providers.openai.realtime_conversation import RealtimeConversation
 from services.agent.providers.openai.realtime_options import (
     OpenAIRealtimeOptions,
     open_realtime,

@@ -91,6 +91,7 @@ class RealtimeStandIn:
         self.sessions: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.connections: list[ServerConnection] = []
         self.memory: dict[str, Item] = {}
         self._lengths = {text: spoken_samples(say(text)) for text in texts}
         self._stack = contextlib.AsyncExitStack()
@@ -123,6 +124,10 @@ class RealtimeStandIn:
             await self._changed.wait_for(lambda: self.kinds().count(kind) >= times)
         return [event for event in self.received if event["type"] == kind][times - 1]
 
+    async def cut(self) -> None:
+        """Close the newest connection, as a network might."""
+        await self.connections[-1].close(1011)
+
     async def has_remembered(self) -> None:
         """Wait until something of the caller's is an item."""
         async with asyncio.timeout(5), self._changed:
@@ -153,6 +158,7 @@ class RealtimeStandIn:
 
     async def _handle(self, connection: ServerConnection) -> None:
         self.memory = {}
+        self.connections.append(connection)
         session = _Session(self, connection)
         with contextlib.suppress(ConnectionClosed):
             await session.run()
@@ -215,7 +221,7 @@ class _Session:
                 else:
                     await self.error("input_audio_buffer_commit_empty", event)
             case "conversation.item.create":
-                self._remember(event["item"])
+                self._remember(event)
             case "conversation.item.delete":
                 if memory.pop(event["item_id"], None) is None:
                     await self.error("item_delete_invalid_item_id", event)
@@ -242,12 +248,17 @@ class _Session:
         self._detection = session["audio"]["input"]["turn_detection"]
         await self.send("session.updated", session=session)
 
-    def _remember(self, item: dict[str, Any]) -> None:
+    def _remember(self, event: dict[str, Any]) -> None:
+        item, memory = event["item"], self._server.memory
+        item_id = item.get("id") or self._new("item")
         if item["type"] == "function_call_output":
-            self._server.memory[self._new("item")] = Item("tool", item["output"])
+            memory[item_id] = Item("tool", item["output"])
         else:
-            text = item["content"][0]["text"]
-            self._server.memory[self._new("item")] = Item(item["role"], text)
+            memory[item_id] = Item(item["role"], item["content"][0]["text"])
+        if "previous_item_id" in event:
+            order = [known for known in memory if known != item_id]
+            order.insert(order.index(event["previous_item_id"]) + 1, item_id)
+            self._server.memory = {known: memory[known] for known in order}
 
     # --- hearing -----------------------------------------------------------------------------
 

@@ -415,11 +415,25 @@ def serialize_delete(item_id: str) -> str:
     return json.dumps({"type": "conversation.item.delete", "item_id": item_id})
 
 
-def serialize_message(role: Literal["system", "user", "assistant"], text: str) -> str:
-    """Return a `conversation.item.create` of something said or known, as text."""
+def serialize_message(
+    role: Literal["system", "user", "assistant"], text: str, *, item_id: str = "", after: str = ""
+) -> str:
+    """Return a `conversation.item.create` of something said or known, as text.
+
+    `item_id` names it; `after` is the item that it follows, in place of the last one.
+    """
     kind = "output_text" if role == "assistant" else "input_text"
-    item = {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
-    return json.dumps({"type": "conversation.item.create", "item": item})
+    item: dict[str, Any] = {
+        "type": "message",
+        "role": role,
+        "content": [{"type": kind, "text": text}],
+    }
+    if item_id:
+        item["id"] = item_id
+    event: dict[str, Any] = {"type": "conversation.item.create", "item": item}
+    if after:
+        event["previous_item_id"] = after
+    return json.dumps(event)
 
 
 def serialize_call_output(call_id: str, output: str) -> str:

@@ -99,3 +99,11 @@ def test_a_guess_is_no_reason_to_believe_the_speaker_settled() -> None:
     assert heard.end(0.5) == []
     assert heard.is_in_hand
     assert heard.on_words("", 0.0, True, 0.6) == [final("", 0.0)]
+
+
+def test_a_speech_end_after_ours_settles_what_was_heard() -> None:
+    heard = book()
+    heard.begin(0.0)
+    heard.on_words("yes", 0.9, True, 0.1)
+    assert heard.end(0.3) == []
+    assert heard.on_speech_end() == [final("yes")]
