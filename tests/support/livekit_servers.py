@@ -190,10 +190,10 @@ class VendorServers:
         yield 'data: {"type": "speech.audio.done", "usage": {}}\n\n'
 
     async def _transcribe(self, request: Request) -> Response:
-        if self.faults.is_silent:
-            await self._hang()
         if self.faults.statuses:
             return Response(status_code=self.faults.statuses.pop(0))
+        if self.faults.is_silent:
+            await self._hang()
         body = await request.body()
         start = body.index(b"RIFF") + 44  # of the one part that is a file
         size = int.from_bytes(body[start - 4 : start], "little")

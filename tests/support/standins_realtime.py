@@ -61,7 +61,7 @@ class Item:
 
 
 class RealtimeStandIn:
-    """Sessions over a WebSocket on a free loopback port, while entered.
+    """Sessions over a WebSocket on loopback, while entered; on a free port unless told.
 
     Args:
         texts: what may be heard.
@@ -82,6 +82,7 @@ class RealtimeStandIn:
         *,
         pace: float = 0.0,
         transcript_s: float = 0.0,
+        port: int = 0,
     ) -> None:
         self.answers = deque(answers)
         self.pace = pace
@@ -96,11 +97,13 @@ class RealtimeStandIn:
         self._lengths = {text: spoken_samples(say(text)) for text in texts}
         self._stack = contextlib.AsyncExitStack()
         self._changed = asyncio.Condition()
-        self.port = 0
+        self.port = port
 
     async def __aenter__(self) -> Self:
         server: Server = await self._stack.enter_async_context(
-            serve(self._handle, "127.0.0.1", 0, process_request=self._admit, compression=None)
+            serve(
+                self._handle, "127.0.0.1", self.port, process_request=self._admit, compression=None
+            )
         )
         self.port = next(iter(server.sockets)).getsockname()[1]
         return self

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -372,6 +375,32 @@ async def test_options_that_the_class_refuses_are_told_without_the_key() -> None
     with pytest.raises(ProviderUnavailable, match="speed must be between") as caught:
         open_synthesiser(options, "en", Keys())
     assert KEY not in str(caught.value)
+
+
+async def test_nobody_but_the_vendor_is_spoken_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No telemetry, no start-up request, and no thread or process is left behind either."""
+    spoken_to: set[object] = set()
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+    threads = {thread.name for thread in threading.enumerate()}
+
+    async def note(sock: socket.socket, address: Any) -> None:
+        spoken_to.add(address)
+        await connect(sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", note)
+    async with VendorServers(HEARD) as servers:
+        async with transcriber(servers) as ear, model(servers) as chat, voice(servers) as tts:
+            stream = ear.open(Expectation())
+            utter(stream, "is it free")
+            await next_event(stream)
+            await read(chat.stream(ASKED, ()))
+            await spoken(tts, "Hello.")
+            await stream.aclose()
+        assert spoken_to == {("127.0.0.1", servers.port)}
+    begun = {thread.name for thread in threading.enumerate()} - threads
+    assert {name for name in begun if not name.startswith("asyncio_")} == set()  # the loop's own
+    assert multiprocessing.active_children() == []
 
 
 def test_the_entries_know_their_options() -> None:

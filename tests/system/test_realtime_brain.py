@@ -48,6 +48,7 @@ from services.agent.providers.openai.realtime_ear import RealtimeEar
 from services.agent.providers.openai.realtime_options import (
     OpenAIRealtimeOptions,
     open_realtime,
+    realtime_entry,
 )
 from shared.protocol.call import CallId, Direction
 from tests.support.callers import say
@@ -602,3 +603,9 @@ async def test_audio_that_cannot_be_sent_is_dropped_oldest_first_and_counted() -
 async def test_a_key_that_is_not_set_is_named() -> None:
     with pytest.raises(ProviderUnavailable, match="OPENAI_API_KEY is not set"):
         open_realtime(OpenAIRealtimeOptions(), "en", Keys("OPENAI_API_KEY"))
+
+
+def test_the_entry_knows_its_options() -> None:
+    entry = realtime_entry()
+    assert entry.needs_key
+    assert entry.options is OpenAIRealtimeOptions

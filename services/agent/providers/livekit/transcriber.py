@@ -253,7 +253,9 @@ class _Streamed(_Ear):
     def _on_event(self, event: stt.SpeechEvent) -> None:
         now_s = self._loop.time()
         kind = stt.SpeechEventType
-        if event.type == kind.END_OF_SPEECH:
+        if event.type == kind.START_OF_SPEECH:
+            self._utterances.on_speech_start(now_s)
+        elif event.type == kind.END_OF_SPEECH:
             self._give_all(self._utterances.on_speech_end())
         elif event.type in (kind.INTERIM_TRANSCRIPT, kind.FINAL_TRANSCRIPT):
             is_settled = event.type == kind.FINAL_TRANSCRIPT

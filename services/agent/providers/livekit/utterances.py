@@ -26,6 +26,7 @@ class _Utterance:
     guess: str = ""
     touched_s: float = 0.0
     due_s: float = 0.0
+    is_heard: bool = False
     is_over: bool = False
     final: Final | None = None
 
@@ -90,7 +91,8 @@ class Utterances:
         elif ended.is_over and ended.settled:
             ended.settle()
         else:
-            ended.due_s = now_s + (self._final_s if ended.text else self._quiet_s)
+            is_heard = ended.is_heard or bool(ended.text)
+            ended.due_s = now_s + (self._final_s if is_heard else self._quiet_s)
         self._current = None
         self._pending.append(ended)
         return self._settled()
@@ -115,6 +117,12 @@ class Utterances:
             utterance.settle()
             return self._settled()
         return [Partial(utterance.text, is_settled)] if text else []
+
+    def on_speech_start(self, now_s: float) -> None:
+        """The recogniser hears speech: words are to be expected."""
+        utterance = self._target()
+        utterance.is_heard = True
+        utterance.touched_s = now_s
 
     def on_speech_end(self) -> list[TranscriberEvent]:
         """The recogniser believes that the speaker has ended."""

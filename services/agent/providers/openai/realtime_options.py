@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from services.agent.providers.base import SpeechBrain
 from services.agent.providers.errors import FailureCause, ProviderUnavailable
 from services.agent.providers.openai.realtime_events import SessionConfig, TurnDetection
-from services.agent.providers.registry import Options, Secrets
+from services.agent.providers.registry import Entry, Options, Secrets
 
 if TYPE_CHECKING:
     from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
@@ -78,3 +79,8 @@ def open_realtime(
     from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
 
     return OpenAIRealtimeBrain(options, language, key.get_secret_value())
+
+
+def realtime_entry() -> Entry[SpeechBrain]:
+    """Return the registry's entry `openai` of speech to speech."""
+    return Entry(OpenAIRealtimeOptions, open_realtime)

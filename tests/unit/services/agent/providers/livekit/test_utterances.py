@@ -81,6 +81,15 @@ def test_where_nothing_was_heard_less_is_waited() -> None:
     assert heard.on_time(1.5) == [final("", 0.0)]
 
 
+def test_speech_that_the_recogniser_hears_is_waited_for_longer() -> None:
+    heard = book()
+    heard.begin(0.0)
+    heard.on_speech_start(0.1)
+    heard.end(0.5)
+    assert heard.on_time(2.4) == []
+    assert heard.on_words("yes", 0.9, True, 2.4) == [final("yes")]
+
+
 def test_words_before_the_beginning_belong_to_it_unless_they_are_old() -> None:
     for age_s, text in ((0.5, "well then"), (5.0, "then")):
         heard = book()
