@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -375,6 +376,34 @@ async def test_options_that_the_class_refuses_are_told_without_the_key() -> None
     with pytest.raises(ProviderUnavailable, match="speed must be between") as caught:
         open_synthesiser(options, "en", Keys())
     assert KEY not in str(caught.value)
+
+
+async def test_any_plugin_that_is_installed_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "livekit" / "plugins"
+    folder.mkdir(parents=True)
+    (folder / "oddvendor.py").write_text(
+        "from livekit.agents import tts\n"
+        "class Voice(tts.TTS):\n"
+        "    def __init__(self, **anything):\n"
+        "        super().__init__(capabilities=tts.TTSCapabilities(streaming=False),\n"
+        "                         sample_rate=8000, num_channels=1)\n"
+        "        self.given = anything\n"
+        "    def synthesize(self, text, *, conn_options): raise NotImplementedError\n"
+    )
+    (folder / "broken.py").write_text("raise OSError('libsomething.so')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    odd = {"plugin": "oddvendor", "class_name": "Voice", "key_argument": "token", "tone": "warm"}
+    made = open_synthesiser(LiveKitOptions.model_validate(odd), "en", Keys())
+    assert isinstance(made, LiveKitSynthesiser)
+    assert made._plugin.made.given == {"token": KEY, "tone": "warm"}
+    with pytest.raises(ProviderFailed) as caught:
+        await spoken(made, "Hello.")
+    assert caught.value.cause is FailureCause.BROKEN
+    await made.aclose()
+    with pytest.raises(ProviderUnavailable, match="cannot be imported: OSError"):
+        open_synthesiser(LiveKitOptions.model_validate({"plugin": "broken"}), "en", Keys())
 
 
 async def test_nobody_but_the_vendor_is_spoken_to(monkeypatch: pytest.MonkeyPatch) -> None:

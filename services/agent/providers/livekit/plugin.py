@@ -104,6 +104,10 @@ def _load(kind: Kind, options: LiveKitOptions) -> type[Any]:
             f"livekit-plugins-{options.plugin.replace('_', '-')}",
             FailureCause.MISSING,
         ) from exc
+    except (RuntimeError, OSError) as exc:  # not on the main thread; a library of the system's
+        raise ProviderUnavailable(
+            options.provider, f"cannot be imported: {type(exc).__name__}", FailureCause.MISSING
+        ) from exc
     name = options.class_name or kind
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, _BASES[kind])):

@@ -192,8 +192,9 @@ class Core:
             self.uncounted.append(event)  # of an answer that was left; it costs all the same
 
     def _on_error(self, event: rt.ServerError) -> None:
-        if event.event_id.startswith(COMMIT):
-            self.turns.on_commit_refused(int(event.event_id.removeprefix(COMMIT)))
+        number = event.event_id.removeprefix(COMMIT)
+        if number != event.event_id and number.isdecimal() and len(number) < 10:
+            self.turns.on_commit_refused(int(number))
         if event.code in _HARMLESS:
             return
         _log.warning("realtime_error", code=event.code, kind=event.kind)

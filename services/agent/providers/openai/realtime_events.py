@@ -220,7 +220,8 @@ def _read_item(response_id: str, item: Mapping[str, Any]) -> ServerEvent:
 def _read_transcript(what: str, event: Mapping[str, Any]) -> ServerEvent:
     match what:
         case "delta":
-            return InputTranscript(_text(event, "item_id"), event.get("delta") or "", False)
+            grown = _text(event, "delta") if event.get("delta") else ""
+            return InputTranscript(_text(event, "item_id"), grown, False)
         case "completed":
             return InputTranscript(_text(event, "item_id"), _text(event, "transcript"), True)
         case "failed":
@@ -246,10 +247,11 @@ def _read_response(response: Mapping[str, Any]) -> ResponseDone:
 
 
 def _read_error(error: Mapping[str, Any]) -> ServerError:
-    event_id = error.get("event_id")
-    kind = error.get("type")
+    event_id, kind = error.get("event_id"), error.get("type")
     return ServerError(
-        _code(error), kind if isinstance(kind, str) else "", event_id if event_id else ""
+        _code(error),
+        kind if isinstance(kind, str) else "",
+        event_id if isinstance(event_id, str) else "",
     )
 
 

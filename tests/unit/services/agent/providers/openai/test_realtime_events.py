@@ -112,6 +112,7 @@ def test_what_the_server_says_is_read(text: str, read: rt.ServerEvent) -> None:
         event("response.output_audio.delta", **IDS, delta="*"),
         event("response.output_audio.delta", **IDS, delta="é"),
         event("response.done", response={"id": "r", "status": "completed", "usage": 3}),
+        event(f"{TRANSCRIPTION}.delta", item_id="i", delta=5),
         event("response.output_item.done", response_id="r", item={**CALL, "arguments": None}),
         event("x", padding="x" * rt.MOST_BYTES),
     ],
@@ -123,6 +124,7 @@ def test_what_makes_no_sense_is_refused(text: str) -> None:
 
 KINDS = sorted({json.loads(text)["type"] for text, _ in READ})
 NAMES = ("item_id", "response_id", "response", "item", "delta", "error", "transcript", "usage")
+INNER = ("id", "type", "status", "status_details", "usage", "code", "event_id", "error")
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
@@ -138,7 +140,9 @@ VALUES = st.recursive(
 @given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES), VALUES))
 def test_anything_at_all_is_read_or_refused(kind: str, fields: dict[str, Any]) -> None:
     with contextlib.suppress(rt.MalformedEvent):
-        rt.parse_event(json.dumps({"type": kind, **fields}))
+        event = rt.parse_event(json.dumps({"type": kind, **fields}))
+        for name in ("item_id", "response_id", "text", "code", "kind", "event_id", "status"):
+            assert isinstance(getattr(event, name, ""), str)
 
 
 def sent(text: str) -> dict[str, Any]:
