@@ -42,7 +42,7 @@ from services.agent.providers.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from services.agent.providers.openai.realtime import OpenAIRealtimeBrain, Persona
+from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
 from services.agent.providers.openai.realtime_conversation import RealtimeConversation
 from services.agent.providers.openai.realtime_ear import RealtimeEar
 from services.agent.providers.openai.realtime_options import (
@@ -50,6 +50,7 @@ from services.agent.providers.openai.realtime_options import (
     open_realtime,
     realtime_entry,
 )
+from services.agent.providers.persona import Persona
 from shared.protocol.call import CallId, Direction
 from tests.support.callers import say
 from tests.support.livekit_servers import KEY, Keys

@@ -12,7 +12,7 @@ did not hear of an answer is taken out of the server's memory before the next on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from openai import AsyncOpenAI
 
@@ -21,35 +21,14 @@ from services.agent.providers.base import (
     Confirmation,
     Piece,
     ToolCall,
-    ToolSpec,
 )
 from services.agent.providers.openai import realtime_events as rt
-from services.agent.providers.openai.realtime_conversation import (
-    RealtimeConversation,
-    ToolRunner,
-)
+from services.agent.providers.openai.realtime_conversation import RealtimeConversation
 from services.agent.providers.openai.realtime_core import Core
 from services.agent.providers.openai.realtime_ear import RealtimeEar
 from services.agent.providers.openai.realtime_link import Connection
 from services.agent.providers.openai.realtime_options import OpenAIRealtimeOptions
-
-
-@dataclass(frozen=True, slots=True)
-class Persona:
-    """Who the brain is to be.
-
-    Attributes:
-        instructions: the prompt, filled in for a call.
-        greeting: what is said first; empty: the caller speaks first.
-        tools: what may be called.
-        open_tools: makes the runner of one call's tools.
-    """
-
-    instructions: Callable[[CallFacts], str]
-    greeting: Callable[[CallFacts], str]
-    tools: tuple[ToolSpec, ...] = ()
-    open_tools: Callable[[CallFacts], ToolRunner] | None = None
-
+from services.agent.providers.persona import Persona
 
 _NOBODY = Persona(lambda _: "You are a helpful voice assistant on the phone.", lambda _: "")
 

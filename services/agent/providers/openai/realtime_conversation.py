@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
 
 from services.agent.providers.base import (
     PHONE_RATE_HZ,
@@ -38,29 +37,13 @@ from services.agent.providers.openai.realtime_core import (
     serialize_said,
 )
 from services.agent.providers.openai.realtime_link import NAME
+from services.agent.providers.persona import ToolRunner
 from shared.runtime.tasks import closing
 
 _BYTES_PER_MS = PHONE_RATE_HZ // 1000
 _MOST_ROUNDS = 8
 _TOOL_S = 70.0
 _CONFIRMED = ReplyConfirmation(is_given=True)
-
-
-class ToolRunner(Protocol):
-    """Runs the tools that the model calls, for one conversation."""
-
-    async def __call__(
-        self, call: ToolCall, confirmation: Confirmation
-    ) -> tuple[str, Sequence[Piece]]:
-        """Run one, once it may be run.
-
-        Returns:
-            what the model is told of it, and what becomes of it for the call (EndCall, Transfer,
-            ToolUsed and the like), in order.
-
-        A tool that fails says so in its text; it raises nothing of its own.
-        """
-        ...
 
 
 class RealtimeConversation:
