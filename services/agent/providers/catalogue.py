@@ -9,6 +9,7 @@ from services.agent.providers.offline import entries as offline
 from services.agent.providers.openai import entries as openai
 from services.agent.providers.openai.realtime_options import OpenAIRealtimeOptions, open_realtime
 from services.agent.providers.registry import Entry, Registry
+from services.agent.turn_models.entries import END_OF_TURN
 
 
 def make_registry(
@@ -35,5 +36,5 @@ def make_registry(
             "livekit": livekit.tts_entry(),
         },
         realtime={"openai": Entry(OpenAIRealtimeOptions, open_realtime)},
-        end_of_turn={},
+        end_of_turn=END_OF_TURN,
     )
