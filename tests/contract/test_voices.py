@@ -24,12 +24,13 @@ REAL = (
 SENTENCE = "Please say the number, digit by digit, or use your keypad."
 
 
-@pytest.fixture(params=REAL)
+@pytest.fixture(params=installed(REAL))
 def real(request: pytest.FixtureRequest) -> Voice:
-    name: str = request.param
-    if name not in installed((name,)):
-        pytest.skip(f"{name} is not installed")
-    return open_voice(name)
+    return open_voice(request.param)
+
+
+def test_this_machine_has_a_voice() -> None:
+    assert installed(REAL)
 
 
 def test_a_real_voice_speaks_at_a_phones_level(real: Voice) -> None:

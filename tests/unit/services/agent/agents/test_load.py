@@ -8,8 +8,9 @@ import pytest
 
 from services.agent.agents.document import MOST_BYTES
 from services.agent.agents.file import AgentFile, HttpTool, ProviderChoice
-from services.agent.agents.load import Agent, BadAgent, load_flow
-from tests.support.agents import make_loader
+from services.agent.agents.load import Agent, BadAgent, Loader, load_flow
+from services.agent.providers.registry import Registry
+from tests.support.agents import FixedSecrets, make_loader
 from tests.unit.services.agent.agents.faulty_files import FAULTY_FILES
 
 
@@ -127,7 +128,10 @@ def test_a_plugin_is_judged_by_its_own_kind_of_options() -> None:
 
 @pytest.mark.usefixtures("place")
 def test_a_provider_whose_module_is_not_here_is_taken_by_its_name() -> None:
-    assert load("providers: {stt: [{deepgram: {anything: 1}}]}\n").file.providers.stt[0].options
+    path = Path("agent.yaml")
+    path.write_text("providers: {stt: [{deepgram: {anything: 1}}]}\n")
+    nobody = Loader(Registry({}, {}, {}, {}, {}), FixedSecrets())
+    assert nobody.load(path).file.providers.stt[0].options
 
 
 @pytest.mark.usefixtures("place")
