@@ -187,9 +187,8 @@ class Session:
             return self._on_away_too_long(now_s) if now_s - self._floor.left_s > _AWAY_S else []
         if now_s - floor.media_s > self._rules.media_lost_s:
             return floor.end(EndReason.CARRIER_LOST, by_agent=False)
-        if floor.started_s is None:
-            return []
-        over_s = now_s - floor.started_s - self._rules.max_call_s
+        lasted_s = 0.0 if floor.started_s is None else now_s - floor.started_s
+        over_s = lasted_s - self._rules.max_call_s
         if over_s > _LAST_WORDS_S:
             return floor.end(EndReason.TIME_LIMIT, by_agent=True)
         if over_s > 0 and self.state is not State.CLOSING:

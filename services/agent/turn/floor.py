@@ -85,6 +85,7 @@ class Floor:
             self.move(State.THINKING)
         if not isinstance(heard, base.Words):
             self.clock = TurnClock()
+        self.clock.piece_s = self.clock.audio_s = None
         reply = self.mouth.begin(heard, now_s)
         return [*actions, ev.Ask(reply.generation, heard, history=tuple(self.record.history))]
 
@@ -209,7 +210,8 @@ class Floor:
         reply = self.mouth.reply
         if reply is None or reply.is_speculative or self.state not in _AT_WORK:
             return []
-        if reply.is_closing and self.state is not State.CLOSING:
+        is_begun = reply.is_own or reply.at_s is not None or not self.mouth.playout.has_unplayed
+        if reply.is_closing and is_begun and self.state is not State.CLOSING:
             self.move(State.CLOSING)
         actions: list[Action] = []
         while (step := reply.next_step()) is not None:

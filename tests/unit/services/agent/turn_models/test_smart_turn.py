@@ -33,6 +33,37 @@ def speech(seconds: float, level: float = 3000.0) -> NDArray[np.int16]:
     return (noise * level).astype(np.int16)
 
 
+def field(number: int, value: bytes | int) -> bytes:
+    """One field of a protobuf message; lengths and numbers below 16384."""
+    if isinstance(value, int):
+        return bytes([number << 3]) + varint(value)
+    return bytes([number << 3 | 2]) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128, value >> 7])
+
+
+def tiny_model() -> bytes:
+    """ONNX: the sigmoid of the mean of `features`."""
+
+    def node(op: bytes, given: bytes, made: bytes) -> bytes:
+        return field(1, field(1, given) + field(2, made) + field(4, op))
+
+    def tensor(name: bytes, *shape: int) -> bytes:
+        sizes = b"".join(field(1, field(1, size)) for size in shape)
+        return field(1, name) + field(2, field(1, field(1, 1) + field(2, sizes)))
+
+    graph = (
+        node(b"ReduceMean", b"features", b"mean")
+        + node(b"Sigmoid", b"mean", b"probability")
+        + field(2, b"tiny")
+        + field(11, tensor(b"features", 1, 80, 800))
+        + field(12, tensor(b"probability", 1, 1, 1))
+    )
+    return field(1, 8) + field(7, graph) + field(8, field(2, 13))
+
+
 def fixed(probability: float) -> Model:
     return lambda _: probability
 
@@ -117,6 +148,15 @@ def test_a_missing_or_broken_file_is_said_so(tmp_path: Path) -> None:
     bad.write_bytes(b"not a model")
     with pytest.raises(ProviderUnavailable, match=r"bad\.onnx"):
         load_model(bad)
+
+
+async def test_a_file_is_run_as_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny_model())
+    pcm = speech(3.0)
+    model = END_OF_TURN["smart_turn"].open(SmartTurnOptions(path=path), "en", NoSecrets())
+    mean = float(turn_features(pcm).mean())
+    assert await model.probability(pcm) == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-4)
 
 
 def test_the_registry_has_it_by_name_and_checks_its_options(tmp_path: Path) -> None:
