@@ -20,6 +20,7 @@ TAIL_S = 0.25
 ANSWER_S = 0.4
 """Speech over the last of a question is an answer, even if it is but "mm-hm"."""
 _BACKCHANNEL_SPEECH = 2.0  # times min_speech_s: nobody murmurs that long
+_COUGH_S = 0.3
 _WINDOW_S = 6.0
 _CALM_S = 10.0
 _FALSE_PAUSES = 2
@@ -75,6 +76,10 @@ class BargeIn:
         """Whether words interrupt, however short they were."""
         words = len(plain_words(text))
         return words >= max(1, self._rules.min_words) and not self.is_backchannel(text)
+
+    def is_passing(self, speech_s: float, text: str) -> bool:
+        """Whether speech is, as far as it goes, no more than a cough or a murmur."""
+        return self.is_backchannel(text) or (not text and speech_s < _COUGH_S)
 
     def judge_sound(self, speech_s: float, text: str) -> Verdict:
         """Judge speech that goes on, by its length and what was recognised so far."""

@@ -22,7 +22,6 @@ _EARLY_S = 0.6
 _OVERDUE_S = 2.0
 """How long after its wait an utterance is remembered, for a Final that comes after all."""
 _RECENT_PAUSE_S = 0.1
-_MURMUR_S = 0.3
 
 
 @dataclass(slots=True)
@@ -101,7 +100,7 @@ class Ear:
         return self._detector.quiet_s(now_s)
 
     def on_frame(
-        self, frame: ev.FrameScored, agent_dbfs: float | None, now_s: float, *, is_over_agent: bool
+        self, frame: ev.FrameScored, agent_dbfs: float | None, now_s: float, *, is_passing: bool
     ) -> SpeechEvent | None:
         """Take 20 ms of the caller.
 
@@ -109,9 +108,13 @@ class Ear:
             frame: its scores.
             agent_dbfs: how loud the agent is at the caller's end, None while silent.
             now_s: when it arrived.
-            is_over_agent: the agent waits, silenced, for what this speech will turn out to be.
+            is_passing: the agent stands still for what is most likely a cough or a murmur, whose
+                end need not be waited for as long as a sentence's.
         """
-        wait_s = self._wait_s(now_s, is_over_agent=is_over_agent)
+        outlook = self.outlook(now_s)
+        if is_passing and outlook is Outlook.UNKNOWN:
+            outlook = Outlook.COMPLETE
+        wait_s = self._endpointing.wait_s(outlook)
         speech = self._detector.on_frame(
             frame.probability, frame.level_dbfs, agent_dbfs, now_s, end_silence_s=wait_s
         )
@@ -131,14 +134,6 @@ class Ear:
             self._endpointing.on_pause(self._pause_s, self._pause_outlook)
             self._score, self._is_score_asked = None, False
         self._pause_s = 0.0
-
-    def _wait_s(self, now_s: float, *, is_over_agent: bool) -> float:
-        utterance = self._in_hand
-        is_murmur = utterance is not None and utterance.speech_s < _MURMUR_S
-        if is_over_agent and is_murmur and self.outlook(now_s) is Outlook.UNKNOWN:
-            # A cough's end need not be waited for as long as a sentence's: the agent stands still.
-            return self._endpointing.wait_s(Outlook.COMPLETE)
-        return self._endpointing.wait_s(self.outlook(now_s))
 
     def outlook(self, now_s: float) -> Outlook:
         """Judge whether the utterance in hand is complete; asked often, thought over seldom."""

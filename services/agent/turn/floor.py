@@ -147,6 +147,8 @@ class Floor:
                 return []
             # Holds whatever became of the words around it: the dialogue has moved on.
             return [] if event.generation in self._rewound else self.expect(piece.expectation)
+        if isinstance(piece, base.ToolUsed) and is_ours and reply is not None:
+            reply.has_used_tools = True
         if isinstance(piece, base.ToolUsed | base.Usage):
             return [ev.Note(piece)]  # it happened, whatever became of the answer
         if reply is None or not is_ours or reply.is_read:

@@ -55,8 +55,11 @@ class Hearing:
         """Take 20 ms of the caller."""
         floor = self._floor
         agent_dbfs = self._mouth.playout.level_dbfs(now_s)
-        is_paused = floor.state is State.PAUSED
-        speech = self._ear.on_frame(frame, agent_dbfs, now_s, is_over_agent=is_paused)
+        utterance = self._ear.in_hand if floor.state is State.PAUSED else None
+        is_passing = utterance is not None and self._barge_in.is_passing(
+            utterance.speech_s, utterance.text
+        )
+        speech = self._ear.on_frame(frame, agent_dbfs, now_s, is_passing=is_passing)
         match speech:
             case SpeechEnded():
                 return self._on_speech_ended(speech, now_s)
@@ -276,8 +279,11 @@ class Hearing:
         return actions
 
     def _take_back(self, reply: Reply) -> bool:
-        """Take the words that an unheard answer was to out of the history, for more to come."""
-        if not isinstance(reply.answers, base.Words):
+        """Take the words that an unheard answer was to out of the history, for more to come.
+
+        Not if tools were used for it: what they did is done, and would be done again.
+        """
+        if not isinstance(reply.answers, base.Words) or reply.has_used_tools:
             return False
         said = self._floor.record.take_back_caller()
         if said is None:

@@ -43,6 +43,7 @@ class Reply:
         asked_s: when it was asked for, or confirmed.
         is_speculative: begun on a likely end of the caller's turn and not confirmed yet.
         is_own: the session's own last words, whose loss ends the call at once.
+        has_used_tools: what it did can't be undone by asking anew.
         is_read: the brain has given all of it.
         may_fill: a filler may bridge the wait for it; once.
         fillers: names of the fillers in it.
@@ -60,6 +61,7 @@ class Reply:
     asked_s: float
     is_speculative: bool = False
     is_own: bool = False
+    has_used_tools: bool = False
     is_read: bool = False
     may_fill: bool = False
     fillers: set[str] = field(default_factory=set)

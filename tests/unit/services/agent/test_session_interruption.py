@@ -305,16 +305,20 @@ def test_words_nobody_asked_for_count_while_the_caller_speaks() -> None:
     assert heard_words(scene) == ["first part second part"]
 
 
-def test_a_late_murmur_after_the_agent_has_ended_is_passed_over_and_late_words_are_not() -> None:
-    for text, asked in (("okay", ["tell me"]), ("and now", ["tell me", "and now"])):
-        scene = speaking(Scene(talk, transcription_s=1.4))
-        scene.session.playout.remaining_s(scene.now_s)
-        scene.run_until(lambda s=scene: (s.session.playout.remaining_s(s.now_s) or 9) <= 0.6)
-        scene.say(text, 0.1)
-        scene.until_listening()
-        scene.run(3.0)
-        scene.until_listening()
-        assert heard_words(scene) == asked
+@pytest.mark.parametrize(
+    ("text", "asked"), [("okay", ["tell me"]), ("and now", ["tell me", "and now"])]
+)
+def test_a_late_murmur_after_the_agent_has_ended_is_passed_over_and_late_words_are_not(
+    text: str, asked: list[str]
+) -> None:
+    scene = speaking(Scene(talk, transcription_s=2.2))
+    scene.run_until(lambda: (scene.session.playout.remaining_s(scene.now_s) or 9) <= 0.6)
+    scene.say(text, 0.1)
+    scene.until_listening()
+    assert heard_words(scene) == ["tell me"]
+    scene.run(3.0)
+    scene.until_listening()
+    assert heard_words(scene) == asked
 
 
 def test_a_goodbye_that_was_not_heard_yet_gives_way_to_a_caller_who_goes_on() -> None:
@@ -344,3 +348,27 @@ def test_pieces_of_the_answer_that_was_interrupted_are_not_measured_as_the_next_
     scene.until_listening()
     latencies = [entry["latency_ms"] for entry in scene.session.transcript if "latency_ms" in entry]
     assert latencies[-1]["brain"] == pytest.approx(500, abs=30)
+
+
+def test_the_agent_goes_on_sooner_after_a_murmur_than_a_turn_would_end() -> None:
+    scene = speaking(Scene(talk))
+    scene.say("mm-hm", 0.5, partials=[(0.3, base.Partial("mm-hm"))])
+    ended_s = scene.now_s
+    scene.run_until(lambda: scene.session.state is State.SPEAKING)
+    assert scene.now_s - ended_s == pytest.approx(0.33, abs=0.03)
+
+
+def test_what_tools_have_done_is_not_done_again_for_a_caller_who_goes_on() -> None:
+    scene = Scene(talk, brain_s=2.0)
+    scene.start()
+    scene.run(2.0)
+    scene.until_listening()
+    scene.say("book it")
+    scene.run(0.8)
+    used = base.ToolUsed("book", {}, "ok", "booked", 0.3)
+    scene.event(ev.ReplyPiece(2, used))
+    scene.say("hello are you there", 0.8)
+    scene.until_listening()
+    assert heard_words(scene) == ["book it", "hello are you there"]
+    assert [m.text for m in scene.session.history if m.role == "caller"] == heard_words(scene)
+    assert ev.Abandon(2, rewinds=False) in [action for _, action in scene.actions]

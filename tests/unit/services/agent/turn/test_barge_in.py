@@ -71,3 +71,10 @@ def test_wariness_rises_with_false_pauses_that_follow_each_other_and_wears_off()
         barge_in.on_false_pause(at_s)
     assert barge_in.frames_needed(26.0) == 10
     assert [barge_in.frames_needed(26.0 + 10.0 * n) for n in range(1, 5)] == [6, 3, 1, 1]
+
+
+def test_coughs_and_murmurs_are_passing_as_far_as_they_go() -> None:
+    assert judge().is_passing(0.2, "")
+    assert not judge().is_passing(0.4, "")
+    assert judge().is_passing(0.8, "mm-hm")
+    assert not judge().is_passing(0.2, "stop")

@@ -21,7 +21,7 @@ class Line:
         frame = ev.FrameScored(0.9, -20.0) if is_speech else ev.FrameScored(0.01, -70.0)
         for _ in range(round(seconds / FRAME_S)):
             self.now_s += FRAME_S
-            match self.ear.on_frame(frame, None, self.now_s, is_over_agent=False):
+            match self.ear.on_frame(frame, None, self.now_s, is_passing=False):
                 case SpeechStarted() as speech:
                     self.ear.begin(speech, self.now_s)
                 case SpeechEnded() as speech:
