@@ -163,6 +163,14 @@ async def test_without_a_key_nothing_is_asked(standins: StandIns, route: str) ->
     assert not standins.world.requests
 
 
+@pytest.mark.parametrize("route", ROUTES)
+async def test_an_address_that_is_none_is_said_plainly(standins: StandIns, route: str) -> None:
+    wrong = "127.0.0.1:5090"
+    secrets = vendor_secrets(standins, OPENAI_BASE_URL=wrong, DEEPGRAM_BASE_URL=wrong)
+    with pytest.raises(ProviderUnavailable, match="base URL"):
+        await ROUTES[route](secrets)
+
+
 # --- sockets ------------------------------------------------------------------------------------
 
 SOCKETS: dict[str, Entry[Any]] = {

@@ -95,12 +95,14 @@ def open_client(
     """Return the SDK's client and the HTTP client that it uses, which is the caller's to close.
 
     Raises:
-        ProviderUnavailable: no key.
+        ProviderUnavailable: no key, or no address.
     """
     key = secrets.get(options.api_key_env)
     if key is None:
         raise ProviderUnavailable(NAME, f"{options.api_key_env} is not set", FailureCause.MISSING)
     url = options.url(secrets)
+    if not url.startswith(("http://", "https://")):
+        raise ProviderUnavailable(NAME, "its base URL is no http address", FailureCause.MISSING)
     socket_url = "ws" + url.removeprefix("http")
     http = httpx.AsyncClient(
         verify=trusted_authorities(),

@@ -33,11 +33,14 @@ def open_client(options: OpenAiOptions, secrets: Secrets) -> openai.AsyncOpenAI:
     Its HTTP client is httpx's, whose errors can then be told apart where the SDK lets them through.
 
     Raises:
-        ProviderUnavailable: no key.
+        ProviderUnavailable: no key, or no address.
     """
     key = secrets.get(options.api_key_env) if options.api_key_env else None
     if key is None and options.api_key_env:
         raise ProviderUnavailable(NAME, f"{options.api_key_env} is not set", FailureCause.MISSING)
+    url = options.url(secrets)
+    if not url.startswith(("http://", "https://")):
+        raise ProviderUnavailable(NAME, "its base URL is no http address", FailureCause.MISSING)
     timeout = httpx.Timeout(options.timeout_s, connect=CONNECT_S, pool=CONNECT_S)
     http = httpx.AsyncClient(
         verify=trusted_authorities(),
@@ -47,7 +50,7 @@ def open_client(options: OpenAiOptions, secrets: Secrets) -> openai.AsyncOpenAI:
     )
     return openai.AsyncOpenAI(
         api_key=key.get_secret_value() if key is not None else _NO_KEY,
-        base_url=options.url(secrets),
+        base_url=url,
         max_retries=0,
         timeout=cast(Any, timeout),
         http_client=cast(Any, http),

@@ -39,6 +39,10 @@ def finals(events: list[TranscriberEvent]) -> list[str]:
     return [event.text for event in events if isinstance(event, Final)]
 
 
+def test_a_results_times_are_moved_to_the_calls() -> None:
+    assert result(0, 1, words("yes", 0.5)).moved(2.0) == result(2, 3, words("yes", 2.5))
+
+
 def test_partials_hold_the_whole_utterance_so_far() -> None:
     script = transcript()
     script.begin(1.0)
@@ -273,9 +277,7 @@ def test_however_results_are_cut_each_utterance_gets_its_words(
                 settled_s = min(settled_s, script.wanted_from_s(now_s))
                 continue
             ends = [w.end_s for w in every if w.end_s <= now_s]
-            until_s = ends[-1] if kind == "final" and ends else now_s
-            if kind == "final" and until_s < settled_s:
-                continue
+            until_s = now_s if kind == "interim" else max([settled_s, *ends])
             got += finals(hear(until_s, kind))
             if now_s >= end_s:
                 break
