@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from services.agent import providers
 from services.agent.providers.deepgram import entries as deepgram
 from services.agent.providers.deepgram.options import DeepgramListenOptions
 from services.agent.providers.openai import entries as openai
@@ -77,3 +80,19 @@ def test_the_options_address_comes_before_the_environments(option: str) -> None:
 
 def test_a_languages_region_is_left_out() -> None:
     assert [primary_language(tag) for tag in ("en-IN", "HI", "", "pt-BR")] == ["en", "hi", "", "pt"]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_page_on_vendors_lists_every_option_with_its_default(name: str) -> None:
+    vendor, _, kind = name.partition("-")
+    page = (Path(providers.__path__[0]) / "vendors.md").read_text(encoding="utf-8")
+    section = page.partition(f"## {kind}: {vendor}\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE))
+    fields = ENTRIES[name].options.model_fields
+    assert set(rows) == set(fields) - {"api_key_env", "base_url"}
+    for option, told in rows.items():
+        default = fields[option].get_default(call_default_factory=True)
+        if told.startswith("`"):
+            assert told.strip("`") == str(default).lower()
+        else:
+            assert default in ("", None, (), {})
