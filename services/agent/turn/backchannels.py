@@ -100,6 +100,16 @@ class Backchannels:
             at += step
         return True
 
+    def may_become(self, text: str) -> bool:
+        """Whether a text may turn out to be backchannels alone: "uh" before its "huh"."""
+        words = plain_words(text)
+        return any(
+            self.are_all_of(" ".join((*words[:at], *phrase)))
+            for at in range(len(words))
+            for phrase in self._phrases
+            if len(phrase) > len(words) - at and phrase[: len(words) - at] == words[at:]
+        )
+
     def _is_phrase(self, words: tuple[str, ...], at: int, length: int) -> bool:
         phrase = words[at : at + length]
         return len(phrase) == length and phrase in self._phrases and begins_with(words, phrase, at)

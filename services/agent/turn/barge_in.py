@@ -72,10 +72,15 @@ class BargeIn:
         """Whether a text means no more than "go on"."""
         return self._backchannels.are_all_of(text)
 
-    def are_words_enough(self, text: str) -> bool:
-        """Whether words interrupt, however short they were."""
+    def are_words_enough(self, text: str, *, may_go_on: bool = False) -> bool:
+        """Whether words interrupt, however short they were.
+
+        `may_go_on`: more may follow, so that "uh" is nothing yet: it may become "uh huh".
+        """
         words = len(plain_words(text))
-        return words >= max(1, self._rules.min_words) and not self.is_backchannel(text)
+        if words < max(1, self._rules.min_words) or self.is_backchannel(text):
+            return False
+        return not (may_go_on and self._backchannels.may_become(text))
 
     def is_passing(self, speech_s: float, text: str) -> bool:
         """Whether speech is, as far as it goes, no more than a cough or a murmur."""
@@ -83,9 +88,9 @@ class BargeIn:
 
     def judge_sound(self, speech_s: float, text: str) -> Verdict:
         """Judge speech that goes on, by its length and what was recognised so far."""
-        if self.are_words_enough(text):
+        if self.are_words_enough(text, may_go_on=True):
             return Verdict.INTERRUPTION
-        is_murmur = self.is_backchannel(text)
+        is_murmur = self.is_backchannel(text) or self._backchannels.may_become(text)
         most_s = self._rules.min_speech_s * (_BACKCHANNEL_SPEECH if is_murmur else 1.0)
         return Verdict.INTERRUPTION if speech_s >= most_s else Verdict.OPEN
 
@@ -99,6 +104,8 @@ class BargeIn:
         """
         text = final.text if final.is_understood else ""
         if has_asked and plain_words(text):
+            return Verdict.INTERRUPTION
+        if self.are_words_enough(text):
             return Verdict.INTERRUPTION
         verdict = self.judge_sound(speech_s, text)
         return Verdict.PASSING if verdict is Verdict.OPEN else verdict

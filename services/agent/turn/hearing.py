@@ -163,7 +163,8 @@ class Hearing:
         if utterance is None or utterance.is_void:
             return []
         if floor.state is State.PAUSED:
-            return self._interrupt(now_s) if self._barge_in.are_words_enough(partial.text) else []
+            is_enough = self._barge_in.are_words_enough(partial.text, may_go_on=True)
+            return self._interrupt(now_s) if is_enough else []
         if floor.state is not State.HEARING or utterance is not self._ear.in_hand:
             return []
         reply = self._mouth.reply
