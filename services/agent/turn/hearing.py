@@ -177,13 +177,19 @@ class Hearing:
         """Take the settled words of the utterance that has waited for them the longest."""
         floor, utterance = self._floor, self._ear.on_final()
         if utterance is None:
-            # Nobody asked for them; they count, though, while the caller is speaking.
-            if final.is_understood and floor.state in (State.HEARING, State.PAUSED):
-                floor.unanswered.keep(final.text, floor.since_start_ms(now_s))
-            return []
+            return self._on_stray_words(final, now_s)
         if utterance.is_void or floor.state in _DEAF:
             return []
         return self._on_words(utterance, final, now_s)
+
+    def _on_stray_words(self, final: base.Final, now_s: float) -> list[Action]:
+        """Take words that nobody asked for; they count while the caller is speaking."""
+        floor, actions = self._floor, list[Action]()
+        if floor.state is State.PAUSED and self._barge_in.are_words_enough(final.text):
+            actions = self._interrupt(now_s)
+        if final.is_understood and floor.state is State.HEARING:
+            floor.unanswered.keep(final.text, floor.since_start_ms(now_s))
+        return actions
 
     def on_overdue(self, now_s: float) -> list[Action]:
         """Judge an utterance whose words do not come by what is known of it."""
@@ -212,7 +218,7 @@ class Hearing:
 
     def _on_verdict(self, utterance: Utterance, final: base.Final, now_s: float) -> list[Action]:
         verdict = self._barge_in.judge_words(final, utterance.speech_s, has_asked=self._has_asked)
-        if verdict is Verdict.PASSING and not self._floor.unanswered.has_words:
+        if verdict is Verdict.PASSING:
             return self._resume(now_s)
         return [*self._interrupt(now_s), *self._take_turn(utterance, final, now_s)]
 

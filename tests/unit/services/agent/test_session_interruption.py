@@ -114,20 +114,35 @@ def test_too_few_words_are_passed_over_when_more_are_asked_for() -> None:
     assert heard_words(scene)[-1] == "stop that"
 
 
-def test_a_murmur_after_a_question_is_its_answer() -> None:
-    def ask(heard: base.Heard) -> list[base.Piece]:
-        return [base.Say("Shall I book the room for you?" if len(scene.asked) == 1 else "Done.")]
+@pytest.mark.parametrize(
+    ("text", "wait_s", "piece_s", "is_answer"),
+    [
+        ("Shall I book the room for you?", 1.7, 0.0, True),
+        # All of it is made, but the brain has not said yet that this is all.
+        ("Shall I book the room for you?", 1.75, 5.0, True),
+        ("Shall I book the room for you?", 1.0, 5.0, False),
+        ("I shall book the room for you.", 1.7, 0.0, True),
+        ("I shall book the room for you.", 1.75, 5.0, False),
+        ("I shall book the room for you.", 1.0, 0.0, False),
+    ],
+)
+def test_a_murmur_at_the_end_of_what_is_said_is_its_answer(
+    text: str, wait_s: float, piece_s: float, is_answer: bool
+) -> None:
+    def ask(_: base.Heard) -> list[base.Piece]:
+        return [base.Say(text if len(scene.asked) == 1 else "Done.")]
 
-    scene = Scene(ask)
+    scene = Scene(ask, piece_s=piece_s)
     scene.start()
+    scene.run(5.0)
     scene.until_listening()
     scene.say("a room")
     scene.run_until(lambda: scene.session.state is State.SPEAKING)
-    scene.run(1.7)
+    scene.run(wait_s)
     scene.say("mm-hm", 0.3)
     scene.until_listening()
-    assert heard_words(scene) == ["a room", "mm-hm"]
-    assert ev.Tally.INTERRUPTION_RESUMED not in scene.tallies()
+    assert heard_words(scene) == ["a room", "mm-hm"][: 1 + is_answer]
+    assert (ev.Tally.INTERRUPTION_RESUMED in scene.tallies()) is not is_answer
 
 
 def test_speech_in_the_very_tail_lets_the_agent_end_as_heard() -> None:
@@ -339,15 +354,81 @@ def test_a_goodbye_that_was_not_heard_yet_gives_way_to_a_caller_who_goes_on() ->
 
 
 def test_pieces_of_the_answer_that_was_interrupted_are_not_measured_as_the_next_ones() -> None:
-    scene = speaking(Scene(talk, brain_s=0.5))
-    scene.sound(0.2)
-    generation = scene.session._floor.mouth.generation
-    scene.session._floor.mouth.reply.is_read = False  # type: ignore[union-attr]
-    scene.event(ev.ReplyPiece(generation, base.Say("More.")))
-    scene.say("stop that", 0.5)
+    def two(_: base.Heard) -> list[base.Piece]:
+        return [base.Say(LONG), base.Say("And more.")]
+
+    scene = speaking(Scene(two, brain_s=0.5, piece_s=1.2, transcription_s=0.4), 0.5)
+    scene.say("stop that", 0.3)
     scene.until_listening()
     latencies = [entry["latency_ms"] for entry in scene.session.transcript if "latency_ms" in entry]
     assert latencies[-1]["brain"] == pytest.approx(500, abs=30)
+
+
+def test_words_that_grow_after_the_end_of_speech_commit_and_are_waited_for() -> None:
+    scene = speaking(Scene(talk, transcription_s=2.0))
+    scene.say("stop it", 0.4, partials=[(1.0, base.Partial("stop"))])
+    scene.run(0.7)
+    assert scene.session.state is State.THINKING
+    assert ev.Tally.INTERRUPTION_COMMITTED in scene.tallies()
+    scene.until_listening()
+    assert heard_words(scene) == ["tell me", "stop it"]
+    assert len(scene.written(ClearAudio)) == 1
+
+
+def test_a_late_murmur_does_not_stop_the_agent_again() -> None:
+    scene = speaking(Scene(talk, transcription_s=1.2))
+    scene.say("okay", 0.3)
+    scene.until_listening()
+    assert heard_words(scene) == ["tell me"]
+    assert len(scene.written(ClearAudio)) == 1
+
+
+def test_words_over_a_passage_are_answered_at_the_end_even_if_they_are_settled_late() -> None:
+    scene = Scene(
+        lambda heard: [base.Say(f"{LEGAL} {LONG}" if len(scene.asked) == 1 else "Fine.")],
+        rules=TurnTaking(uninterruptible=(LEGAL,)),
+        transcription_s=2.0,
+    )
+    scene.start()
+    scene.until_listening()
+    scene.say("begin")
+    scene.run_until(lambda: scene.session.state is State.SPEAKING)
+    scene.run(0.4)
+    scene.say("wait a moment", 0.6)
+    scene.until_listening()
+    assert not scene.written(ClearAudio)
+    assert scene.history()[-3:] == [
+        ("agent", f"{LEGAL} {LONG}"),
+        ("caller", "wait a moment"),
+        ("agent", "Fine."),
+    ]
+
+
+def test_a_cough_does_not_interrupt_because_older_words_wait() -> None:
+    scene = Scene(
+        lambda heard: [base.Say(f"{LEGAL} {LONG}" if len(scene.asked) == 1 else "Fine.")],
+        rules=TurnTaking(uninterruptible=(LEGAL,)),
+    )
+    scene.start()
+    scene.until_listening()
+    scene.say("begin")
+    scene.run_until(lambda: scene.session.state is State.SPEAKING)
+    scene.run(0.4)
+    scene.say("wait a moment", 0.6)
+    scene.run(2.5)
+    scene.cough()
+    scene.until_listening()
+    assert scene.tallies().count(ev.Tally.INTERRUPTION_RESUMED) == 1
+    assert heard_words(scene) == ["begin", "wait a moment"]
+
+
+def test_stray_words_while_the_agent_stands_still_interrupt_it() -> None:
+    scene = speaking(Scene(talk))
+    scene.sound(0.1)
+    scene.event(ev.Transcribed(base.Final("stop", is_understood=True, confidence=1.0)))
+    scene.say("it", 0.3)
+    scene.until_listening()
+    assert heard_words(scene) == ["tell me", "stop it"]
 
 
 def test_the_agent_goes_on_sooner_after_a_murmur_than_a_turn_would_end() -> None:
