@@ -129,7 +129,7 @@ class Call:
             ear,
             tongue.transcriber.open,
             self._owner,
-            on_event=self._event,
+            on_event=self._on_heard,
             on_failed=lambda: self._on_provider_failed("stt"),
             end_of_turn=cast.end_of_turn,
         )
@@ -144,7 +144,7 @@ class Call:
         self._mouth = Mouth(
             tongue.speech,
             self._owner,
-            on_event=self._on_speech,
+            on_event=self._on_heard,
             on_usage=self._account.on_note,
             on_failed=lambda exc: self._on_provider_failed("tts", exc),
             on_full=self._on_lane_full,
@@ -341,7 +341,8 @@ class Call:
     def _event(self, event: ev.Event) -> None:
         self._perform(self._session.on_event(event, self._parts.clock.now_s()))
 
-    def _on_speech(self, event: ev.Event) -> None:
+    def _on_heard(self, event: ev.Event) -> None:
+        """Words were recognised, or audio was made: something may be due at once."""
         self._event(event)
         self.play_due()
 
@@ -360,7 +361,9 @@ class Call:
                 case ev.ScoreTurn():
                     self._ears.score_turn(action.number)
                 case ev.Greet():
-                    self._wits.greet(action.generation)
+                    has_other = self.cast.speech_brain is not None
+                    other = self._leave_speech_brain if has_other else None
+                    self._wits.greet(action.generation, otherwise=other)
                 case ev.Ask():
                     self._wits.ask(action)
                 case ev.Confirm():
@@ -399,6 +402,11 @@ class Call:
         self._mouth.switch(tongue.speech)
         if self.cast.speech_brain is None:
             self._ears.switch(tongue.transcriber.open)
+
+    def _leave_speech_brain(self) -> base.Conversation:
+        """Go on with ears, brain and voice of their own: speech to speech can't be had."""
+        self._ears.switch(self.cast.tongue(self._language).transcriber.open)
+        return self.cast.brain.open(_facts(self.request, self.cast), {})
 
     def _network_call(self) -> NetworkCall:
         return NetworkCall.of(self.request, self._stream_call_id)

@@ -63,8 +63,8 @@ class Cast:
                 return self.speech_brain.open(call, variables)
             except ProviderError as exc:
                 _log.warning("speech_brain_left", call_id=call.call_id, error=str(exc))
-        conversation = self.brain.open(call, variables)
-        return conversation, self.tongue(call.language).transcriber.open(base.Expectation())
+        transcriber = self.tongue(call.language).transcriber
+        return self.brain.open(call, variables), transcriber.open(base.Expectation())
 
 
 class Company(Protocol):

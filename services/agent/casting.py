@@ -35,6 +35,7 @@ from services.agent.providers.registry import Secrets
 from services.agent.shared_speech import SharedSpeech
 from services.agent.speech_record import voice_key
 from services.agent.tools.toolbox import ToolBox
+from services.agent.turn.rules import FailureRules
 from shared.metrics.catalogue import ProviderMetrics
 
 _log = structlog.get_logger(__name__)
@@ -138,6 +139,7 @@ def _fixed_texts(file: AgentFile) -> list[str]:
     taking = file.turn_taking
     texts = [
         *(file.failure.apology, *taking.filler.texts, taking.time_limit, file.greeting),
+        FailureRules().transfer_failed,
         *(*taking.silence.prompts, taking.silence.goodbye, file.goodbye, file.machine.message),
     ]
     return [text for text in texts if text and "{" not in text]

@@ -84,8 +84,13 @@ class Session:
         return self._floor.end_reason
 
     def use_rules(self, rules: TurnTaking) -> None:
-        """Take turns by other rules from now on: the language has changed."""
+        """Speak by other rules from now on: the language has changed.
+
+        What the ears know of the language follows the words that changed it, see Floor.
+        """
         self._rules = rules
+        for part in (self._floor, self._floor.mouth, self._hearing, self._own_words):
+            part.rules = rules
 
     # --- entry points ------------------------------------------------------------------------
 

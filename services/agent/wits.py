@@ -52,15 +52,18 @@ class Wits:
         self._on_failed = on_failed
         self._piece_timeout_s = piece_timeout_s
         self._asked: _Asked | None = None
+        self._has_spoken = False
 
     @property
     def variables(self) -> Mapping[str, str]:
         """The dialogue's state."""
         return self._conversation.variables
 
-    def greet(self, generation: int) -> None:
-        """Have the first words thought."""
-        self._lane.add(generation, lambda: self._read(generation, self._conversation.greet))
+    def greet(
+        self, generation: int, *, otherwise: Callable[[], base.Conversation] | None = None
+    ) -> None:
+        """Have the first words thought; by another dialogue when this one can't even begin."""
+        self._lane.add(generation, lambda: self._greet(generation, otherwise))
 
     def ask(self, action: ev.Ask) -> None:
         """Have an answer thought."""
@@ -95,20 +98,43 @@ class Wits:
     async def _take_back(self, variables: Mapping[str, str]) -> None:
         self._conversation.rewind(variables)
 
+    async def _greet(
+        self, generation: int, otherwise: Callable[[], base.Conversation] | None
+    ) -> None:
+        """Read the first words; a dialogue that has none gives way to another, if there is one."""
+        error = await self._pieces(generation, self._conversation.greet)
+        if error is not None and otherwise is not None and not self._has_spoken:
+            self._on_failed(error)
+            await self._conversation.aclose()
+            self._conversation = otherwise()
+            error = await self._pieces(generation, self._conversation.greet)
+        self._on_read(generation, error)
+
     async def _read(self, generation: int, reply: Callable[[], AsyncIterator[base.Piece]]) -> None:
+        self._on_read(generation, await self._pieces(generation, reply))
+
+    def _on_read(self, generation: int, error: Exception | None) -> None:
+        if error is not None:
+            self._on_failed(error)
+            self._on_event(ev.ReplyFailed(generation))
+        else:
+            self._on_event(ev.ReplyRead(generation))
+
+    async def _pieces(
+        self, generation: int, reply: Callable[[], AsyncIterator[base.Piece]]
+    ) -> Exception | None:
+        """Hand on a reply's pieces; return what broke it off."""
         try:
             async with closing(reply()) as pieces:
                 while True:
                     async with asyncio.timeout(self._piece_timeout_s):
                         piece = await anext(pieces, None)
                     if piece is None:
-                        break
+                        return None
+                    self._has_spoken = True
                     self._on_event(ev.ReplyPiece(generation, piece))
         except (ProviderError, TimeoutError) as exc:
-            self._on_failed(exc)
-            self._on_event(ev.ReplyFailed(generation))
-            return
-        self._on_event(ev.ReplyRead(generation))
+            return exc
 
     async def aclose(self) -> None:
         """Let go of the dialogue."""

@@ -51,7 +51,7 @@ class Floor:
         self.unanswered = Unanswered()
         self.clock = TurnClock()
         self.silence = SilenceWatch(usual_s=rules.silence_s)
-        self._rules = rules
+        self.rules = rules
         self._created_s = now_s
         self._rewound: deque[int] = deque(maxlen=_REMEMBERED_REWINDS)
 

@@ -42,7 +42,7 @@ class Hearing:
         self._floor = floor
         self._ear = floor.ear
         self._mouth = floor.mouth
-        self._rules = rules
+        self.rules = rules
         self._barge_in = floor.barge_in
         self._was_audible = False
         self._has_asked = False
@@ -102,7 +102,7 @@ class Hearing:
         floor, utterance = self._floor, self._ear.end(speech)
         if utterance is None:
             return []
-        utterance.due_s = now_s + self._rules.transcript_wait_s
+        utterance.due_s = now_s + self.rules.transcript_wait_s
         match floor.state:
             case State.HEARING:
                 if self._mouth.reply is None:
@@ -110,7 +110,7 @@ class Hearing:
                 floor.move(State.THINKING)
             case State.PAUSED:
                 floor.clock = TurnClock()
-                wait_s = self._rules.barge_in.words_wait_s
+                wait_s = self.rules.barge_in.words_wait_s
                 utterance.due_s = max(speech.ended_s + wait_s, now_s + _LEAST_VERDICT_S)
             case _:
                 utterance.is_over_agent = True
@@ -136,7 +136,7 @@ class Hearing:
         actions: list[Action] = [] if number is None else [ev.ScoreTurn(number)]
         words = self._ear.likely_words(now_s)
         is_time = words is not None and self._ear.awaited is None
-        if is_time and words is not None and self._rules.endpointing.is_speculative:
+        if is_time and words is not None and self.rules.endpointing.is_speculative:
             actions += self._guess(words, now_s)
         return actions
 
@@ -243,7 +243,7 @@ class Hearing:
             if final.is_understood and not self._barge_in.is_backchannel(final.text):
                 self._keep(utterance, final)
             return []
-        is_noise = not final.text and utterance.speech_s < self._rules.noise_s
+        is_noise = not final.text and utterance.speech_s < self.rules.noise_s
         if is_noise or (utterance.is_judged and not are_enough):
             return []
         actions = self._pause(now_s, onset_s=None)
@@ -255,7 +255,7 @@ class Hearing:
     def _take_turn(self, utterance: Utterance, final: base.Final, now_s: float) -> list[Action]:
         """The caller's turn is over and settled: have it answered, if it was one."""
         floor = self._floor
-        is_noise = not final.text and utterance.speech_s < self._rules.noise_s
+        is_noise = not final.text and utterance.speech_s < self.rules.noise_s
         if is_noise and not floor.unanswered.has_words:
             return [*self._drop_guess(now_s), *floor.yield_turn(now_s)]
         floor.clock.final_s = now_s
@@ -282,7 +282,7 @@ class Hearing:
             actions.append(floor.abandon(reply, rewinds=rewinds))
         floor.move(State.HEARING if self._ear.in_hand is not None else State.THINKING)
         if self._ear.awaited is not None:
-            self._ear.awaited.due_s = now_s + self._rules.transcript_wait_s
+            self._ear.awaited.due_s = now_s + self.rules.transcript_wait_s
         return actions
 
     def _take_back(self, reply: Reply) -> bool:

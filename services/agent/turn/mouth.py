@@ -32,7 +32,7 @@ class Mouth:
         self.playout = playout
         self.reply: Reply | None = None
         self.generation = 0
-        self._rules = rules
+        self.rules = rules
         self._passages = Passages(
             [part for text in rules.uninterruptible for part in split_sentences(text)]
         )
@@ -146,7 +146,7 @@ class Mouth:
     def fill(self, reply: Reply) -> list[Action]:
         """Bridge the wait with the next filler, if nothing of the answer is on its way out."""
         reply.may_fill = False
-        texts = self._rules.filler.texts
+        texts = self.rules.filler.texts
         if not texts or self.playout.has_sent:
             return []
         text = texts[self._fillers % len(texts)]
@@ -181,7 +181,7 @@ class Mouth:
             return False
         sentence = self.playout.in_hand(now_s)
         may_stop = sentence is None or sentence.is_interruptible
-        return not (may_stop and self._rules.barge_in.is_enabled)
+        return not (may_stop and self.rules.barge_in.is_enabled)
 
     def has_asked(self, now_s: float) -> bool:
         """Whether the caller knows already what the answer wants to say, or to ask."""

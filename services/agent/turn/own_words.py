@@ -26,7 +26,7 @@ class OwnWords:
     def __init__(self, floor: Floor, rules: TurnTaking) -> None:
         self._floor = floor
         self._mouth = floor.mouth
-        self._rules = rules
+        self.rules = rules
         self.has_apologised = False
 
     # --- while an answer is slow -------------------------------------------------------------
@@ -38,7 +38,7 @@ class OwnWords:
             return []
         speech_end_s = self._floor.clock.speech_end_s
         since_s = reply.asked_s if speech_end_s is None else speech_end_s
-        if reply.is_speculative or now_s - since_s < self._rules.filler.after_s:
+        if reply.is_speculative or now_s - since_s < self.rules.filler.after_s:
             return []
         return self._mouth.fill(reply)
 
@@ -110,7 +110,7 @@ class OwnWords:
         """Apologise in place of the rest of an answer; a guess that failed is asked anew."""
         if reply.is_speculative:
             return self._floor.cut_reply(now_s)
-        rules = self._rules.failure
+        rules = self.rules.failure
         if not rules.apology:
             return self._floor.end(EndReason.PROVIDER_FAILED, by_agent=False)
         self.has_apologised = True

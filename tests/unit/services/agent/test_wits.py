@@ -109,3 +109,25 @@ async def test_failure_is_told_once_and_ends_the_reply(owner: TaskOwner) -> None
     await settle()
     assert scene.failures == [failure]
     assert scene.events[-1] == ev.ReplyFailed(1)
+
+
+async def test_dialogue_that_cannot_begin_gives_way_to_another(owner: TaskOwner) -> None:
+    scene = Scene(owner, FakeBrain(greeting=(ProviderFailed("realtime", "no connection"),)))
+    other = FakeBrain().open(FACTS, {})
+    scene.wits.greet(1, otherwise=lambda: other)
+    await settle()
+    assert scene.said() == [(1, "Hello.")]
+    assert scene.events[-1] == ev.ReplyRead(1)
+    assert scene.conversation.is_closed
+    scene.wits.ask(ev.Ask(2, HEARD))
+    await settle()
+    assert other.heard == [HEARD]
+
+
+async def test_greeting_that_breaks_off_in_mid_word_is_not_begun_again(owner: TaskOwner) -> None:
+    broken = (base.Say("Hello, this"), ProviderFailed("realtime", "cut"))
+    scene = Scene(owner, FakeBrain(greeting=broken))
+    scene.wits.greet(1, otherwise=lambda: FakeBrain().open(FACTS, {}))
+    await settle()
+    assert scene.events[-1] == ev.ReplyFailed(1)
+    assert not scene.conversation.is_closed
