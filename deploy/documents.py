@@ -74,6 +74,12 @@ AROUND = (
     Entry("PROMETHEUS_PUBLISHED_PORT", "9090", "Prometheus' port", ("Compose", "make")),
     Entry("GRAFANA_PUBLISHED_PORT", "3000", "Grafana's port (profile grafana)", ("Compose",)),
     Entry(
+        "AGENT_REQUIREMENTS",
+        "agent",
+        "what agent images hold; livekit: with LiveKit's plugins",
+        ("Compose",),
+    ),
+    Entry(
         "PYTHON_IMAGE",
         "python:3.13-slim-trixie",
         "base of the images; pin by digest in production",

@@ -89,7 +89,7 @@ def test_an_image_holds_its_own_service_and_dependencies_only(service: str) -> N
     dockerfile = (ROOT / "services" / service / "Dockerfile").read_text()
     copied = [line.split()[1] for line in dockerfile.splitlines() if re.match(r"COPY (?!--)", line)]
     assert copied == [
-        f"requirements/{service}.txt",
+        f"requirements/{'${AGENT_REQUIREMENTS}' if service == 'agent' else service}.txt",
         "shared",
         "services/__init__.py",
         f"services/{service}",
