@@ -31,6 +31,7 @@ from services.agent.providers.base import (
     PHONE_RATE_HZ,
     Expectation,
     Final,
+    Partial,
     Pcm,
     TranscriberEvent,
     TranscriberFailed,
@@ -255,8 +256,10 @@ class SphinxStream:
             self._early is None or self._early_until != self._loud_until
         ):
             self._give_up_early()
-            self._early, self._early_until = self._make_utterance(), self._loud_until
-            self._transcriber.submit(self._early)
+            early = self._early = self._make_utterance()
+            self._early_until = self._loud_until
+            early.on_event = lambda: self._tell_early(early)
+            self._transcriber.submit(early)
 
     def begin(self) -> None:
         """See TranscriberStream."""
@@ -297,7 +300,10 @@ class SphinxStream:
         self._expectation = expectation
 
     async def events(self) -> AsyncIterator[TranscriberEvent]:
-        """See TranscriberStream. Gives no partials: they would be guesses from half a phrase."""
+        """See TranscriberStream.
+
+        A partial is the whole utterance up to a pause: half a phrase would be a guess.
+        """
         while (event := await self._events.get()) is not None:
             yield event
 
@@ -344,6 +350,17 @@ class SphinxStream:
 
     # --- events, in the order of the utterances ----------------------------------------------
 
+    def _tell_early(self, early: _Utterance) -> None:
+        """Tell what was said before the pause, unless the caller has gone on since."""
+        is_current = early is self._early and self._early_until == self._loud_until
+        if is_current and isinstance(early.event, Final) and early.event.is_understood:
+            self._put(Partial(early.event.text, is_settled=True))
+
+    def _put(self, event: TranscriberEvent) -> None:
+        if self._events.full():  # nobody reads: the oldest is worth least
+            self._events.get_nowait()
+        self._events.put_nowait(event)
+
     def _wait_for(self, utterance: _Utterance) -> None:
         self._pending.append(utterance)
         utterance.on_event = self._give_settled
@@ -352,9 +369,7 @@ class SphinxStream:
     def _give_settled(self) -> None:
         while self._pending and (event := self._pending[0].event) is not None:
             self._pending.popleft()
-            if self._events.full():  # nobody reads: the oldest is worth least
-                self._events.get_nowait()
-            self._events.put_nowait(event)
+            self._put(event)
             if isinstance(event, TranscriberFailed) and not event.is_recoverable:
                 self._is_closed = True
                 self._pending.clear()
