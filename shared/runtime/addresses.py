@@ -10,14 +10,17 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LAST_32_BITS = 0xFFFFFFFF
+# Services of clouds that tell secrets of the machine, at addresses that look public.
+_METADATA = frozenset({ip_address("168.63.129.16"), ip_address("192.0.0.192")})
 
 
 def is_public(ip: str | IPv4Address | IPv6Address) -> bool:
     """Whether an address is one host of the public internet.
 
     Not public are loopback, private, link-local, shared (carriers'), multicast, reserved and
-    documentation addresses, and IPv6 addresses that carry such an IPv4 address inside (mapped,
-    NAT64, 6to4, Teredo). A text that is no address is not public either.
+    documentation addresses, those of clouds' metadata services, and IPv6 addresses that carry such
+    an IPv4 address inside (mapped, NAT64, 6to4, Teredo). A text that is no address is not public
+    either.
     """
     try:
         address = ip_address(ip)
@@ -29,7 +32,8 @@ def is_public(ip: str | IPv4Address | IPv6Address) -> bool:
             return is_public(inside)
         if address.is_site_local:
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    is_open = address.is_global and not address.is_multicast and not address.is_reserved
+    return is_open and address not in _METADATA
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:

@@ -15,9 +15,10 @@ from services.agent.agents.file import AgentFile, HttpTool
 from services.agent.providers.base import CallFacts, ToolCall, ToolUsed
 from services.agent.providers.confirmation import ReplyConfirmation
 from services.agent.tools.base import ToolContext, ToolResult
-from services.agent.tools.http import MAX_ANSWER_BYTES, Resolve
+from services.agent.tools.http import MAX_ANSWER_BYTES
 from services.agent.tools.toolbox import ToolBox
 from shared.protocol.call import CallId, Direction
+from shared.runtime.outbound_http import Resolver
 from tests.support.tool_server import ToolServer, answer
 
 pytestmark = pytest.mark.system
@@ -42,7 +43,7 @@ class FakeSecrets:
         return SecretStr(KEY) if name == "SHOP_KEY" else None
 
 
-def resolves_to(*addresses: str) -> Resolve:
+def resolves_to(*addresses: str) -> Resolver:
     async def resolve(_host: str, _port: int) -> Sequence[str]:
         return addresses
 
@@ -54,7 +55,7 @@ async def use(
     arguments: dict[str, Any] | None = None,
     *,
     url: str = "http://shop.example:{port}/x",
-    resolve: Resolve | None = None,
+    resolve: Resolver | None = None,
     **fields: Any,
 ) -> tuple[ToolUsed, ToolResult]:
     names = {name: {"type": "string"} for name in ("a", "b")}

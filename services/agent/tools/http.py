@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -23,10 +22,11 @@ from services.agent.agents.file import HttpTool
 from services.agent.providers.base import CallFacts, ToolSpec
 from services.agent.providers.registry import Secrets
 from services.agent.tools import templates
-from services.agent.tools.addresses import is_public
 from services.agent.tools.base import ToolContext, ToolResult, ToolUnusable
 from services.agent.tools.schema import schema_fault
 from services.agent.tools.templates import Unfillable, Values
+from shared.runtime.addresses import is_public
+from shared.runtime.outbound_http import Resolver, resolve_host
 
 MAX_ANSWER_BYTES = 64 * 1024
 _MAX_RESULT_CHARS = 4000
@@ -38,16 +38,6 @@ _OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "accept-encoding", "connection", "upgrade"}
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Addresses of a host, best first; raises OSError when it has none."""
-
-
-async def resolve_host(host: str, port: int) -> Sequence[str]:
-    """Look a name up, by the machine's own resolver."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
 
 
 class HttpRequestTool:
@@ -63,7 +53,7 @@ class HttpRequestTool:
     """
 
     def __init__(
-        self, declared: HttpTool, secrets: Secrets, *, resolve: Resolve = resolve_host
+        self, declared: HttpTool, secrets: Secrets, *, resolve: Resolver = resolve_host
     ) -> None:
         _check(declared)
         self._declared = declared

@@ -17,9 +17,10 @@ from services.agent.providers.base import Confirmation, ToolCall, ToolSpec, Tool
 from services.agent.providers.registry import Secrets
 from services.agent.tools.base import Tool, ToolContext, ToolResult, ToolUnusable
 from services.agent.tools.builtin import make_builtin
-from services.agent.tools.http import HttpRequestTool, Resolve, resolve_host
+from services.agent.tools.http import HttpRequestTool
 from services.agent.tools.python import PythonFunctionTool, ToolThreads, load_function
 from services.agent.tools.schema import misfit
+from shared.runtime.outbound_http import Resolver, resolve_host
 
 _log = structlog.get_logger(__name__)
 _MAX_ARGUMENT_CHARS = 16_000
@@ -57,7 +58,7 @@ class ToolBox:
         secrets: Secrets,
         *,
         python_folder: Path | None = None,
-        resolve: Resolve = resolve_host,
+        resolve: Resolver = resolve_host,
     ) -> ToolBox:
         """Make the tools that an agent's file states.
 
