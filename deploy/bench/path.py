@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,14 +104,22 @@ class _Cpu:
 
 
 @contextmanager
-def bench_platform(folder: str) -> Iterator[dict[str, int]]:
-    """Run the platform as processes on free ports; yield the ports by their settings' names."""
+def bench_platform(
+    folder: str, more: Mapping[str, str] | None = None
+) -> Iterator[dict[str, int]]:
+    """Run the platform as processes on free ports; yield the ports by their settings' names.
+
+    Args:
+        folder: for logs and data.
+        more: settings besides those of this process's environment.
+    """
     names = ("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT")
     ports = {name: free_port() for name in (*names, "PROMETHEUS_PUBLISHED_PORT")}
     environment = {
         **os.environ,
         **{name: str(port) for name, port in ports.items()},
         **{"REDIS_URL": "", "PUBLIC_URL": "", "NGROK_AUTH_TOKEN": "", "AGENT_CAPACITY": "200"},
+        **(more or {}),
     }
     platform = ProcessPlatform(Path(folder), environment)
     platform.up()

@@ -19,6 +19,7 @@ class Moment(StrEnum):
     SOCKET_CLOSED = "socket_closed"
     START_SENT = "start_sent"
     FIRST_PLAY_AUDIO = "first_play_audio"
+    AUDIO_BEGINS = "audio_begins"  # a playAudio came while nothing was queued
     CHECKPOINT = "checkpoint"
     PLAYED = "played"
     CLEAR = "clear"

@@ -179,6 +179,8 @@ class StreamCore:
             return self._ignore(str(exc), now_s)
         if not self.pacing.frames:
             self._timeline.add(Moment.FIRST_PLAY_AUDIO, now_s)
+        if not self._queue:
+            self._timeline.add(Moment.AUDIO_BEGINS, now_s)
         self.pacing.on_audio(now_s, len(audio), is_queue_empty=not self._queue)
         if now_s < self._ack_due_s and self._knobs.loses_audio_before_ack:
             audio = audio[: self._rng.randrange(len(audio) + 1)]

@@ -66,7 +66,7 @@ class _Listen:
         quiet_s = float(endpointing) / 1000 if self._is_endpointing else 1e9
         self._world = world
         self._socket = socket
-        self._outlet = Outlet(world, socket, afflicted)
+        self._outlet = Outlet(world, LISTEN, socket, afflicted)
         self._listener = Listener(world.ear, quiet_s=max(quiet_s, 0.02))
         self._is_mulaw = query.get("encoding", "linear16") == "mulaw"
         self._has_interims = query.get("interim_results") == "true"
@@ -85,6 +85,7 @@ class _Listen:
                     message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
+                self._outlet.came(message.get("bytes") or message.get("text") or "")
                 if message.get("bytes"):
                     await self._hear(message["bytes"])
                 elif message.get("text") and await self._obey(json.loads(message["text"])):
@@ -95,6 +96,7 @@ class _Listen:
             pass  # the client is gone while it was being told something
         finally:
             self._listener.give_back()
+            await self._outlet.aclose()
 
     async def _obey(self, message: dict[str, Any]) -> bool:
         """Follow a control message; whether it closed the stream."""
@@ -114,6 +116,7 @@ class _Listen:
                     "channels": 1,
                 }
             )
+            await self._outlet.flush()
             await self._socket.close(1000)
             return True
         return False

@@ -27,6 +27,7 @@ SpeechSession = Callable[[World, WebSocket, Afflicted], Awaitable[None]]
 """Serves an accepted `/v1/realtime` socket that is no transcription session."""
 _EVERYWHERE = "*"
 _STOP_S = 5.0
+_KEEP_ALIVE_S = 75  # as vendors' front ends do: longer than a caller thinks
 
 
 class StandIns:
@@ -62,6 +63,7 @@ class StandIns:
             http=_tracking_protocol(self.world),
             ws="websockets-sansio",
             ws_ping_interval=None,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
         config.load()
         state = self._state_of_server

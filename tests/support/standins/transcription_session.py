@@ -34,7 +34,7 @@ class TranscriptionSession:
     def __init__(self, world: World, socket: WebSocket, afflicted: Afflicted) -> None:
         self._world = world
         self._socket = socket
-        self._outlet = Outlet(world, socket, afflicted)
+        self._outlet = Outlet(world, REALTIME, socket, afflicted)
         self._numbers = itertools.count(1)
         self._buffer: list[NDArray[np.int16]] = []
         self._listener: Listener | None = None
@@ -59,6 +59,7 @@ class TranscriptionSession:
         finally:
             if self._listener is not None:
                 self._listener.give_back()
+            await self._outlet.aclose()
 
     async def _read(self, text: str) -> None:
         try:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from shared.runtime.tasks import TaskOwner
 from tests.support.standins.faults import STATUS_OF, Afflicted, Fault, Faults
 from tests.support.standins.hearing import Ear, ScriptedEar
 from tests.support.standins.speaking import Mouth, Talker
@@ -20,9 +23,18 @@ from tests.support.standins.speaking import Mouth, Talker
 DEEPGRAM_KEY = "standin-deepgram-key"
 OPENAI_KEY = "standin-openai-key"
 _KEPT = 100
+_NUMBER = "standin.number"
+_GRAIN_S = 0.02
 
 VendorError = Callable[[int, str], dict[str, Any]]
 """Makes the vendor's JSON for a status and the key that came."""
+Watch = Callable[[str, int, bool, bytes | str], None]
+"""Told of what comes in and goes out: route, number of the request or socket, whether it goes out,
+and what. Called just before a piece is sent, and just after one has been read."""
+
+
+def unwatched(_route: str, _number: int, _goes_out: bool, _data: bytes | str) -> None:
+    """Watch nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +59,13 @@ class World:
         lets_anyone_in: whether keys are not looked at.
         interim_every_s, final_every_s: audio between interim results, and longest before a final
             one in mid-speech.
-        answers_delay_s: pause before what a socket tells.
+        answers_delay_s: between what makes a socket tell something and its telling; it hears on
+            meanwhile.
         session_error: code of the error that a `session.update` is answered with; none where empty.
         commit_error: the same for commits.
         failing_items: how many next utterances of sessions fail to be transcribed.
         tells_empty_finalize: whether a Finalize that finds nothing new is answered.
+        watch: sees the traffic, for whoever measures.
     """
 
     ear: Ear = field(default_factory=ScriptedEar)
@@ -75,6 +89,8 @@ class World:
     asked: dict[str, deque[Asked]] = field(default_factory=dict)
     socket_messages: dict[str, deque[dict[str, Any]]] = field(default_factory=dict)
     transports: dict[Any, asyncio.Transport] = field(default_factory=dict)
+    watch: Watch = unwatched
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def note_message(self, route: str, message: dict[str, Any]) -> None:
         """Remember what came over a socket."""
@@ -113,6 +129,8 @@ class World:
     ) -> Response:
         """Answer an HTTP request, unless its key is wrong or a fault is planned for it."""
         body = await request.body()
+        request.scope[_NUMBER] = next(self.numbers)
+        self.watch(route, request.scope[_NUMBER], False, body)
         self.requests[route] += 1
         given = given_key(request.headers.get("authorization", ""))
         if not self.lets_anyone_in and given != key:
@@ -153,6 +171,7 @@ class World:
         if fault in STATUS_OF:
             await socket.send_denial_response(_refusal(STATUS_OF[fault], error, given))
             return None
+        socket.scope[_NUMBER] = next(self.numbers)
         await socket.accept()
         return Afflicted(planned)
 
@@ -180,6 +199,7 @@ class World:
                 abort=lambda: self.abort(request.scope),
             )
             async for piece in passed:
+                self.watch(route, request.scope[_NUMBER], True, piece)
                 yield piece
             self.finished[route] += 1
 
@@ -204,22 +224,46 @@ def _refusal(status: int, error: VendorError, key: str) -> JSONResponse:
 
 
 class Outlet:
-    """A socket's way out, with its fault."""
+    """A socket's way out, with its fault; `aclose` when the socket is done with."""
 
-    def __init__(self, world: World, socket: WebSocket, afflicted: Afflicted) -> None:
+    def __init__(self, world: World, route: str, socket: WebSocket, afflicted: Afflicted) -> None:
         self._world = world
+        self._route = route
         self._socket = socket
         self._afflicted = afflicted
+        self._late = TaskOwner("outlet")
         self.is_silent = False
+
+    def came(self, data: bytes | str) -> None:
+        """Something was read from the socket."""
+        self._world.watch(self._route, self._socket.scope[_NUMBER], False, data)
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """Send JSON, unless the fault has struck."""
+        if self._world.answers_delay_s:
+            self._late.start(self._send_late(message), name="late")
+        else:
+            await self._send(message)
+
+    async def flush(self) -> None:
+        """Wait until what is late has been sent."""
+        if len(self._late):
+            await asyncio.sleep(self._world.answers_delay_s + _GRAIN_S)
+
+    async def aclose(self) -> None:
+        """Send no more of what is late."""
+        await self._late.stop()
+
+    async def _send_late(self, message: Mapping[str, Any]) -> None:
+        await asyncio.sleep(self._world.answers_delay_s)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the client is gone
+            await self._send(message)
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
         if self.is_silent:
             return
         afflicted = self._afflicted
         text = json.dumps(message)
-        if self._world.answers_delay_s:
-            await asyncio.sleep(self._world.answers_delay_s)
         if afflicted.fault is Fault.SLOW and afflicted.planned is not None:
             await asyncio.sleep(afflicted.planned.delay_s)
         if afflicted.strikes(text):
@@ -229,4 +273,5 @@ class Outlet:
             elif afflicted.fault is Fault.GARBAGE:
                 await self._socket.send_text('{"type": never')
             return
+        self._world.watch(self._route, self._socket.scope[_NUMBER], True, text)
         await self._socket.send_text(text)
