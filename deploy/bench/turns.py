@@ -1,0 +1,317 @@
+"""Turns with vendors: what the platform itself adds to the time until a caller is answered.
+
+The platform runs as processes, its agent on Deepgram and OpenAI; both are stand-ins in this
+process, with stated latencies, and note their own times. The calls are the simulator's, in this
+process too, so all times but the worker's are of one clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from deploy.bench.interruptions.sounds import said
+from deploy.bench.path import bench_platform
+from deploy.bench.turn_costs import Seen, TurnCost, cost_of, first_frame, summaries
+from deploy.bench.vendor_tape import Tape, frames_came, trip_of
+from services.simulator.calls.call import Call
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.forms import CallFacts
+from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.calls.timeline import Moment
+from services.simulator.line.handset import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from services.simulator.line.line import LineQuality
+from services.simulator.person.caller import CallerScript, Utterance
+from services.simulator.results.report import first_sound
+from shared.protocol.call import Direction
+from shared.speech import open_voice
+from tests.support.standins import DEEPGRAM_KEY, OPENAI_KEY, ScriptedEar, StandIns, World
+from tests.support.standins.speaking import Mouth, Pcm
+
+STT_FINAL_S = 0.06
+FIRST_TOKEN_S = 0.12
+TOKEN_S = 0.015
+FIRST_CHUNK_S = 0.09
+_TONE_HZ = 440.0
+_TONE_S_PER_CHAR = 0.02
+_SAID = ("Can you tell me more?", "How much does it cost?", "And what about that?")
+_RECORD_WAIT_S = 5.0
+_MOST_OVERHEAD_MS = {"p50": 15.0, "p95": 40.0}
+_AGENT = """\
+description: Answers about trips, by stand-ins of the vendors.
+greeting: Hello, ask me about a trip.
+prompt: You know trips by their numbers.
+providers:
+  stt: [{{deepgram: {{base_url: "{http}"}}}}]
+  llm: [{{openai: {{base_url: "{http}/v1"}}}}]
+  tts: [{{openai: {{base_url: "{http}/v1"}}}}]
+turn_taking: {{filler: {{texts: []}}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorTurns:
+    """The turns of so many calls at once.
+
+    Attributes:
+        calls: at once.
+        turns: that could be taken apart.
+        left_out: turns without an answer, or whose answer did not come the usual way.
+        parts_ms: by part of TurnCost: count, p50, p95, max.
+        late_first_audio: turns whose first audio did not leave before the model's last token.
+        is_client_the_bottleneck: this process was late itself.
+        costs: each turn.
+    """
+
+    calls: int
+    turns: int
+    left_out: int
+    parts_ms: dict[str, dict[str, Any]]
+    late_first_audio: int
+    is_client_the_bottleneck: bool
+    costs: tuple[TurnCost, ...]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the platform's overhead is within what it may be."""
+        overhead = self.parts_ms["overhead"]
+        return all(overhead[name] <= most for name, most in _MOST_OVERHEAD_MS.items())
+
+
+class _TripEar(ScriptedEar):
+    """Hears a question about another trip in each utterance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trips = count(1)
+
+    def begin(self) -> str:
+        return f"Tell me about trip {next(self._trips)}, please."
+
+    def give_back(self, text: str) -> None:
+        """A number is not used twice."""
+
+
+class _ToneMouth(Mouth):
+    """A tone that is made at once and streamed faster than it sounds."""
+
+    async def speak(self, text: str, rate_hz: int) -> AsyncIterator[Pcm]:
+        times = np.arange(int(_TONE_S_PER_CHAR * len(text) * rate_hz)) / rate_hz
+        tone = np.rint(4600 * np.sin(2 * np.pi * _TONE_HZ * times)).astype(np.int16)
+        step = int(self.chunk_s * rate_hz)
+        for at in range(0, len(tone), step):
+            yield tone[at : at + step]
+
+
+def _answer(body: Mapping[str, Any]) -> str:
+    trip = trip_of(str(body["messages"][-1]["content"]))
+    return (
+        f"Trip {trip} begins early and goes by the sea. It is a long way, so take a book with you."
+        f" Trip {trip} ends when the lights are on."
+    )
+
+
+async def measure_turns(at_once: Sequence[int], turns: int) -> list[VendorTurns]:
+    """Play calls of so many turns each, at each number of calls at once.
+
+    Raises:
+        StartFailed: the platform did not start.
+        RuntimeError: no turn could be taken apart.
+    """
+    tape = Tape(STT_FINAL_S)
+    async with StandIns(_world(tape)) as standins, _platform(standins) as ports, Cloud() as cloud:
+        script = _script(turns)
+        await _play(cloud, ports, [_script(1)])  # what loads at a first call
+        found = []
+        for number in at_once:
+            cloud.lag.__init__()  # type: ignore[misc]
+            calls = await _play(cloud, ports, [script] * number)
+            lag_ms = cloud.lag.percentile_ms(99)
+            found.append(await _take_apart(calls, turns, tape, ports, is_late=lag_ms > 10))
+        return found
+
+
+def _world(tape: Tape) -> World:
+    world = World(ear=_TripEar(), mouth=_ToneMouth(), answers_delay_s=STT_FINAL_S)
+    world.talker.first_s, world.talker.token_s = FIRST_TOKEN_S, TOKEN_S
+    world.mouth.first_s, world.mouth.pace_s = FIRST_CHUNK_S, 0.02
+    world.talker.answer = _answer  # type: ignore[method-assign]
+
+    def watch(route: str, number: int, goes_out: bool, data: bytes | str) -> None:
+        tape.note(time.monotonic(), route, number, data, goes_out=goes_out)
+
+    world.watch = watch
+    return world
+
+
+@asynccontextmanager
+async def _platform(standins: StandIns) -> AsyncIterator[dict[str, int]]:
+    """Run the platform; it is started and stopped beside the loop, which it needs for vendors."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")))
+        files = folder / "agents"
+        files.mkdir()
+        (files / "default.yaml").write_text(_AGENT.format(http=standins.http_url))
+        settings = {
+            "AGENT_FILES": str(files),
+            "DEEPGRAM_API_KEY": DEEPGRAM_KEY,
+            "OPENAI_API_KEY": OPENAI_KEY,
+            **dict.fromkeys(("AGENT_STT", "AGENT_LLM", "AGENT_TTS", "AGENT_SYSTEM_PROMPT"), ""),
+        }
+        platform = bench_platform(str(folder), settings)
+        ports = await asyncio.to_thread(platform.__enter__)
+        try:
+            yield ports
+        finally:
+            await asyncio.to_thread(platform.__exit__, None, None, None)
+
+
+def _script(turns: int) -> CallerScript:
+    voice = open_voice()
+    sounds = [said(text, voice, -20.0) for text in _SAID]
+    voice.close()
+    return CallerScript(
+        turns=tuple(
+            Utterance(sounds[n % len(sounds)], _SAID[n % len(_SAID)]) for n in range(turns)
+        ),
+        max_duration_s=30.0 + 12.0 * turns,
+    )
+
+
+async def _play(
+    cloud: Cloud, ports: Mapping[str, int], scripts: Sequence[CallerScript]
+) -> list[Call]:
+    calls = []
+    for script in scripts:
+        calls.append(cloud.start(_plan(ports["HTTP_PORT"], script)))
+        await asyncio.sleep(0.37)  # nobody begins at the same moment
+    for call in calls:
+        await call.over.wait()
+    return calls
+
+
+def _plan(port: int, script: CallerScript) -> CallPlan:
+    gateway = f"http://127.0.0.1:{port}"
+    facts = CallFacts(
+        call_uuid=str(uuid.uuid4()),
+        direction=Direction.INBOUND,
+        from_number="+918000000001",
+        to_number="+918000000002",
+        auth_id="MA_LOCAL",
+        session_start=datetime.now(UTC),
+    )
+    return CallPlan(
+        facts,
+        Target(f"{gateway}/answer"),
+        hangup=Target(f"{gateway}/hangup"),
+        script=script,
+        quality=LineQuality(noise_dbfs=-60.0),
+    )
+
+
+# --- taking apart -------------------------------------------------------------------------------
+
+
+async def _take_apart(
+    calls: Sequence[Call], turns: int, tape: Tape, ports: Mapping[str, int], *, is_late: bool
+) -> VendorTurns:
+    costs: list[TurnCost] = []
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['HTTP_PORT']}") as gateway:
+        for call in calls:
+            costs += _costs(call, await _transcript(gateway, call.call_uuid), tape)
+    if not costs:
+        raise RuntimeError("no turn with vendors was answered as it should be")
+    return VendorTurns(
+        calls=len(calls),
+        turns=len(costs),
+        left_out=turns * len(calls) - len(costs),
+        parts_ms=summaries(costs),
+        late_first_audio=sum(cost.before_last_token <= 0 for cost in costs),
+        is_client_the_bottleneck=is_late,
+        costs=tuple(costs),
+    )
+
+
+async def _transcript(gateway: httpx.AsyncClient, call_id: str) -> list[dict[str, Any]]:
+    deadline_s = time.monotonic() + _RECORD_WAIT_S
+    while time.monotonic() < deadline_s:
+        record = (await gateway.get(f"/calls/{call_id}")).json()
+        if record.get("transcript") and record.get("ended_at"):
+            return list(record["transcript"])
+        await asyncio.sleep(0.1)
+    return []
+
+
+def _costs(call: Call, transcript: Sequence[dict[str, Any]], tape: Tape) -> list[TurnCost]:
+    asked = [trip_of(entry["text"]) for entry in transcript if entry["who"] == "caller"]
+    said_spans = call.line.said_spans
+    if len(asked) != len(said_spans) or not asked or asked[0] is None:
+        return []
+    socket = tape.socket_of(asked[0])
+    if socket is None:
+        return []
+    came_s = frames_came(socket)
+    lead = first_frame(came_s, call.leg.origin_s)
+    answers = {
+        trip_of(entry["text"]): entry
+        for entry in transcript
+        if entry["who"] == "agent" and "latency_ms" in entry
+    }
+    seen: dict[int, tuple[float, dict[str, Any]]] = {}
+    for trip, span in zip(asked, said_spans, strict=True):
+        audio_s = _audio_begins_s(call, span.speech_end)
+        if trip in answers and trip is not None and audio_s is not None:
+            seen[trip] = (audio_s, answers[trip])
+    if not seen:
+        return []
+    # The worker's clock by the quickest of the call's first audios.
+    worker_s = min(audio_s - entry["at_ms"] / 1000 for audio_s, entry in seen.values())
+    costs = []
+    for trip, span in zip(asked, said_spans, strict=True):
+        vendors = tape.turn(trip) if trip in seen and trip is not None else None
+        sound = first_sound(call.line.handset, span.speech_end)
+        if trip is None or vendors is None or sound is None:
+            continue
+        audio_s, entry = seen[trip]
+        frame = span.speech_end // FRAME_SAMPLES
+        stages = entry["latency_ms"]
+        ended_s = worker_s + entry["at_ms"] / 1000 - stages["total"] / 1000
+        costs.append(
+            cost_of(
+                Seen(
+                    speech_end_s=_time_s(call, span.speech_end),
+                    frame_end_s=_time_s(call, (frame + 1) * FRAME_SAMPLES),
+                    frame_had_s=came_s[frame - lead],
+                    decided_s=ended_s + stages["endpointing"] / 1000,
+                    audio_s=audio_s,
+                    sound_s=_time_s(call, sound),
+                    stages_ms=stages,
+                ),
+                vendors,
+            )
+        )
+    return costs
+
+
+def _time_s(call: Call, sample: int) -> float:
+    return call.leg.origin_s + sample / SAMPLE_RATE_HZ
+
+
+def _audio_begins_s(call: Call, sample: int) -> float | None:
+    """When the first audio arrived after a moment of the recording."""
+    after_s = sample / SAMPLE_RATE_HZ
+    events = call.timeline.of(Moment.AUDIO_BEGINS)
+    at_s = next((event.at_s for event in events if event.at_s > after_s), None)
+    return None if at_s is None else call.leg.origin_s + at_s
