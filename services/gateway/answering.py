@@ -130,13 +130,16 @@ class Answering:
             webhook_base=address.webhook_base,
         )
         held = self._calls.hold(request, webhook.call_uuid)
-        _, link = await asyncio.gather(
+        has_ended, link = await asyncio.gather(
             self._records.answered(call_id, webhook, held.request.direction, held.request.agent),
             self._open_link(held),
         )
         held.link = link
-        if held.is_final:
-            # The hang-up overtook the answer.
+        if has_ended or held.is_final:
+            # The hang-up overtook the answer: since the call is held, or between the first look
+            # at its record and that, when the hang-up found nothing here to end.
+            held.is_final = True
+            self._calls.keep_a_while(held)
             await self._calls.close_pending(held, LinkClose.NORMAL)
             return self._ended()
         if link is None:

@@ -47,8 +47,12 @@ class Records:
 
     async def answered(
         self, call_id: CallId, webhook: Webhook, direction: Direction, agent: str
-    ) -> None:
-        """An answer webhook has come: an inbound call rings still, an outbound one is talking."""
+    ) -> bool:
+        """An answer webhook has come: an inbound call rings still, an outbound one is talking.
+
+        Returns:
+            whether the call is known to be over: its hang-up was written down first.
+        """
         is_inbound = direction is Direction.INBOUND
         fields = _numbers(webhook) | {
             "direction": direction,
@@ -56,7 +60,8 @@ class Records:
             "gateway_id": self._gateway_id,
         }
         state = CallState.RINGING if is_inbound else CallState.IN_PROGRESS
-        await self._write(CallChange(call_id, state, fields))
+        record = await self._write(CallChange(call_id, state, fields))
+        return record is not None and record.state.is_final
 
     async def ringing(self, call_id: CallId, webhook: Webhook) -> None:
         """The far phone rings."""
@@ -98,12 +103,14 @@ class Records:
         }
         await self._store.apply(CallChange(call_id, state, fields))
 
-    async def _write(self, change: CallChange) -> None:
+    async def _write(self, change: CallChange) -> CallRecord | None:
+        """Change a record; return it as it is now, None when that is not known."""
         try:
-            await self._store.apply(change)
+            return (await self._store.apply(change)).record
         except BusUnavailable:
             state = change.state.value if change.state else None
             _log.warning("record_not_written", call_id=change.call_id, state=state)
+            return None
 
 
 def _numbers(webhook: Webhook) -> dict[str, Any]:

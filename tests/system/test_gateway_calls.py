@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.bus.memory import MemoryBus
+from services.gateway.routing import Parting
+from shared.bus.memory import MemoryBus, MemoryValues
 from shared.bus.messages import Channel
 from shared.protocol.call import (
     CallChange,
@@ -20,6 +21,7 @@ from shared.protocol.call import (
     EndReason,
 )
 from shared.protocol.worker import LinkClose
+from shared.runtime.clock import SystemClock
 from tests.support.fake_worker import FakeWorker
 from tests.support.gateway import (
     MediaClient,
@@ -176,6 +178,31 @@ async def test_a_hangup_that_overtakes_the_answer_leaves_nothing_open(
         assert (await record_of(bus, call_id)).state is CallState.COMPLETED
     await until_free(bus)
     assert gateway.state.calls.active == 0
+
+
+async def test_a_hangup_between_the_first_look_and_the_hold_gives_the_place_back() -> None:
+    """It found no call to end, the answer found one to begin: a place was booked for a minute."""
+    bus = MemoryBus()
+    looks, goes_on = asyncio.Event(), asyncio.Event()
+
+    class SlowValues(MemoryValues):
+        async def get(self, key: str) -> str | None:
+            if key.startswith("answer:"):
+                looks.set()
+                await goes_on.wait()
+            return await super().get(key)
+
+    bus.values = SlowValues(SystemClock())
+    async with FakeWorker(bus.workers), running_gateway(bus) as gateway:
+        call_id = new_call_id()
+        answering = asyncio.ensure_future(gateway.answer(call_id))
+        await looks.wait()
+        assert await gateway.hang_up(call_id) == 200
+        goes_on.set()
+        assert verbs((await answering).content) == ["Hangup"]
+        assert [lease.active for lease in await bus.workers.workers()] == [0]
+        assert gateway.state.calls.active == 0
+        assert await gateway.state.switchboard.parting(CallId(call_id)) is Parting.ENDED
 
 
 async def test_a_full_pool_is_told_politely(bus: MemoryBus) -> None:
