@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import structlog
@@ -21,6 +21,7 @@ from services.agent.after_call.archive import Archive
 from services.agent.after_call.post_call import CallEnd
 from services.agent.caller_audio import CallerAudio
 from services.agent.cast import Cast
+from services.agent.dialogue.prompt import fill_facts
 from services.agent.ears import Ears
 from services.agent.errands import Errands
 from services.agent.link import Link
@@ -30,6 +31,7 @@ from services.agent.playout import Playout
 from services.agent.providers import base
 from services.agent.session import Session
 from services.agent.stream_gate import StreamGate, Verdict
+from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import SpeechDetector
 from services.agent.wits import Wits
 from shared.metrics.catalogue import AgentMetrics
@@ -108,14 +110,14 @@ class Call:
         self._language = cast.file.language
         tongue = cast.tongue(self._language)
         now_s = parts.clock.now_s()
+        facts = self._facts = _facts(request, cast)
         self._session = Session(
             detector=parts.make_detector(),
             playout=Playout(lead_s=parts.lead_s),
-            rules=tongue.rules,
+            rules=with_facts(tongue.rules, facts),
             now_s=now_s,
             direction=request.direction,
         )
-        facts = _facts(request, cast)
         self._aftermath = Aftermath(cast.file, cast.version, facts)
         self._account = Account(parts.metrics, parts.clock, self._aftermath.builder)
         self._owner = TaskOwner(f"call:{request.call_id}", on_failure=self._on_task_failed)
@@ -398,7 +400,7 @@ class Call:
     def _change_language(self, language: str) -> None:
         tongue = self.cast.tongue(language)
         self._language = language
-        self._session.use_rules(tongue.rules)
+        self._session.use_rules(with_facts(tongue.rules, self._facts))
         self._mouth.switch(tongue.speech)
         if self.cast.speech_brain is None:
             self._ears.switch(tongue.transcriber.open)
@@ -488,6 +490,16 @@ class Call:
     async def stop(self) -> None:
         """Cancel what still runs; called after `on_over`, by the worker."""
         await self._owner.stop()
+
+
+def with_facts(rules: TurnTaking, facts: base.CallFacts) -> TurnTaking:
+    """Return an agent's rules with the facts of a call in their texts."""
+    message = fill_facts(rules.machine.message, facts)
+    return replace(
+        rules,
+        machine=replace(rules.machine, message=message),
+        uninterruptible=tuple(fill_facts(text, facts) for text in rules.uninterruptible),
+    )
 
 
 def _facts(request: LinkRequest, cast: Cast) -> base.CallFacts:

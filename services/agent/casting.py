@@ -35,7 +35,7 @@ from services.agent.providers.registry import Secrets
 from services.agent.shared_speech import SharedSpeech
 from services.agent.speech_record import voice_key
 from services.agent.tools.toolbox import ToolBox
-from services.agent.turn.rules import FailureRules
+from services.agent.turn.rules import TurnTaking
 from shared.metrics.catalogue import ProviderMetrics
 
 _log = structlog.get_logger(__name__)
@@ -127,7 +127,7 @@ async def _prepare(cast: Cast, flow: Flow | None) -> None:
     for language, tongue in cast.tongues.items():
         try:
             async with asyncio.timeout(_PREPARE_S):
-                texts = _fixed_texts(localise(cast.file, language))
+                texts = _fixed_texts(localise(cast.file, language), tongue.rules)
                 if flow is not None and language == cast.file.language:
                     texts += [*flow.greeting, *flow.farewell]
                 await tongue.speech.prepare(texts)
@@ -135,12 +135,12 @@ async def _prepare(cast: Cast, flow: Flow | None) -> None:
             _log.warning("speech_not_prepared_in_time", agent=cast.file.name, language=language)
 
 
-def _fixed_texts(file: AgentFile) -> list[str]:
+def _fixed_texts(file: AgentFile, rules: TurnTaking) -> list[str]:
     taking = file.turn_taking
     texts = [
         *(file.failure.apology, *taking.filler.texts, taking.time_limit, file.greeting),
-        FailureRules().transfer_failed,
         *(*taking.silence.prompts, taking.silence.goodbye, file.goodbye, file.machine.message),
+        rules.failure.transfer_failed if file.transfer else "",
     ]
     return [text for text in texts if text and "{" not in text]
 

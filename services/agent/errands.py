@@ -72,6 +72,8 @@ class Errands:
         self._on_stop = on_stop
         self._away: _Away | None = None
         self._is_leaving = False
+        self._early: list[NetworkEvent] = []
+        self._is_back_early = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -102,6 +104,8 @@ class Errands:
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         # From now on, not from when the network has answered: it may end the stream before.
         self._is_leaving = True
+        self._early.clear()
+        self._is_back_early = False
         self._owner.start(work, name=name)
 
     def send_digits(self, call: NetworkCall, digits: str) -> None:
@@ -131,8 +135,20 @@ class Errands:
         self._away, self._is_leaving = _Away(left, call, over, failed), False
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(left.longest_away_s, self._on_nobody_back)
-        if left.departure is Departure.BY_STOP:
+        self._catch_up(left)
+
+    def _catch_up(self, left: Left) -> None:
+        """Take what has come before the network said that it had begun: its answer may be slow.
+
+        Whoever is back already has been where they were to go: that stream is not to be stopped.
+        """
+        if self._is_back_early:
+            self.on_back()
+        elif left.departure is Departure.BY_STOP and not any(map(self._is_about, self._early)):
             self._on_stop()
+        early, self._early = self._early, []
+        for event in early:
+            self.on_network(event)
 
     def _on_nobody_back(self) -> None:
         away, self._away = self._away, None
@@ -143,6 +159,9 @@ class Errands:
 
     def on_network(self, event: NetworkEvent) -> None:
         """Take what the network tells of this call."""
+        if self._is_leaving and not isinstance(event, WhoAnswered):
+            self._early.append(event)
+            return
         match event:
             case WhoAnswered():
                 self._on_event(ev.MachineJudged(event.is_machine))
@@ -159,6 +178,9 @@ class Errands:
             case _:
                 assert_never(event)
 
+    def _is_about(self, event: NetworkEvent) -> bool:
+        return not isinstance(event, WhoAnswered) and self._is_mine(event.errand_id)
+
     def _is_mine(self, errand_id: str) -> bool:
         return self._away is not None and self._away.left.errand_id == errand_id
 
@@ -173,6 +195,7 @@ class Errands:
 
     def on_back(self) -> None:
         """The caller is back on a stream; news that are missing still may follow."""
+        self._is_back_early = self._is_leaving
         away = self._away
         if away is None or away.is_back:
             return

@@ -148,12 +148,14 @@ class Filler(Part):
 class Failure(Part):
     """When every provider of a chain has failed.
 
-    `transfer_to` is a name of `transfer`; unset: `operator`, or the first there.
+    `transfer_to` is a name of `transfer`; unset: `operator`, or the first there. `transfer_failed`
+    is said to callers of the file's own language who could not be handed over; the talk goes on.
     """
 
     apology: Text = "I am sorry, something has gone wrong on our side. Please call again later."
     then: Literal["end", "transfer"] = "end"
     transfer_to: Name | None = None
+    transfer_failed: Text | None = None
 
 
 class Machine(Part):

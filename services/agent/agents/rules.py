@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from services.agent.agents.file import AgentFile, Localised, Providers
+from services.agent.dialogue.texts import phrases_in
 from services.agent.turn.rules import (
     BargeInRules,
     EndpointingRules,
@@ -65,8 +66,10 @@ def localise(file: AgentFile, language: str) -> AgentFile:
     for name in ("greeting", "prompt", "goodbye"):
         if getattr(found, name) is not None:
             update[name] = getattr(found, name)
-    if found.apology is not None:
-        update["failure"] = file.failure.model_copy(update={"apology": found.apology})
+    apology = file.failure.apology if found.apology is None else found.apology
+    update["failure"] = file.failure.model_copy(
+        update={"apology": apology, "transfer_failed": None}
+    )
     return file.model_copy(update=update)
 
 
@@ -98,9 +101,7 @@ def to_turn_taking(file: AgentFile, defaults: Defaults, language: str | None = N
         ),
         endpointing=_endpointing(file, defaults),
         filler=FillerRules(part.filler.texts, part.filler.after_s),
-        failure=FailureRules(
-            file.failure.apology, OnFailure(file.failure.then), failure_number(file) or ""
-        ),
+        failure=_failure(file),
         machine=MachineRules(
             OnMachine(file.machine.then),
             file.machine.message,
@@ -114,6 +115,18 @@ def to_turn_taking(file: AgentFile, defaults: Defaults, language: str | None = N
         max_call_s=defaults.agent_max_call_s if most_s is None else most_s,
         time_limit_text=part.time_limit,
         uninterruptible=part.uninterruptible,
+    )
+
+
+def _failure(file: AgentFile) -> FailureRules:
+    transfer_failed = file.failure.transfer_failed
+    if transfer_failed is None:
+        transfer_failed = phrases_in(file.language).transfer_failed
+    return FailureRules(
+        file.failure.apology,
+        OnFailure(file.failure.then),
+        failure_number(file) or "",
+        transfer_failed,
     )
 
 
