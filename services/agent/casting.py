@@ -246,6 +246,7 @@ class _Maker:
                 self._agent.flow,
                 operator_number=operator_number(self._file),
                 transfers=self._file.transfer,
+                is_greeting_interruptible=self._file.greeting_interruptible,
             )
             brains.append(Link(_OFFLINE, flow))
         if not brains:

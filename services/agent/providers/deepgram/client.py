@@ -34,6 +34,7 @@ with warnings.catch_warnings():
     from deepgram.transport import install_transport
 
 NAME = "deepgram"
+_NO_KEY = "none"  # the SDK wants one; a server of one's own may not
 _CONNECT_S = 1.5
 _CLOSE_S = 0.5
 _PING_S = 5.0
@@ -97,8 +98,8 @@ def open_client(
     Raises:
         ProviderUnavailable: no key, or no address.
     """
-    key = secrets.get(options.api_key_env)
-    if key is None:
+    key = secrets.get(options.api_key_env) if options.api_key_env else None
+    if key is None and options.api_key_env:
         raise ProviderUnavailable(NAME, f"{options.api_key_env} is not set", FailureCause.MISSING)
     url = options.url(secrets)
     if not url.startswith(("http://", "https://")):
@@ -111,7 +112,7 @@ def open_client(
     )
     install_transport(async_factory=ListenTransport)
     client = AsyncDeepgramClient(
-        api_key=key.get_secret_value(),
+        api_key=key.get_secret_value() if key is not None else _NO_KEY,
         environment=DeepgramClientEnvironment(
             base=url, production=socket_url, agent=socket_url, agent_rest=url
         ),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 from services.agent.providers import base
@@ -241,6 +241,7 @@ class FlowBrain:
         flow: the script.
         operator_number: where callers who ask for a human are transferred; None: nobody there.
         transfers: further numbers by the names that the flow's transfers use.
+        is_greeting_interruptible: whether a caller can speak over the greeting.
     """
 
     def __init__(
@@ -249,15 +250,23 @@ class FlowBrain:
         *,
         operator_number: str | None = None,
         transfers: Mapping[str, str] | None = None,
+        is_greeting_interruptible: bool = True,
     ) -> None:
         self._flow = flow
+        self._is_greeting_interruptible = is_greeting_interruptible
         self._numbers = dict(transfers or {})
         if operator_number is not None:
             self._numbers[""] = operator_number
 
     def open(self, call: CallFacts, variables: Mapping[str, str]) -> FlowConversation:
         """See Brain."""
-        return FlowConversation(self._flow, self._numbers, variables, _facts(call))
+        return FlowConversation(
+            self._flow,
+            self._numbers,
+            variables,
+            _facts(call),
+            is_greeting_interruptible=self._is_greeting_interruptible,
+        )
 
 
 def _facts(call: CallFacts) -> dict[str, str]:
@@ -278,8 +287,11 @@ class FlowConversation:
         numbers: Mapping[str, str],
         variables: Mapping[str, str],
         facts: Mapping[str, str],
+        *,
+        is_greeting_interruptible: bool = True,
     ) -> None:
         self._flow = flow
+        self._is_greeting_interruptible = is_greeting_interruptible
         self._numbers = numbers
         self._facts = facts
         known_steps = {step.name for step in flow.steps}
@@ -303,7 +315,9 @@ class FlowConversation:
         if self._is_resumed:
             pieces = [*self._say(self._flow.welcome_back), *self._say(self._step.prompt)]
         else:
-            pieces = [*self._say(self._flow.greeting)]
+            may_stop = self._is_greeting_interruptible
+            greeting = self._say(self._flow.greeting)
+            pieces = [replace(piece, is_interruptible=may_stop) for piece in greeting]
         self._set(last=" ".join(piece.text for piece in pieces))
         for piece in pieces:
             yield piece

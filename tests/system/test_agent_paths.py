@@ -1,0 +1,549 @@
+"""Agents' files at work on whole calls: gateway, worker, simulated Vobiz with its REST API, Redis.
+
+The platform runs as processes that know the default agent alone; all other agents are written into
+their folder while it runs. Every call is then played, and judged afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.bench.path import bench_platform
+from services.agent.after_call.post_call import sign_body
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.forms import CallFacts
+from services.simulator.calls.plan import CallPlan, MachineDetection, Outcome, Target
+from services.simulator.person.caller import CallerScript
+from services.simulator.person.script import Press, SayText, build_script
+from services.simulator.results.call_report import build_report
+from shared.protocol.call import Direction
+from shared.speech import open_voice
+from tests.support.agents import FOLDER
+from tests.support.path_agents import (
+    LEGAL,
+    MESSAGE,
+    NOT_TOLD,
+    SILENCE,
+    TIME_LIMIT,
+    TRANSFER_FAILED,
+    make_agents,
+    number,
+    shop,
+)
+from tests.support.receiver import Received, Receiver, running_receiver
+from tests.support.standins import CallTool, ScriptedEar, StandIns, World
+from tests.support.tool_server import ToolServer, answer
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+SECRET = "a secret of these tests"
+ASKED = "please key in your account number"
+MACHINE = "you have reached the voicemail of asha please leave a message after the tone"
+KEYED, SPOKEN = "8005551234", "eight zero zero"
+
+
+@dataclass
+class Platform:
+    """The running processes, seen from outside."""
+
+    ports: dict[str, int]
+    folder: Path
+    agents: Path
+
+    @property
+    def gateway(self) -> str:
+        return f"http://127.0.0.1:{self.ports['HTTP_PORT']}"
+
+    @property
+    def simulator(self) -> str:
+        return f"http://127.0.0.1:{self.ports['SIMULATOR_PORT']}"
+
+    def log(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "logs" / "agent-1.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def log_text(self) -> str:
+        return (self.folder / "logs" / "agent-1.log").read_text()
+
+    def metric(self, name: str) -> float:
+        url = f"http://127.0.0.1:{self.ports['AGENT_METRICS_PORT']}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as got:
+            lines = got.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    async def until_logged(self, is_it: Callable[[dict[str, Any]], bool], count: int = 1) -> None:
+        """Wait until so many lines of the worker's log are as they should be."""
+        async with asyncio.timeout(30):
+            # A file has no event to wait for.
+            while sum(map(is_it, self.log())) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+    async def until_ready(self, agent: str, versions: int = 1) -> None:
+        """Wait until an agent takes calls, in its n-th version."""
+        await self.until_logged(
+            lambda line: line["event"] == "agent_ready" and line["agent"] == agent, versions
+        )
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file as an editor does: beside it, then in its place."""
+        part = self.agents / f".{name}.part"
+        part.write_text(text)
+        part.replace(self.agents / f"{name}.yaml")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A call to be played."""
+
+    called: str = number(199)
+    turns: Sequence[str | Press] = ()
+    barge_ins: Sequence[float | None] = ()
+    limits: CallerScript = field(default_factory=lambda: CallerScript(max_duration_s=60.0))
+    agent: str = ""
+    is_outbound: bool = False
+    is_machine: bool | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What came of it: the simulator's report and the platform's record."""
+
+    report: dict[str, Any]
+    record: dict[str, Any]
+
+    def said(self, who: str) -> list[str]:
+        return [e["text"] for e in self.record["transcript"] if e["who"] == who and "kind" not in e]
+
+    @property
+    def verbs(self) -> list[str]:
+        return [event["verb"] for event in self.report["events"] if event["event"] == "verb"]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        return (self.record["end_class"], self.record["end_reason"])
+
+
+@dataclass
+class Played:
+    """All calls by name, and what was posted after them."""
+
+    platform: Platform
+    heard: dict[str, Heard] = field(default_factory=dict)
+    posted: list[Received] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Heard:
+        return self.heard[name]
+
+    def bodies(self, name: str) -> list[dict[str, Any]]:
+        call_id = self[name].record["call_id"]
+        found = [json.loads(one.body) for one in self.posted]
+        return [body for body in found if body["call_id"] == call_id]
+
+
+# --- the stage ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("paths")
+    agents = folder / "agents"
+    (agents / "flows").mkdir(parents=True)
+    for name in ("default.yaml", "flows/parley.yaml"):
+        (agents / name).write_text((FOLDER / name).read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENT_FILES", str(agents))
+        patch.setenv("AGENT_STT_PROCESSES", "2")
+        patch.setenv("LOG_FORMAT", "json")
+        patch.setenv("PATHS_HOOK_SECRET", SECRET)
+        for name in ("OPENAI_API_KEY", "DEEPGRAM_API_KEY"):
+            patch.delenv(name, raising=False)
+        with bench_platform(str(folder)) as ports:
+            yield Platform(ports, folder, agents)
+
+
+def bank_standins() -> StandIns:
+    """A recogniser that hears what these callers say, and a model that knows what to answer."""
+    world = World(lets_anyone_in=True)
+    world.ear = ScriptedEar(["what is my balance", "take my account", "goodbye"])
+    world.talker.rules = [
+        (r"balance", CallTool("balance")),
+        (r"account", CallTool("gather_digits", json.dumps({"prompt": ASKED, "most": 8}))),
+        (r"\(keypad\) 4 2", "Thank you, I have four two. Is there anything else?"),
+        (r"goodbye", CallTool("hang_up", text="Goodbye from the bank.")),
+    ]
+    return StandIns(world)
+
+
+@asynccontextmanager
+async def staged(platform: Platform) -> AsyncIterator[Receiver]:
+    """Start what agents talk to and write their files; yields where ends of calls are posted."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        receiver = await enter(running_receiver())
+        tools = await enter(ToolServer([answer(b'{"balance": "twelve hundred rupees exactly"}')]))
+        banks = {last: await enter(bank_standins()) for last in (107, 108)}
+        machine = World(lets_anyone_in=True)
+        machine.ear = ScriptedEar(otherwise=MACHINE)
+        ears = await enter(StandIns(machine))
+        agents = make_agents(
+            banks={last: standins.http_url for last, standins in banks.items()},
+            hook=receiver.url,
+            machine_ears=ears.http_url,
+            tools=f"http://127.0.0.1:{tools.port}",
+        )
+        for name, text in agents.items():
+            platform.write(name, text)
+        await asyncio.gather(*(platform.until_ready(name) for name in agents))
+        yield receiver
+
+
+# --- playing --------------------------------------------------------------------------------------
+
+BYE = "Goodbye and thank you."
+QUICK = CallerScript(hangup_at_s=3.0, max_duration_s=10.0)
+ONCE = CallerScript(max_duration_s=40.0, linger_s=6.0)
+SCENES = {
+    "put through by stop": Scene(number(101), ["Talk to a human please."], limits=ONCE),
+    "busy by stop": Scene(
+        number(101), ["I want to buy something.", "When are you open?", BYE], limits=ONCE
+    ),
+    "keys": Scene(
+        number(107),
+        ["What is my balance?", "Take my account.", Press("42#"), "Goodbye."],
+        barge_ins=(None, 1.5, None),
+        limits=ONCE,
+    ),
+    "quiet": Scene(number(102), ["What do you sell?", Press("4"), BYE], limits=ONCE),
+    "redacted": Scene(number(103), [Press(f"{KEYED}#"), "That is right goodbye."], limits=ONCE),
+    "machine hung up on": Scene(
+        agent="hangs_up",
+        turns=["Hello, you have reached Asha. I am not here at this time. Please call again."],
+        limits=CallerScript(hangup_at_s=25.0, max_duration_s=30.0),
+        is_outbound=True,
+        is_machine=True,
+    ),
+    "message left": Scene(
+        agent="leaves",
+        turns=["Hello, you have reached Asha. I am not here at this time. Please call again."],
+        limits=CallerScript(hangup_at_s=30.0, max_duration_s=35.0, patience_s=0.3),
+        is_outbound=True,
+        is_machine=True,
+        headers={"X-PH-name": "Asha"},
+    ),
+    "machine by its words": Scene(
+        agent="listens",
+        turns=[MACHINE],
+        limits=CallerScript(hangup_at_s=30.0, max_duration_s=35.0, patience_s=0.3),
+        is_outbound=True,
+    ),
+    "silence": Scene(number(104), limits=CallerScript(hangup_at_s=30.0, max_duration_s=35.0)),
+    "time limit": Scene(number(105), limits=CallerScript(hangup_at_s=25.0, max_duration_s=30.0)),
+    "legal": Scene(
+        number(106),
+        ["Who are you please?"],
+        barge_ins=(1.0,),
+        limits=CallerScript(max_duration_s=25.0, linger_s=3.0),
+    ),
+    "by number": Scene(number(102), limits=QUICK),
+    "by name": Scene(number(102), agent="desk", limits=QUICK),
+    "by a name that is not there": Scene(number(102), agent="nobody", limits=QUICK),
+    "by nothing": Scene(limits=QUICK),
+}
+
+
+async def plan_of(platform: Platform, cloud: Cloud, scene: Scene) -> CallPlan:
+    direction = Direction.OUTBOUND if scene.is_outbound else Direction.INBOUND
+    ours, theirs = scene.called, "+918000000001"
+    facts = CallFacts(
+        call_uuid=str(uuid.uuid4()),
+        direction=direction,
+        from_number=ours if scene.is_outbound else theirs,
+        to_number=theirs if scene.is_outbound else ours,
+        auth_id="MA_LOCAL",
+        session_start=datetime.now(UTC),
+        extra=scene.headers,
+    )
+    script = await build_script(
+        [turn if isinstance(turn, Press) else SayText(turn) for turn in scene.turns],
+        cloud.speaker,
+        barge_ins=scene.barge_ins,
+        limits=scene.limits,
+    )
+    query = f"?agent={scene.agent}" if scene.agent else ""
+    detection = MachineDetection(2.0, callback=Target(f"{platform.gateway}/machine-detection"))
+    return CallPlan(
+        facts,
+        Target(f"{platform.gateway}/answer{query}"),
+        hangup=Target(f"{platform.gateway}/hangup"),
+        script=script,
+        outcome=Outcome(0.2, is_machine=bool(scene.is_machine)),
+        machine_detection=None if scene.is_machine is None else detection,
+    )
+
+
+async def record_of(client: httpx.AsyncClient, platform: Platform, call_id: str) -> dict[str, Any]:
+    """The call's record once both worker and hang-up webhook have written theirs."""
+    deadline_s = time.monotonic() + 20
+    while True:
+        record: dict[str, Any] = (await client.get(f"{platform.gateway}/calls/{call_id}")).json()
+        is_written = record.get("ended_at") and record.get("summary")
+        if is_written or time.monotonic() > deadline_s:
+            return record
+        await asyncio.sleep(0.1)
+
+
+async def play(platform: Platform, cloud: Cloud, scene: Scene) -> Heard:
+    call = cloud.start(await plan_of(platform, cloud, scene))
+    await call.over.wait()
+    async with httpx.AsyncClient(timeout=10) as client:
+        return Heard(
+            build_report(call, cloud.lag), await record_of(client, platform, call.call_uuid)
+        )
+
+
+async def play_by_rest(platform: Platform, called: str, person: dict[str, Any]) -> Heard:
+    """Play a call of the platform's own simulated cloud, whose REST API the worker knows."""
+    body = {
+        "answer_url": f"{platform.gateway}/answer",
+        "hangup_url": f"{platform.gateway}/hangup",
+        "to_number": called,
+        "person": {"max_duration_s": 45.0, "linger_s": 6.0, **person},
+    }
+    async with httpx.AsyncClient(timeout=10) as client:
+        placed = await client.post(f"{platform.simulator}/simulator/inbound", json=body)
+        call_uuid = placed.json()["call_uuid"]
+        url = f"{platform.simulator}/simulator/calls/{call_uuid}"
+        # The report is asked for: it has no event to wait for.
+        while (report := (await client.get(url)).json())["ending"] is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+        return Heard(report, await record_of(client, platform, call_uuid))
+
+
+async def play_edits(platform: Platform, cloud: Cloud) -> dict[str, Heard]:
+    """Edit a file during a call, then break it."""
+    called = number(110)
+    scene = Scene(called, ["Who are you please?", BYE], limits=replace(ONCE, turn_silence_s=6.0))
+    before = asyncio.ensure_future(play(platform, cloud, scene))
+    await asyncio.sleep(1.5)
+    platform.write("shop", shop("two"))
+    await platform.until_ready("shop", 2)
+    after = asyncio.ensure_future(play(platform, cloud, Scene(called, limits=QUICK)))
+    platform.write("shop", shop("three", is_broken=True))
+    await platform.until_logged(lambda line: line["event"] == "agent_file_refused")
+    broken = await play(platform, cloud, Scene(called, limits=QUICK))
+    return {"before": await before, "after": await after, "broken": broken}
+
+
+async def play_all(platform: Platform) -> Played:
+    played = Played(platform)
+    async with staged(platform) as receiver, Cloud() as cloud:
+        names = list(SCENES)
+        edits, *found = await asyncio.gather(
+            play_edits(platform, cloud),
+            play_by_rest(platform, number(101), {"say": ["Talk to a human please."]}),
+            play_by_rest(
+                platform,
+                number(101),
+                {"say": ["I want to buy something.", "When are you open?", BYE]},
+            ),
+            play_by_rest(platform, number(108), {"say": ["Take my account."], "press": "42#"}),
+            *(play(platform, cloud, SCENES[name]) for name in names),
+        )
+        names = ["put through by rest", "busy by rest", "keys by rest", *names]
+        played.heard = {**dict(zip(names, found, strict=True)), **edits}
+        wanted = ("keys", "keys by rest", "quiet", "redacted", "by number")
+        await receiver.wait_for(len(wanted), limit_s=15)
+        await asyncio.sleep(1.0)  # nothing may come twice
+        played.posted = list(receiver.got)
+    return played
+
+
+@pytest.fixture(scope="module")
+def played(platform: Platform) -> Played:
+    return asyncio.run(play_all(platform))
+
+
+# --- what came of it ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["stop", "rest"])
+def test_a_caller_who_wants_a_person_hears_so_and_is_put_through(played: Played, way: str) -> None:
+    heard = played[f"put through by {way}"]
+    assert heard.said("caller") == ["talk to a human please"]
+    assert heard.said("agent") == ["Hello, this is the desk.", "One moment. I will connect you."]
+    assert not any(e["is_interrupted"] for e in heard.record["transcript"] if e["who"] == "agent")
+    assert "Dial" in heard.verbs
+    assert heard.ends == ("success", "transferred")
+
+
+@pytest.mark.parametrize("way", ["stop", "rest"])
+def test_a_caller_whom_nobody_takes_is_back_in_the_same_conversation(
+    played: Played, way: str
+) -> None:
+    heard = played[f"busy by {way}"]
+    assert heard.said("agent") == [
+        "Hello, this is the desk.",
+        "I will connect you to sales.",
+        TRANSFER_FAILED,
+        "We are open from nine to five.",
+        "Goodbye from the desk.",
+    ]
+    assert heard.verbs.count("Stream") == 2
+    assert heard.ends == ("success", "agent_hung_up")
+
+
+def test_keys_are_gathered_and_reach_the_dialogue(played: Played) -> None:
+    heard = played["keys"]
+    assert "Gather" in heard.verbs
+    assert heard.said("agent")[-2:] == [
+        "Thank you, I have four two. Is there anything else?",
+        "Goodbye from the bank.",
+    ]
+    assert heard.ends == ("success", "agent_hung_up")
+
+
+def test_keys_are_gathered_by_rest(played: Played) -> None:
+    heard = played["keys by rest"]
+    assert "Gather" in heard.verbs
+    assert "Thank you, I have four two. Is there anything else?" in heard.said("agent")
+
+
+def test_a_call_keeps_its_agent_while_the_file_changes(played: Played) -> None:
+    assert played["before"].said("agent") == [
+        "Hello, this is shop one.",
+        "I am still shop one.",
+        "Goodbye from shop one.",
+    ]
+    assert played["after"].said("agent") == ["Hello, this is shop two."]
+    versions = {played[name].record["agent_version"] for name in ("before", "after")}
+    assert len(versions) == 2
+
+
+def test_a_broken_file_is_refused_with_its_line_and_the_old_one_stays(played: Played) -> None:
+    assert played["broken"].said("agent") == ["Hello, this is shop two."]
+    refused = [x for x in played.platform.log() if x["event"] == "agent_file_refused"]
+    assert [line["is_old_kept"] for line in refused] == [True]
+    assert "shop.yaml:4: colour: is no field here" in refused[0]["fault"]
+    assert played.platform.metric("voice_agent_files_refused_total") == 1
+
+
+def test_what_happened_in_a_call_is_posted_once_and_signed(played: Played) -> None:
+    (body,) = played.bodies("keys")
+    (got,) = [one for one in played.posted if json.loads(one.body)["call_id"] == body["call_id"]]
+    at_s = int(got.headers["parley-signature"].partition(",")[0].removeprefix("t="))
+    assert got.headers["parley-signature"] == sign_body(got.body, SECRET, at_s)
+    assert abs(at_s - time.time()) < 120
+    transcript = body["transcript"]
+    assert {entry["who"] for entry in transcript} >= {"agent", "caller", "tool"}
+    assert [e["at_ms"] for e in transcript] == sorted(e["at_ms"] for e in transcript)
+    assert next(e["name"] for e in transcript if e["who"] == "tool") == "balance"
+    assert sum(e.get("is_interrupted", False) for e in transcript) == 1
+    assert body["summary"]["interruptions"] == 1
+    timed = [entry for entry in transcript if "total" in entry.get("latency_ms", {})]
+    assert len(timed) >= 2
+    assert {(one["kind"], one["provider"]) for one in body["usage"]} >= {
+        ("llm", "openai"),
+        ("stt", "deepgram"),
+    }
+    assert body["end"]["reason"] == "agent_hung_up"
+
+
+def test_every_end_is_posted_once(played: Played) -> None:
+    for name in ("keys", "keys by rest", "quiet", "redacted", "by number"):
+        assert len(played.bodies(name)) == 1, name
+    assert len(played.posted) == 5
+
+
+def test_no_word_is_kept_where_none_may_be(played: Played) -> None:
+    heard = played["quiet"]
+    assert heard.record["summary"]["turns"] >= 2, "it has to have been a talk"
+    (body,) = played.bodies("quiet")
+    for kept in (json.dumps(heard.record), json.dumps(body), played.platform.log_text()):
+        assert NOT_TOLD not in kept
+        assert "what do you sell" not in kept
+    assert all(not entry["text"] for entry in heard.record["transcript"])
+
+
+def test_a_number_that_was_keyed_and_spoken_is_kept_nowhere(played: Played) -> None:
+    heard = played["redacted"]
+    texts = " ".join(heard.said("agent"))
+    assert "Is that right?" in texts, "it has to have been taken down"
+    (body,) = played.bodies("redacted")
+    for kept in (json.dumps(heard.record), json.dumps(body), played.platform.log_text()):
+        assert KEYED not in kept
+        assert SPOKEN not in kept
+
+
+def test_a_machine_is_hung_up_on(played: Played) -> None:
+    heard = played["machine hung up on"]
+    assert heard.ends == ("success", "machine")
+    assert heard.report["duration_s"] < 10
+
+
+@pytest.mark.parametrize("name", ["message left", "machine by its words"])
+def test_a_message_is_left_whole_once_the_machine_has_ended(played: Played, name: str) -> None:
+    heard = played[name]
+    assert heard.ends == ("success", "machine"), heard.record["transcript"]
+    assert heard.said("agent")[-1] == MESSAGE
+    last = heard.report["spans"]["agent"][-1]
+    machine_ended_ms = heard.report["spans"]["caller"][-1]["end_ms"]
+    spans = [s for s in heard.report["spans"]["agent"] if s["from_ms"] > machine_ended_ms]
+    assert spans[0]["from_ms"] >= machine_ended_ms + 1000
+    voice = open_voice()
+    spoken_ms = 1000 * len(voice.synthesise(MESSAGE)) / voice.sample_rate_hz
+    voice.close()
+    assert last["to_ms"] - spans[0]["from_ms"] == pytest.approx(spoken_ms, rel=0.15)
+
+
+def test_a_silent_caller_is_asked_and_then_left(played: Played) -> None:
+    heard = played["silence"]
+    assert heard.said("agent") == ["Hello.", *SILENCE]
+    assert heard.ends == ("success", "agent_hung_up")
+
+
+def test_a_long_call_ends_with_its_words(played: Played) -> None:
+    heard = played["time limit"]
+    assert heard.said("agent")[-1] == TIME_LIMIT
+    assert heard.ends == ("platform", "time_limit")
+    assert heard.report["duration_s"] < 15
+
+
+def test_a_greeting_that_must_be_heard_is_not_stopped(played: Played) -> None:
+    heard = played["legal"]
+    first = next(entry for entry in heard.record["transcript"] if entry["who"] == "agent")
+    assert (first["text"], first["is_interrupted"]) == (LEGAL, False)
+    assert [one["how"] for one in heard.report["barge_ins"]] == ["talked on"]
+
+
+@pytest.mark.parametrize(
+    ("name", "agent"),
+    [
+        ("by number", "quiet"),
+        ("by name", "desk"),
+        ("by a name that is not there", "quiet"),
+        ("by nothing", "default"),
+    ],
+)
+def test_the_agent_is_chosen(played: Played, name: str, agent: str) -> None:
+    assert played[name].record["agent"] == agent
+
+
+def test_nothing_has_crashed(played: Played) -> None:
+    assert played.platform.metric("voice_agent_sessions_crashed_total") == 0
+    levels = {line.get("level") for line in played.platform.log()}
+    errors = [x for x in played.platform.log() if x.get("level") == "error"]
+    assert {line["event"] for line in errors} <= {"agent_file_refused"}, levels
