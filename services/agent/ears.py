@@ -58,6 +58,7 @@ class Ears:
         self._expectation = base.Expectation()
         self._recent: deque[base.Pcm] = deque(maxlen=_KEPT_FRAMES)
         self._is_listening = False
+        self._is_closed = False
         self._usage: dict[str, float] = {}
 
     def start(self) -> None:
@@ -109,17 +110,23 @@ class Ears:
         self._reopen = reopen
         self._owner.start(self._stream.aclose(), name="transcriber_left")
 
+    @property
+    def _is_over(self) -> bool:
+        return self._is_closed or self._owner.is_stopping
+
     async def _read(self) -> None:
         failures = 0
-        while not self._owner.is_stopping:
+        while not self._is_over:
             stream = self._stream
             async for event in stream.events():
                 failures = self._on_transcriber(event, failures)
             self._add_usage(stream)
             await stream.aclose()
-            if self._owner.is_stopping:
+            if self._is_over:
                 return
             await asyncio.sleep(_REOPEN_S[min(failures, len(_REOPEN_S) - 1)])
+            if self._is_over:
+                return
             try:
                 self._stream = self._reopen(self._expectation)
             except ProviderError as exc:
@@ -158,7 +165,8 @@ class Ears:
             self._usage[provider] = self._usage.get(provider, 0.0) + seconds
 
     async def aclose(self) -> None:
-        """Let go of the recogniser."""
+        """Let go of the recogniser; none is opened in its place."""
+        self._is_closed = True
         await self._stream.aclose()
 
 

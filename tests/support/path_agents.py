@@ -96,6 +96,7 @@ numbers: "{number(101)}"
 greeting: Hello, this is the desk.
 transfer: {{operator: "{DESK}", sales: "{BUSY}"}}
 failure: {{transfer_failed: "{TRANSFER_FAILED}"}}
+turn_taking: {{filler: {{texts: []}}}}
 flow:
   steps:
     start:
@@ -112,6 +113,7 @@ flow:
           say: We are open from nine to five.
         goodbye:
           phrases: [goodbye and thank you]
+          key: 9
           say: Goodbye from the desk.
           then: hang_up
 """,

@@ -123,6 +123,26 @@ async def test_recogniser_that_cannot_be_opened_is_tried_again(owner: TaskOwner)
     assert scene.failures == 2
 
 
+async def test_nobody_listens_once_it_is_closed(owner: TaskOwner) -> None:
+    """Another recogniser was opened when the call let go of its own, and nobody closed that."""
+    scene = Scene(owner, FakeTranscriber())
+    await settle()
+    await scene.ears.aclose()
+    await settle()
+    await asyncio.sleep(0.01)
+    assert [stream.is_closed for stream in scene.transcriber.streams] == [True]
+
+
+async def test_recogniser_that_died_is_not_replaced_after_the_end(owner: TaskOwner) -> None:
+    scene = Scene(owner, FakeTranscriber())
+    scene.transcriber.streams[0].emit(DEAD)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await scene.ears.aclose()
+    await asyncio.sleep(0.25)
+    assert len(scene.transcriber.streams) == 1
+
+
 async def test_language_is_switched_without_a_failure(owner: TaskOwner) -> None:
     scene = Scene(owner, FakeTranscriber())
     other = FakeTranscriber(["namaste"])
