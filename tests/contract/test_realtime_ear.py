@@ -33,7 +33,7 @@ from tests.contract.test_transcriber import (  # noqa: F401 - collected here, ov
     test_what_was_expected_and_said_comes_back_understood,
 )
 from tests.support.livekit_servers import Keys
-from tests.support.standins_realtime import RealtimeStandIn
+from tests.support.standins.realtime import RealtimeStandIn
 
 pytestmark = pytest.mark.system
 FACTS = CallFacts(CallId("call-1"), "default", Direction.INBOUND, "", "")

@@ -54,7 +54,7 @@ from services.agent.providers.persona import Persona
 from shared.protocol.call import CallId, Direction
 from tests.support.callers import say
 from tests.support.livekit_servers import KEY, Keys
-from tests.support.standins_realtime import RealtimeStandIn, Said
+from tests.support.standins.realtime import RealtimeStandIn, Said
 
 pytestmark = pytest.mark.system
 

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from tests.support.agents import parley_flow
 from tests.support.standins.hearing import PhraseEar, ScriptedEar
+from tests.support.standins.realtime import RealtimeStandIn, Said
 from tests.support.standins.server import StandIns
 from tests.support.standins.world import DEEPGRAM_KEY, OPENAI_KEY, World
+
+_ANSWERS = (Said("Hello, this is a stand-in."), Said("I speak in tones."), Said("Go on."))
 
 
 def _arguments() -> argparse.Namespace:
@@ -21,6 +24,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5090)
+    parser.add_argument("--realtime-port", type=int, default=5091)
     hears = parser.add_mutually_exclusive_group()
     hears.add_argument("--phrases", help="a file with one phrase a line; these are recognised")
     hears.add_argument("--script", help="a file with one text a line: what each utterance says")
@@ -56,17 +60,27 @@ def _world(arguments: argparse.Namespace) -> World:
     return world
 
 
+def _realtime(arguments: argparse.Namespace) -> RealtimeStandIn:
+    return RealtimeStandIn(_flow_phrases(), _ANSWERS, pace=0.2, port=arguments.realtime_port)
+
+
 async def _serve(arguments: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with StandIns(_world(arguments), host=arguments.host, port=arguments.port) as standins:
+    async with (
+        StandIns(_world(arguments), host=arguments.host, port=arguments.port) as standins,
+        RealtimeStandIn(
+            _flow_phrases(), _ANSWERS, pace=0.2, port=arguments.realtime_port
+        ) as speech,
+    ):
         print(  # noqa: T201 # a command line tool prints
             f"DEEPGRAM_API_KEY={DEEPGRAM_KEY}\n"
             f"DEEPGRAM_BASE_URL={standins.http_url}\n"
             f"OPENAI_API_KEY={OPENAI_KEY}\n"
-            f"OPENAI_BASE_URL={standins.openai_base_url}",
+            f"OPENAI_BASE_URL={standins.openai_base_url}\n"
+            f"# speech to speech, in a file: realtime: {{openai: {{base_url: {speech.url}}}}}",
             flush=True,
         )
         await stopped.wait()
