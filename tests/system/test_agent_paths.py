@@ -369,7 +369,12 @@ async def play_all(platform: Platform) -> Played:
             play_by_rest(
                 platform,
                 number(101),
-                {"say": ["I want to buy something."], "press": "9", "press_at_s": 18.0},
+                {
+                    "say": ["I want to buy something."],
+                    "press": "9",
+                    "press_at_s": 14.0,
+                    "hangup_after_s": 30.0,
+                },
             ),
             play_by_rest(platform, number(108), {"say": ["Take my account."], "press": "42#"}),
             *(play(platform, cloud, SCENES[name]) for name in names),
