@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,19 +130,19 @@ async def _prepare(cast: Cast, flow: Flow | None) -> None:
                 texts = _fixed_texts(localise(cast.file, language), tongue.rules)
                 if flow is not None and language == cast.file.language:
                     texts += [*flow.greeting, *flow.farewell]
-                await tongue.speech.prepare(texts)
+                # What holds facts of a call is different each time.
+                await tongue.speech.prepare([text for text in texts if text and "{" not in text])
         except TimeoutError:
             _log.warning("speech_not_prepared_in_time", agent=cast.file.name, language=language)
 
 
 def _fixed_texts(file: AgentFile, rules: TurnTaking) -> list[str]:
     taking = file.turn_taking
-    texts = [
+    return [
         *(file.failure.apology, *taking.filler.texts, taking.time_limit, file.greeting),
         *(*taking.silence.prompts, taking.silence.goodbye, file.goodbye, file.machine.message),
         rules.failure.transfer_failed if file.transfer else "",
     ]
-    return [text for text in texts if text and "{" not in text]
 
 
 class _Maker:
@@ -156,16 +156,17 @@ class _Maker:
         self._limits = ChainLimits(**agent.file.limits.model_dump())
 
     async def cast(self) -> Cast:
-        toolbox = ToolBox.build(
-            self._file, self._workshop.secrets, python_folder=self._workshop.tools_folder
-        )
-        self._stack.push_async_callback(toolbox.aclose)
         tongues = {self._file.language: await self._tongue(self._file.language)}
         for language in self._file.languages:
             try:
                 tongues[language] = await self._tongue(language)
             except ProviderUnavailable as exc:
                 _log.warning("language_left_out", agent=self._file.name, error=str(exc))
+        self._file = _speaking(self._file, tongues)
+        toolbox = ToolBox.build(
+            self._file, self._workshop.secrets, python_folder=self._workshop.tools_folder
+        )
+        self._stack.push_async_callback(toolbox.aclose)
         own = self._file.providers
         return Cast(
             file=self._file,
@@ -232,11 +233,14 @@ class _Maker:
             chain = localise(self._file, language).providers.llm
             wanted = [choice for choice in chain if choice.name != _OFFLINE]
             wanted = [choice for choice in wanted if self._workshop.pool.has_key("llm", choice)]
-            if wanted:
+            if not wanted:
+                continue
+            try:
                 found = await self._take("llm", wanted, language)
-                models[language] = FallbackModel(
-                    _links(found), self._limits, self._workshop.breakers
-                )
+            except ProviderUnavailable as exc:
+                _log.warning("models_left_out", agent=self._file.name, error=str(exc))
+                continue
+            models[language] = FallbackModel(_links(found), self._limits, self._workshop.breakers)
         own = models.get(self._file.language)
         if own is not None:
             brains.append(Link("llm", LanguageBrain(self._greeted(), own, toolbox, models=models)))
@@ -250,7 +254,7 @@ class _Maker:
             )
             brains.append(Link(_OFFLINE, flow))
         if not brains:
-            detail = f"nobody can be had for {self._file.name}: no model has its key, and no flow"
+            detail = f"nobody can be had for {self._file.name}: no model, and there is no flow"
             raise ProviderUnavailable("llm", detail, FailureCause.MISSING)
         if len(brains) == 1:
             return brains[0].part
@@ -268,7 +272,12 @@ class _Maker:
     ) -> base.SpeechBrain | None:
         if choice is None or not self._workshop.pool.has_key("realtime", choice):
             return None
-        (taken,) = await self._take("realtime", [choice], self._file.language)
+        try:
+            (taken,) = await self._take("realtime", [choice], self._file.language)
+        except ProviderUnavailable as exc:
+            # Ears, brain and voice are there in its place.
+            _log.warning("speech_brain_left_out", agent=self._file.name, error=str(exc))
+            return None
         nameless: NamelessBrain = taken.part
         brain = nameless.for_agent(make_persona(self._greeted(), toolbox))
         link = Link(taken.name, brain, taken.account)
@@ -285,6 +294,16 @@ class _Maker:
             return None
         model: base.EndOfTurn = taken.part
         return model
+
+
+def _speaking(file: AgentFile, tongues: Collection[str]) -> AgentFile:
+    """The file with those languages alone that somebody hears and speaks."""
+    languages = {name: part for name, part in file.languages.items() if name in tongues}
+    if len(languages) == len(file.languages):
+        return file
+    has_choice = bool(languages.keys() - {file.language})
+    tools = tuple(tool for tool in file.tools if tool != "switch_language" or has_choice)
+    return file.model_copy(update={"languages": languages, "tools": tools})
 
 
 def _heard(providers: Providers, language: str) -> Sequence[ProviderChoice]:
