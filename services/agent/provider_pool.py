@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class ProviderPool:
         self._registry = registry
         self._secrets = secrets
         self._held: dict[str, _Held] = {}
+        self._making = asyncio.Lock()
 
     def has_key(self, kind: Kind, choice: ProviderChoice) -> bool:
         """Whether a provider has the key it needs, or needs none."""
@@ -68,11 +70,12 @@ class ProviderPool:
             ProviderUnavailable: it can't be made; says what is missing.
         """
         key = json.dumps([kind, choice.name, language, choice.options], sort_keys=True)
-        held = self._held.get(key)
-        if held is None:
-            held = self._held[key] = await self._make(kind, choice, language)
-            _log.info("provider_opened", kind=kind, provider=choice.name, language=language)
-        held.users += 1
+        async with self._making:
+            held = self._held.get(key)
+            if held is None:
+                held = self._held[key] = await self._make(kind, choice, language)
+                _log.info("provider_opened", kind=kind, provider=choice.name, language=language)
+            held.users += 1
         variable = key_variable(kind, choice.name, choice.options)
         account = f"{variable} {choice.options.get('base_url', '')}"
         return Taken(choice.name, held.part, key, account)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 import structlog
 
 from services.agent.after_call.aftermath import Aftermath
-from services.agent.after_call.deliver import Deliverer
 from services.agent.after_call.post_call import CallEnd
 from shared.bus.base import BusUnavailable, CallStore
+from shared.bus.messages import OutboxItem
 from shared.protocol.call import CallChange, CallRecord
 
 _log = structlog.get_logger(__name__)
 _WRITE_S = 2.0
+
+
+class Postman(Protocol):
+    """Whoever posts the ends of calls."""
+
+    async def hand_over(self, item: OutboxItem) -> None:
+        """Take an ended call; never raises."""
+        ...
 
 
 class Archive:
@@ -21,18 +30,18 @@ class Archive:
 
     Args:
         store: the calls' records.
-        deliverer: posts the ends of calls to those who asked for it.
+        postman: posts the ends of calls to those who asked for it.
     """
 
-    def __init__(self, store: CallStore, deliverer: Deliverer) -> None:
+    def __init__(self, store: CallStore, postman: Postman) -> None:
         self._store = store
-        self._deliverer = deliverer
+        self._postman = postman
 
     async def keep(self, change: CallChange, aftermath: Aftermath, end: CallEnd) -> None:
         """Write a call's last change and have its end posted; never raises, bounded in time."""
         item = aftermath.item(change, await self._write(change), end)
         if item is not None:
-            await self._deliverer.hand_over(item)
+            await self._postman.hand_over(item)
 
     async def _write(self, change: CallChange) -> CallRecord | None:
         try:
