@@ -1,4 +1,7 @@
-"""Agents' files of the whole-path tests: each shows one way that a call can go."""
+"""Agents' files of the whole-path tests: each shows one way that a call can go.
+
+Where words are compared there are no fillers: a busy machine would put them in.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ NOT_TOLD = "mangoes"
 LEGAL = "This call may be recorded for training. Please hear this to its end. How can I help?"
 MESSAGE = "Hello Asha, you have an appointment tomorrow. Please call us back. Goodbye."
 TIME_LIMIT = "Our time is over now. Goodbye."
+APOLOGY = "I am sorry, our system is not working."
 SILENCE = ("Are you there?", "Can you hear me?", "Then I will hang up. Goodbye.")
 
 NO_TALK = """
@@ -23,6 +27,14 @@ flow:
         nothing: {phrases: [no thank you very much], say: Goodbye., then: hang_up}
 """
 """A flow for calls that never come to it."""
+
+NO_MODEL = """
+turn_taking: {filler: {texts: []}}
+providers:
+  EARS
+  llm: [{openai: {base_url: 'http://127.0.0.1:9/v1', api_key_env: ''}}]
+"""
+"""A model that is not there."""
 
 
 def number(last: int) -> str:
@@ -36,7 +48,8 @@ def shop(version: str, *, is_broken: bool = False) -> str:
     return f"""
 numbers: "{number(110)}"
 greeting: Hello, this is shop {version}.
-{broken}flow:
+{broken}turn_taking: {{filler: {{texts: []}}}}
+flow:
   steps:
     start:
       prompt: What else?
@@ -62,12 +75,14 @@ def bank(last: int, standins: str, tools: str, hook: str) -> str:
 numbers: "{number(last)}"
 greeting: Hello, this is the bank.
 prompt: You are a bank.
+turn_taking: {{filler: {{texts: []}}}}
 providers:
   {vendor_ears(standins)}
   llm: [{{openai: {{base_url: '{standins}/v1', api_key_env: ''}}}}]
 tools:
   - hang_up
   - gather_digits
+  - send_dtmf
   - name: balance
     description: Returns the balance.
     url: {tools}/balance
@@ -167,6 +182,17 @@ greeting: Hello, is this Asha?
 providers: {{{vendor_ears(machine_ears)}}}
 machine: {{then: leave_message, message: "{MESSAGE}"}}
 {NO_TALK}""",
+        "gives_up": f"""
+numbers: "{number(120)}"
+greeting: Hello, this is a broken agent.
+failure: {{apology: "{APOLOGY}"}}
+{NO_MODEL.replace("EARS", vendor_ears(machine_ears))}""",
+        "puts_through": f"""
+numbers: "{number(121)}"
+greeting: Hello, this is a broken agent.
+transfer: {{operator: "{DESK}"}}
+failure: {{apology: "{APOLOGY}", then: transfer}}
+{NO_MODEL.replace("EARS", vendor_ears(machine_ears))}""",
         "silent": f"""
 numbers: "{number(104)}"
 greeting: Hello.
@@ -187,6 +213,7 @@ turn_taking: {{max_call_s: 5, time_limit: {TIME_LIMIT}}}
 numbers: "{number(106)}"
 greeting: {LEGAL}
 greeting_interruptible: false
+turn_taking: {{filler: {{texts: []}}}}
 flow:
   steps:
     start:
