@@ -262,7 +262,7 @@ class AgentMetrics:
         self.provider_errors = Counter(
             "voice_agent_providers_exhausted_total",
             "Times a call asked for something and no provider of its chain could give it, by kind: "
-            "transcriber, brain, synthesiser, vad.",
+            "stt, brain, tts.",
             ["kind"],
             registry=registry,
         )
