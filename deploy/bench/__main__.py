@@ -12,10 +12,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deploy.bench.frames import FrameCost, measure_frames
+from deploy.bench.interruptions.judge import Verdict
+from deploy.bench.interruptions.play import play_set
 from deploy.bench.path import PathCost, bench_platform, measure_path
 from deploy.bench.reactions import Reactions, measure_reactions
+from deploy.bench.tables import TURNS_HEAD, print_interruptions, print_turns
+from deploy.bench.turns import VendorTurns, measure_turns
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
+
+_VENDOR_CALLS = (1, 6)
+"""At once."""
 
 
 def main() -> int:
@@ -23,14 +30,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__)
     parser.add_argument("--calls", type=int, nargs="*", default=[1, 20], help="at once; none: skip")
     parser.add_argument(
-        "--interruptions", type=int, default=56, help="calls that talk over the agent; 0: skip"
+        "--interruptions",
+        type=int,
+        default=56,
+        help="calls that talk over the agent; 0: skip them and the set of interruptions",
+    )
+    parser.add_argument(
+        "--turns", type=int, default=12, help="of each call with vendors' stand-ins; 0: skip"
     )
     parser.add_argument("--speech", type=Path, help="a folder of recorded speech for them, WAV")
     parser.add_argument("--out", type=Path, default=install.ROOT / ".parley" / "bench.json")
     options = parser.parse_args()
     frames: list[FrameCost] = []
     paths: list[PathCost] = []
+    turns: list[VendorTurns] = []
     reactions: Reactions | None = None
+    verdicts: dict[str, Verdict] = {}
     with stop_signals():
         try:
             print("One 20 ms frame, CPU microseconds:")
@@ -42,15 +57,27 @@ def main() -> int:
                     complain("the whole path is measured on Linux alone (it reads /proc)")
                     return 1
                 _measure_paths(options.calls, paths)
+            if options.turns:
+                print(TURNS_HEAD)
+                turns = measure_turns(_VENDOR_CALLS, options.turns)
+                for found in turns:
+                    print_turns(found)
             if options.interruptions:
                 reactions = _measure_reactions(options.interruptions, options.speech)
+                verdicts = play_set(options.speech)
+                print_interruptions(verdicts)
         except (StartFailed, RuntimeError) as error:
             complain(str(error))
             return 1
         except StopAsked:
             return 130
+    document = {
+        **_document(frames, paths, reactions),
+        "turns_with_vendors": [asdict(found) for found in turns],
+        "interruptions": {kind: verdict.to_json() for kind, verdict in verdicts.items()},
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(_document(frames, paths, reactions), indent=1) + "\n")
+    options.out.write_text(json.dumps(document, indent=1) + "\n")
     print(f"\nwritten to {options.out}")
     return 0
 

@@ -104,9 +104,7 @@ class _Cpu:
 
 
 @contextmanager
-def bench_platform(
-    folder: str, more: Mapping[str, str] | None = None
-) -> Iterator[dict[str, int]]:
+def bench_platform(folder: str, more: Mapping[str, str] | None = None) -> Iterator[dict[str, int]]:
     """Run the platform as processes on free ports; yield the ports by their settings' names.
 
     Args:

@@ -25,14 +25,14 @@ import numpy as np
 from deploy.bench.interruptions.sounds import said
 from deploy.bench.path import bench_platform
 from deploy.bench.turn_costs import Seen, TurnCost, cost_of, first_frame, summaries
-from deploy.bench.vendor_tape import Tape, frames_came, trip_of
+from deploy.bench.vendor_tape import Tape, TurnTimes, frames_came, trip_of
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts
 from services.simulator.calls.plan import CallPlan, Target
 from services.simulator.calls.timeline import Moment
 from services.simulator.line.handset import FRAME_SAMPLES, SAMPLE_RATE_HZ
-from services.simulator.line.line import LineQuality
+from services.simulator.line.line import LineQuality, SaidSpan
 from services.simulator.person.caller import CallerScript, Utterance
 from services.simulator.results.report import first_sound
 from shared.protocol.call import Direction
@@ -48,7 +48,9 @@ _TONE_HZ = 440.0
 _TONE_S_PER_CHAR = 0.02
 _SAID = ("Can you tell me more?", "How much does it cost?", "And what about that?")
 _RECORD_WAIT_S = 5.0
-_MOST_OVERHEAD_MS = {"p50": 15.0, "p95": 40.0}
+_NEVER_S = 1e6
+_LATE_MS = 10.0
+MOST_OVERHEAD_MS = {"p50": 15.0, "p95": 40.0}
 _AGENT = """\
 description: Answers about trips, by stand-ins of the vendors.
 greeting: Hello, ask me about a trip.
@@ -87,7 +89,7 @@ class VendorTurns:
     def is_quick(self) -> bool:
         """Whether the platform's overhead is within what it may be."""
         overhead = self.parts_ms["overhead"]
-        return all(overhead[name] <= most for name, most in _MOST_OVERHEAD_MS.items())
+        return all(overhead[name] <= most for name, most in MOST_OVERHEAD_MS.items())
 
 
 class _TripEar(ScriptedEar):
@@ -123,28 +125,36 @@ def _answer(body: Mapping[str, Any]) -> str:
     )
 
 
-async def measure_turns(at_once: Sequence[int], turns: int) -> list[VendorTurns]:
+def measure_turns(at_once: Sequence[int], turns: int) -> list[VendorTurns]:
     """Play calls of so many turns each, at each number of calls at once.
 
     Raises:
         StartFailed: the platform did not start.
         RuntimeError: no turn could be taken apart.
     """
+    return asyncio.run(_measure(at_once, turns))
+
+
+async def _measure(at_once: Sequence[int], turns: int) -> list[VendorTurns]:
     tape = Tape(STT_FINAL_S)
-    async with StandIns(_world(tape)) as standins, _platform(standins) as ports, Cloud() as cloud:
-        script = _script(turns)
-        await _play(cloud, ports, [_script(1)])  # what loads at a first call
-        found = []
+    script, warm_up = _script(turns), _script(1)
+    found = []
+    async with StandIns(_world(tape)) as standins, _platform(standins) as ports:
+        async with Cloud() as cloud:
+            await _play(cloud, ports, [warm_up])  # what loads at a first call
         for number in at_once:
-            cloud.lag.__init__()  # type: ignore[misc]
-            calls = await _play(cloud, ports, [script] * number)
-            lag_ms = cloud.lag.percentile_ms(99)
-            found.append(await _take_apart(calls, turns, tape, ports, is_late=lag_ms > 10))
-        return found
+            async with Cloud() as cloud:
+                calls = await _play(cloud, ports, [script] * number)
+                is_late = cloud.lag.percentile_ms(99) > _LATE_MS
+            found.append(await _take_apart(calls, turns, tape, ports, is_late=is_late))
+    return found
 
 
 def _world(tape: Tape) -> World:
-    world = World(ear=_TripEar(), mouth=_ToneMouth(), answers_delay_s=STT_FINAL_S)
+    # Each question is settled in one piece, by which the turn is known.
+    world = World(
+        ear=_TripEar(), mouth=_ToneMouth(), answers_delay_s=STT_FINAL_S, final_every_s=_NEVER_S
+    )
     world.talker.first_s, world.talker.token_s = FIRST_TOKEN_S, TOKEN_S
     world.mouth.first_s, world.mouth.pace_s = FIRST_CHUNK_S, 0.02
     world.talker.answer = _answer  # type: ignore[method-assign]
@@ -255,54 +265,73 @@ async def _transcript(gateway: httpx.AsyncClient, call_id: str) -> list[dict[str
 
 
 def _costs(call: Call, transcript: Sequence[dict[str, Any]], tape: Tape) -> list[TurnCost]:
+    """Take the turns of a call apart; those that took another way are left out."""
     asked = [trip_of(entry["text"]) for entry in transcript if entry["who"] == "caller"]
-    said_spans = call.line.said_spans
-    if len(asked) != len(said_spans) or not asked or asked[0] is None:
+    if len(asked) != len(call.line.said_spans):
         return []
-    socket = tape.socket_of(asked[0])
-    if socket is None:
-        return []
-    came_s = frames_came(socket)
-    lead = first_frame(came_s, call.leg.origin_s)
     answers = {
         trip_of(entry["text"]): entry
         for entry in transcript
-        if entry["who"] == "agent" and "latency_ms" in entry
+        if entry["who"] == "agent" and "total" in entry.get("latency_ms", {})
     }
-    seen: dict[int, tuple[float, dict[str, Any]]] = {}
-    for trip, span in zip(asked, said_spans, strict=True):
-        audio_s = _audio_begins_s(call, span.speech_end)
-        if trip in answers and trip is not None and audio_s is not None:
-            seen[trip] = (audio_s, answers[trip])
-    if not seen:
+    turns = [
+        turn
+        for trip, span in zip(asked, call.line.said_spans, strict=True)
+        if trip in answers and (turn := _heard_turn(call, span, answers[trip], trip or 0, tape))
+    ]
+    if not turns:
         return []
-    # The worker's clock by the quickest of the call's first audios.
-    worker_s = min(audio_s - entry["at_ms"] / 1000 for audio_s, entry in seen.values())
-    costs = []
-    for trip, span in zip(asked, said_spans, strict=True):
-        vendors = tape.turn(trip) if trip in seen and trip is not None else None
-        sound = first_sound(call.line.handset, span.speech_end)
-        if trip is None or vendors is None or sound is None:
-            continue
-        audio_s, entry = seen[trip]
-        frame = span.speech_end // FRAME_SAMPLES
-        stages = entry["latency_ms"]
-        ended_s = worker_s + entry["at_ms"] / 1000 - stages["total"] / 1000
-        costs.append(
-            cost_of(
-                Seen(
-                    speech_end_s=_time_s(call, span.speech_end),
-                    frame_end_s=_time_s(call, (frame + 1) * FRAME_SAMPLES),
-                    frame_had_s=came_s[frame - lead],
-                    decided_s=ended_s + stages["endpointing"] / 1000,
-                    audio_s=audio_s,
-                    sound_s=_time_s(call, sound),
-                    stages_ms=stages,
-                ),
-                vendors,
-            )
+    # The worker's clock, by the first audio of the call that was the quickest to arrive.
+    worker_s = min(turn.audio_s - turn.entry["at_ms"] / 1000 for turn in turns)
+    return [cost_of(turn.seen(worker_s), turn.vendors) for turn in turns]
+
+
+@dataclass(frozen=True, slots=True)
+class _HeardTurn:
+    """A turn as the cloud heard it, with the worker's entry of the answer."""
+
+    speech_end_s: float
+    frame_end_s: float
+    frame_had_s: float
+    audio_s: float
+    sound_s: float
+    entry: dict[str, Any]
+    vendors: TurnTimes
+
+    def seen(self, worker_s: float) -> Seen:
+        """Return it with the worker's times; `worker_s` is when the worker's clock began."""
+        stages = self.entry["latency_ms"]
+        ended_s = worker_s + (self.entry["at_ms"] - stages["total"]) / 1000
+        return Seen(
+            speech_end_s=self.speech_end_s,
+            frame_end_s=self.frame_end_s,
+            frame_had_s=self.frame_had_s,
+            decided_s=ended_s + stages["endpointing"] / 1000,
+            audio_s=self.audio_s,
+            sound_s=self.sound_s,
+            stages_ms=stages,
         )
-    return costs
+
+
+def _heard_turn(
+    call: Call, span: SaidSpan, entry: dict[str, Any], trip: int, tape: Tape
+) -> _HeardTurn | None:
+    socket, vendors = tape.socket_of(trip), tape.turn(trip)
+    audio_s = _audio_begins_s(call, span.speech_end)
+    sound = first_sound(call.line.handset, span.speech_end)
+    if socket is None or vendors is None or audio_s is None or sound is None:
+        return None
+    came_s = frames_came(socket)
+    frame = span.speech_end // FRAME_SAMPLES
+    return _HeardTurn(
+        speech_end_s=_time_s(call, span.speech_end),
+        frame_end_s=_time_s(call, (frame + 1) * FRAME_SAMPLES),
+        frame_had_s=came_s[frame - first_frame(came_s, call.leg.origin_s)],
+        audio_s=audio_s,
+        sound_s=_time_s(call, sound),
+        entry=entry,
+        vendors=vendors,
+    )
 
 
 def _time_s(call: Call, sample: int) -> float:

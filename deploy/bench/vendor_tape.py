@@ -70,7 +70,9 @@ class Tape:
     answer_delay_s: float
     exchanges: dict[int, Exchange] = field(default_factory=dict)
 
-    def note(self, at_s: float, route: str, number: int, data: bytes | str, *, goes_out: bool) -> None:
+    def note(
+        self, at_s: float, route: str, number: int, data: bytes | str, *, goes_out: bool
+    ) -> None:
         """Write a piece down."""
         exchange = self.exchanges.setdefault(number, Exchange(route))
         (exchange.went if goes_out else exchange.came).append((at_s, data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,10 @@ from deploy.bench.interruptions.cases import Wanted
 from deploy.bench.interruptions.stage import SPEECH, Outcome
 from services.simulator.results.report import summary
 
+SILENCE_P50_MS, SILENCE_P95_MS = 120.0, 200.0
+"""From the onset of the caller's speech until the handset is silent, at most."""
+COMMITTED_RATIO, GOES_ON_RATIO = 0.98, 0.95
+"""The least part of the interruptions that is committed, and of other sounds that is not."""
 HEARD_TOLERANCE_S = 1.0
 """Text is laid over audio by its length: words differ, and so do the pauses between sentences."""
 SAID_AGAIN_S = 1.5
@@ -51,6 +55,22 @@ def judge(outcomes: Sequence[Outcome]) -> dict[str, Verdict]:
         ):
             groups.setdefault(name, []).append(outcome)
     return {name: _verdict(group) for name, group in groups.items()}
+
+
+def shortfalls(verdicts: Mapping[str, Verdict]) -> list[str]:
+    """Return what the set falls short of, a line each."""
+    spoken, others, wrong = (verdicts[name] for name in ("interruptions", "other sounds", "all"))
+    p50_ms, p95_ms = spoken.silence_ms["p50"], spoken.silence_ms["p95"]
+    claims = {
+        f"silence after {p50_ms} ms, p50": (p50_ms or 1e9) <= SILENCE_P50_MS,
+        f"silence after {p95_ms} ms, p95": (p95_ms or 1e9) <= SILENCE_P95_MS,
+        f"{spoken.right} of {spoken.cases} interruptions committed": spoken.right
+        >= COMMITTED_RATIO * spoken.cases,
+        f"went on after {others.right} of {others.cases} other sounds": others.right
+        >= GOES_ON_RATIO * others.cases,
+        f"history wrong in {len(wrong.history_wrong)} cases": not wrong.history_wrong,
+    }
+    return [claim for claim, holds in claims.items() if not holds]
 
 
 def _verdict(outcomes: Sequence[Outcome]) -> Verdict:

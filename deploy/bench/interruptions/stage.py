@@ -39,6 +39,8 @@ SPEECH = (
     "Ask me about the weather in the mountains, or about the trains by the sea. "
     "I can also take a number from you, and keep it for somebody who will call you back."
 )
+SHORT = "All right."
+"""What it answers to whoever interrupts it."""
 _LASTS_S = 20.0
 _STREAM = StreamId("bench")
 
@@ -147,7 +149,7 @@ class _Show:
                 case ev.Greet():
                     self._reply(action.generation, SPEECH, now_s)
                 case ev.Ask():
-                    self._reply(action.generation, "All right.", now_s + 0.3)
+                    self._reply(action.generation, SHORT, now_s + 0.3)
                 case ev.Speak():
                     audio = ev.SentenceAudio(
                         action.name, self.voices[action.text], -20.0, is_last=True
@@ -193,6 +195,11 @@ class _Show:
 
     # --- what came of it ---------------------------------------------------------------------
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the long answer is in the history: nothing more of it will be heard."""
+        return any(message.role == "agent" for message in self.session.history)
+
     def outcome(self, whole_s: float) -> Outcome:
         barge_ins = report.barge_ins(self.line.said_spans, self.line.agent_spans)
         told = next((m.text for m in self.session.history if m.role == "agent"), "")
@@ -227,15 +234,18 @@ def play_cases(
     shows = [
         _open(case, sentences, rules or TurnTaking(), seed + n) for n, case in enumerate(cases)
     ]
-    states = [activity.open() for _ in shows]
+    live = [(show, activity.open()) for show in shows]
     for show in shows:
         show.begin(0.0)
     for tick in range(1, int(_LASTS_S / TICK_S)):
         now_s = tick * TICK_S
-        frames = np.stack([show.listen(now_s) for show in shows])
-        scores = activity.score(states, frames)
-        for show, frame, score in zip(shows, frames, scores, strict=True):
+        frames = np.stack([show.listen(now_s) for show, _ in live])
+        scores = activity.score([state for _, state in live], frames)
+        for (show, _), frame, score in zip(live, frames, scores, strict=True):
             show.take(frame, float(score), now_s)
+        live = [one for one in live if not one[0].is_over]
+        if not live:
+            break
     whole_s = sum(len(sentences[text]) for text in sentences if text in SPEECH) / RATE_HZ
     return [show.outcome(whole_s) for show in shows]
 

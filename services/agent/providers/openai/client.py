@@ -23,6 +23,9 @@ from services.agent.providers.tls import trusted_authorities
 
 NAME = "openai"
 CONNECT_S = 1.5
+KEEP_ALIVE_S = 55.0
+"""Longer than a caller thinks and speaks, shorter than the minute after which front ends hang up;
+httpx's own 5 s would have nearly every turn open a connection anew."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _NO_KEY = "none"
 
@@ -45,7 +48,9 @@ def open_client(options: OpenAiOptions, secrets: Secrets) -> openai.AsyncOpenAI:
     http = httpx.AsyncClient(
         verify=trusted_authorities(),
         timeout=timeout,
-        limits=httpx.Limits(max_connections=200, max_keepalive_connections=20),
+        limits=httpx.Limits(
+            max_connections=200, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S
+        ),
         follow_redirects=True,
     )
     return openai.AsyncOpenAI(
