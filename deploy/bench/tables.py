@@ -54,7 +54,7 @@ def print_interruptions(verdicts: Mapping[str, Verdict]) -> None:
     """Print what came of the set, kind by kind."""
     print("\nInterruptions, and sounds that are none (silence in milliseconds at the handset):")
     head = ("cases", "right", "stopped", "history wrong", "silence p50", "p95")
-    print(f"  {'':<14}" + "".join(f"{name:>{len(name) + 2}}" for name in head))
+    print(f"  {'':<14}" + "".join(f"{name:>{max(8, len(name) + 2)}}" for name in head))
     summaries = ("interruptions", "other sounds", "all")
     for name in (*(kind for kind in verdicts if kind not in summaries), *summaries):
         verdict = verdicts[name]
@@ -63,7 +63,9 @@ def print_interruptions(verdicts: Mapping[str, Verdict]) -> None:
             *(verdict.cases, verdict.right, verdict.stopped, len(verdict.history_wrong)),
             *("-" if silence[p] is None else silence[p] for p in ("p50", "p95")),
         )
-        cells = (f"{value:>{len(title) + 2}}" for title, value in zip(head, row, strict=True))
+        cells = (
+            f"{value:>{max(8, len(title) + 2)}}" for title, value in zip(head, row, strict=True)
+        )
         print(f"  {name:<14}" + "".join(cells))
     for shortfall in shortfalls(verdicts):
         print(f"  WARNING: {shortfall}")

@@ -35,6 +35,7 @@ with warnings.catch_warnings():
 
 NAME = "deepgram"
 _NO_KEY = "none"  # the SDK wants one; a server of one's own may not
+_KEEP_ALIVE_S = 55.0  # see openai/client.py
 _CONNECT_S = 1.5
 _CLOSE_S = 0.5
 _PING_S = 5.0
@@ -108,7 +109,9 @@ def open_client(
     http = httpx.AsyncClient(
         verify=trusted_authorities(),
         timeout=httpx.Timeout(read_timeout_s, connect=_CONNECT_S, pool=_CONNECT_S),
-        limits=httpx.Limits(max_connections=200, max_keepalive_connections=20),
+        limits=httpx.Limits(
+            max_connections=200, max_keepalive_connections=20, keepalive_expiry=_KEEP_ALIVE_S
+        ),
     )
     install_transport(async_factory=ListenTransport)
     client = AsyncDeepgramClient(
