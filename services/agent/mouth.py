@@ -38,10 +38,15 @@ class Mouth:
         on_full: Callable[[], None],
     ) -> None:
         self._speech = speech
+        self._owner = owner
         self._lane = Lane(owner, "voice", on_full=on_full, width=AT_ONCE)
         self._on_event = on_event
         self._on_usage = on_usage
         self._on_failed = on_failed
+
+    def warm(self) -> None:
+        """Have the voice ready: the first sentence is soon to come."""
+        self._owner.start(self._speech.warm(), name="warm")
 
     def switch(self, speech: PhoneSpeech) -> None:
         """Speak by another voice from the next sentence on."""

@@ -21,6 +21,7 @@ from services.agent.flight import Flight, PhoneChunk
 from services.agent.providers.base import Pcm, Synthesiser
 from services.agent.providers.chain.synthesiser import Attributed
 from services.agent.providers.errors import FailureCause, ProviderError, ProviderFailed
+from services.agent.providers.warmth import warm
 from services.agent.shared_speech import SharedSpeech
 from services.agent.speech_memory import Entry, SpeechMemory
 from services.agent.speech_record import SpeechRecord, speech_key
@@ -93,6 +94,10 @@ class PhoneSpeech:
         await self._owner.stop()
         self._memory.clear()
         self._pinned.clear()
+
+    async def warm(self) -> None:
+        """See Warmable."""
+        await warm(self._synthesiser)
 
     # --- speaking ----------------------------------------------------------------------------
 

@@ -31,8 +31,9 @@ from services.agent.providers.base import (
     Silence,
     Words,
 )
+from services.agent.providers.warmth import warm
 from services.agent.tools.toolbox import ToolBox
-from shared.runtime.tasks import closing
+from shared.runtime.tasks import TaskOwner, closing
 
 KEY_PAUSE_S = 2.5
 _MAX_KEYS = 64
@@ -59,6 +60,8 @@ class LanguageConversation:
         self._state = DialogueState(file, call, variables)
         self._last_words = (-1, "", "")
         self._turns = 0
+        self._model_for = model_for
+        self._owner = TaskOwner(f"dialogue:{call.call_id}")
         self._answerer = Answerer(file, model_for, toolbox, call, self._state, bounds)
 
     @property
@@ -71,7 +74,8 @@ class LanguageConversation:
         self._state.rewind(variables)
 
     async def greet(self) -> AsyncIterator[Piece]:
-        """See Conversation."""
+        """See Conversation. The model is warmed meanwhile."""
+        self._owner.start(warm(self._model_for(self._state.language)), name="warm")
         if self._state.is_resumed:
             yield Say(self._state.texts.phrases.resumed)
         elif greeting := self._fill(self._state.texts.greeting):
@@ -101,6 +105,7 @@ class LanguageConversation:
 
     async def aclose(self) -> None:
         """See Conversation. Tools that act come to their end first, 10 s at most."""
+        await self._owner.stop()
         await self._answerer.aclose()
 
     # --- with the model ---

@@ -19,6 +19,7 @@ from services.agent.providers.chain.limits import ChainLimits
 from services.agent.providers.chain.link import Breakers, Chain, Link
 from services.agent.providers.chain.seam import Seam
 from services.agent.providers.errors import FailureCause, ProviderError, ProviderFailed
+from services.agent.providers.warmth import warm
 from shared.runtime.tasks import closing
 
 _GO_ON = (
@@ -39,6 +40,10 @@ class FallbackModel:
         self, links: Sequence[Link[LanguageModel]], limits: ChainLimits, breakers: Breakers
     ) -> None:
         self._chain = Chain("llm", links, limits, breakers)
+
+    async def warm(self) -> None:
+        """See Warmable; the first of the chain."""
+        await warm(self._chain.links[0].part)
 
     async def stream(
         self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]

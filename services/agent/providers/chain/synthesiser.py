@@ -13,6 +13,7 @@ from services.agent.providers.chain.limits import ChainLimits
 from services.agent.providers.chain.link import Breakers, Chain, Link
 from services.agent.providers.chain.remainder import Pace
 from services.agent.providers.errors import FailureCause, ProviderError, ProviderFailed
+from services.agent.providers.warmth import warm
 from services.agent.voice_audio import LeadingSilence
 from shared.audio.resample import Resampler
 from shared.runtime.tasks import closing
@@ -57,6 +58,10 @@ class FallbackSynthesiser:
     def sample_rate_hz(self) -> int:
         """See Synthesiser."""
         return PHONE_RATE_HZ
+
+    async def warm(self) -> None:
+        """See Warmable; the first of the chain."""
+        await warm(self._chain.links[0].part)
 
     def speak(self, text: str) -> ChainSpeech:
         """See Synthesiser; raises the last voice's error when all have failed."""

@@ -7,7 +7,13 @@ from typing import Any
 
 from services.agent.providers.base import ChatMessage, LanguageDelta, ToolSpec
 from services.agent.providers.openai.chat_answer import ChatAnswer
-from services.agent.providers.openai.client import NAME, SDK_ERRORS, failure_of, open_client
+from services.agent.providers.openai.client import (
+    NAME,
+    SDK_ERRORS,
+    failure_of,
+    open_client,
+    open_connection,
+)
 from services.agent.providers.openai.options import OpenAiChatOptions
 from services.agent.providers.registry import Secrets
 
@@ -43,6 +49,10 @@ class OpenAiLanguageModel:
                 raise failure_of(exc, has_begun=has_begun) from None  # its text may hold the key
         for delta in answer.finish():
             yield delta
+
+    async def warm(self) -> None:
+        """See Warmable."""
+        await open_connection(self._client)
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import Any, cast
 
@@ -20,6 +22,7 @@ from services.agent.providers.errors import (
 from services.agent.providers.openai.options import OpenAiOptions
 from services.agent.providers.registry import Secrets
 from services.agent.providers.tls import trusted_authorities
+from services.agent.providers.warmth import WARM_S
 
 NAME = "openai"
 CONNECT_S = 1.5
@@ -74,6 +77,15 @@ def socket_options(client: openai.AsyncOpenAI) -> dict[str, Any]:
         "max_size": 1 << 20,
         **({"ssl": trusted_authorities()} if is_secure else {}),
     }
+
+
+async def open_connection(client: openai.AsyncOpenAI) -> None:
+    """Have a connection ready; see Warmable."""
+    with contextlib.suppress(*SDK_ERRORS):
+        async with asyncio.timeout(WARM_S):
+            # Light, free of charge, and known to every server that speaks this protocol.
+            get: Any = client.get
+            await get("/models", cast_to=httpx.Response)
 
 
 SDK_ERRORS = (

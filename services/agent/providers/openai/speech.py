@@ -7,7 +7,13 @@ from typing import Any
 
 from services.agent.providers.base import Pcm
 from services.agent.providers.errors import FailureCause, ProviderFailed
-from services.agent.providers.openai.client import NAME, SDK_ERRORS, failure_of, open_client
+from services.agent.providers.openai.client import (
+    NAME,
+    SDK_ERRORS,
+    failure_of,
+    open_client,
+    open_connection,
+)
 from services.agent.providers.openai.options import OpenAiSpeechOptions
 from services.agent.providers.pcm_stream import PcmStream
 from services.agent.providers.registry import Secrets
@@ -50,6 +56,10 @@ class OpenAiSynthesiser:
                 raise failure_of(exc, has_begun=has_begun) from None  # its text may hold the key
             if not has_begun:
                 raise ProviderFailed(NAME, "no audio came", FailureCause.CUT)
+
+    async def warm(self) -> None:
+        """See Warmable."""
+        await open_connection(self._client)
 
     async def aclose(self) -> None:
         """Close the connections; may be called twice."""
