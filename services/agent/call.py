@@ -166,6 +166,7 @@ class Call:
     def start(self) -> None:
         """Begin: the first words are prepared before the caller's audio is there."""
         self._ears.start()
+        self._mouth.warm()
         self._perform(self._session.begin())
 
     def attach(self, link: Link, request: LinkRequest) -> None:
