@@ -16,7 +16,7 @@ from deploy.bench.interruptions.play import play_set
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, Verdict]:
-    return play_set(voices=2)
+    return play_set()
 
 
 def test_the_set_has_all_kinds_and_at_least_two_hundred_cases(

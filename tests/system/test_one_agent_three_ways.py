@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 GREETING = "Good day, this is the town library."
 HOURS = "We are open from nine to five."
-GOODBYE = "Thank you for calling the library. Goodbye!"
+GOODBYE = "Thank you. Goodbye!"
 WAYS = {
     "offline": {"AGENT_STT": "offline", "AGENT_LLM": "offline", "AGENT_TTS": "offline"},
     "vendors": {"AGENT_STT": "deepgram", "AGENT_LLM": "openai", "AGENT_TTS": "openai"},
@@ -56,6 +56,7 @@ providers:
     - openai: {{base_url: "%(url)s/v1"}}
     - livekit:openai: {{base_url: "%(url)s/v1"}}
     - offline
+turn_taking: {{filler: {{texts: []}}}}
 tools: [hang_up]
 flow:
   steps:

@@ -24,15 +24,15 @@ from tests.support.vendor_platform import (
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-GREETING = "Good day, this is Lotus Travels. How can I help you?"
-GOODBYE = "Thank you for calling Lotus Travels. Goodbye!"
+GREETING = "Good day, this is Lotus Travels."
+GOODBYE = "Thank you. Goodbye!"
 LONG = (
     "The trip begins early in the morning. "
     "On the second day you will see the old harbour, and there is time for a swim. "
     "On the third day the train takes you up into the mountains, where it is cool. "
     "You will be back on Sunday evening."
 )
-PRICE = "It costs ninety euros for each of you. Shall I book it?"
+PRICE = "It costs ninety euros. Shall I book it?"
 CHAT, SPEECH, LISTEN = "/v1/chat/completions", "/v1/audio/speech", "/v1/listen"
 AGENT = f"""\
 description: Sells trips.
@@ -124,7 +124,7 @@ def test_a_caller_is_greeted_answered_with_a_tools_help_and_bidden_goodbye(
     assert call.record["end_class"] == "success"
     assert "/price?to=Goa" in [asked.target for asked in vendors.tools.asked]
     spoken = [asked["input"] for asked in vendors.asked(SPEECH)]
-    assert spoken.count(split_sentences(GREETING)[0]) == 1  # made in advance, for every call
+    assert spoken.count(GREETING) == 1  # made in advance, for every call
     assert {asked.query["encoding"] for asked in vendors.world.asked[LISTEN]} == {"mulaw"}
 
 

@@ -15,12 +15,11 @@ from services.agent.voice_audio import PhoneVoice
 from shared.speech import Voice
 
 
-def play_set(recordings: Path | None = None, *, voices: int | None = None) -> dict[str, Verdict]:
+def play_set(recordings: Path | None = None) -> dict[str, Verdict]:
     """Play the set; takes about a second of CPU for twenty cases.
 
     Args:
         recordings: a folder of recorded speech, WAV, to be among the interruptions.
-        voices: the most that may speak; None: all that there are.
 
     Returns:
         a verdict by kind of case, and for `interruptions`, `other sounds` and `all`.
@@ -32,7 +31,6 @@ def play_set(recordings: Path | None = None, *, voices: int | None = None) -> di
         found = sounds.voices()
         for voice in found:
             stack.callback(voice.close)
-        found = found[:voices]
         sentences = {text: _phone(text, found[0]) for text in [*split_sentences(SPEECH), SHORT]}
         cases = make_cases(found, recordings)
         return judge(play_cases(cases, SileroVoiceActivity(), sentences))
