@@ -229,6 +229,7 @@ class _Maker:
     async def brain(self, toolbox: ToolBox, languages: Sequence[str]) -> base.Brain:
         brains: list[Link[base.Brain]] = []
         models = {}
+        accounts: list[str] = []
         for language in languages:
             chain = localise(self._file, language).providers.llm
             wanted = [choice for choice in chain if choice.name != _OFFLINE]
@@ -240,10 +241,15 @@ class _Maker:
             except ProviderUnavailable as exc:
                 _log.warning("models_left_out", agent=self._file.name, error=str(exc))
                 continue
+            accounts += [one.account for one in found]
             models[language] = FallbackModel(_links(found), self._limits, self._workshop.breakers)
         own = models.get(self._file.language)
         if own is not None:
-            brains.append(Link("llm", LanguageBrain(self._greeted(), own, toolbox, models=models)))
+            brain = LanguageBrain(
+                self._greeted(), own, toolbox, models=models, phrases=_phrases(self._agent.flow)
+            )
+            # Agents that ask the same servers share a breaker; another agent's trouble is its own.
+            brains.append(Link("llm", brain, account=" ".join(accounts)))
         is_offline = any(choice.name == _OFFLINE for choice in self._file.providers.llm)
         if is_offline and self._agent.flow is not None:
             flow = FlowBrain(
@@ -312,6 +318,13 @@ def _heard(providers: Providers, language: str) -> Sequence[ProviderChoice]:
         return providers.stt
     others = tuple(choice for choice in providers.stt if choice.name != _OFFLINE)
     return others or providers.stt
+
+
+def _phrases(flow: Flow | None) -> tuple[str, ...]:
+    """What the offline recogniser listens for while a language model has the talk."""
+    if flow is None:
+        return ()
+    return tuple(p for intent in flow.intents(flow.steps[0]) for p in intent.phrases)
 
 
 def _links(taken: Sequence[Taken]) -> list[Link[Any]]:

@@ -20,6 +20,7 @@ class LanguageBrain:
         toolbox: the agent's tools; whoever made it closes it.
         models: by language, where the agent's file chooses others.
         bounds: how much of a conversation the model is given.
+        phrases: what callers may say, for a recogniser that needs to know.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class LanguageBrain:
         *,
         models: Mapping[str, LanguageModel] | None = None,
         bounds: Bounds | None = None,
+        phrases: tuple[str, ...] = (),
     ) -> None:
         self._file = file
         self._model = model
         self._toolbox = toolbox
         self._models = dict(models or {})
         self._bounds = bounds if bounds is not None else Bounds()
+        self._phrases = phrases
 
     def open(self, call: CallFacts, variables: Mapping[str, str]) -> LanguageConversation:
         """See Brain."""
@@ -46,4 +49,5 @@ class LanguageBrain:
             call,
             variables,
             self._bounds,
+            phrases=self._phrases,
         )

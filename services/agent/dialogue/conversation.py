@@ -54,6 +54,8 @@ class LanguageConversation:
         call: CallFacts,
         variables: Mapping[str, str],
         bounds: Bounds,
+        *,
+        phrases: tuple[str, ...] = (),
     ) -> None:
         self._file = file
         self._call = call
@@ -62,6 +64,7 @@ class LanguageConversation:
         self._turns = 0
         self._model_for = model_for
         self._owner = TaskOwner(f"dialogue:{call.call_id}")
+        self._phrases = phrases
         self._answerer = Answerer(file, model_for, toolbox, call, self._state, bounds)
 
     @property
@@ -189,7 +192,7 @@ class LanguageConversation:
     def _expect(self) -> Expect:
         """Keys are waited for shortly, the caller as long as the agent's file says."""
         silence_s = KEY_PAUSE_S if self._state.keys else self._state.texts.silence.after_s
-        return Expect(Expectation(digits=True, silence_s=silence_s))
+        return Expect(Expectation(self._phrases, digits=True, silence_s=silence_s))
 
     def _fill(self, text: str) -> str:
         return fill_facts(text, self._call).strip()

@@ -632,3 +632,12 @@ async def test_gathering_leaves_the_rest_to_the_keys() -> None:
     arguments = '{"prompt": "Your number, please.", "most": 6}'
     pieces = await with_builtins([call_of("gather_digits", arguments)]).say("go")
     assert pieces[-1] == GatherDigits("Your number, please.", 6)
+
+
+async def test_a_recogniser_with_grammars_is_told_what_callers_may_say() -> None:
+    # It listened for digits alone, and heard "seven two two one six" in a question.
+    model = FakeLanguageModel()
+    brain = LanguageBrain(AgentFile(greeting="Hi."), model, ToolBox([]), phrases=("what now",))
+    pieces = [piece async for piece in brain.open(FACTS, {}).greet()]
+    (expect,) = [piece for piece in pieces if isinstance(piece, Expect)]
+    assert expect.expectation.phrases == ("what now",)
