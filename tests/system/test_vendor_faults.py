@@ -216,7 +216,7 @@ async def test_a_fault_of_a_socket_costs_no_word(
     event = await outcome(stream)
     assert isinstance(event, Final)
     assert event.text == " ".join(WORDS)
-    assert stream.reconnects == 1
+    assert stream.losses.total() == 1
     await transcriber.aclose()
 
 

@@ -281,7 +281,9 @@ class FallbackStream:
         if failure is not None and left is not None:
             is_closed = self._chain.breaker(left).state is BreakerState.CLOSED
             has_tries = self._retries < self._chain.limits.retries
-            if is_closed and has_tries and may_pass(failure):
+            # A stream that never came about has tried often enough itself.
+            was_cut = failure.cause is FailureCause.CUT
+            if is_closed and has_tries and was_cut and may_pass(failure):
                 self._retries += 1
                 self._chain.metrics.retries.labels("stt", left.name).inc()
                 yield left
@@ -296,7 +298,16 @@ class FallbackStream:
             name, seconds = current.link.name, current.samples / PHONE_RATE_HZ
             self._usage[name] = self._usage.get(name, 0.0) + seconds
             self._chain.metrics.usage.labels("stt", name, "audio_seconds").inc(seconds)
+            self._count_losses(current)
         return current
+
+    def _count_losses(self, current: _Current) -> None:
+        """Count what a stream has mended by itself: no word was lost, but something is wrong."""
+        losses: Mapping[FailureCause, int] = getattr(current.stream, "losses", {})
+        name, metrics = current.link.name, self._chain.metrics
+        for cause, times in losses.items():
+            metrics.errors.labels("stt", name, cause.value).inc(times)
+            metrics.retries.labels("stt", name).inc(times)
 
     def _close(self, stream: TranscriberStream) -> None:
         task = self._owner.start(close_quietly(stream), name="close")

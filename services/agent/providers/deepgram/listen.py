@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 
 import numpy as np
@@ -32,6 +32,7 @@ from services.agent.providers.deepgram.listen_socket import ListenSocket, Uttera
 from services.agent.providers.deepgram.options import DeepgramListenOptions
 from services.agent.providers.deepgram.transcript import Result, Transcript
 from services.agent.providers.errors import (
+    FailureCause,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -105,7 +106,7 @@ class DeepgramStream:
     """One call's ear. See TranscriberStream.
 
     Attributes:
-        reconnects: sockets opened after the first.
+        losses: sockets that were lost and replaced, by why.
         audio_sent_s: what Deepgram will charge for.
     """
 
@@ -127,7 +128,7 @@ class DeepgramStream:
         self._connected_s = 0.0
         self._last_message_s = 0.0
         self._is_suspect = False
-        self.reconnects = 0
+        self.losses: Counter[FailureCause] = Counter()
         self.audio_sent_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._owner = TaskOwner(NAME, stop_timeout_s=2.0)
@@ -190,7 +191,7 @@ class DeepgramStream:
             has_progressed=lambda: self._last_message_s > self._connected_s,
             on_lost=self._on_lost,
         )
-        self._events.put(TranscriberFailed(str(error), is_recoverable=False))
+        self._events.put(TranscriberFailed(str(error), is_recoverable=False, cause=error.cause))
         self._set_timer()
 
     async def _connect(self) -> ProviderError:
@@ -203,8 +204,8 @@ class DeepgramStream:
                 self._owner, read=self._read(socket), write=self._write(socket)
             )
 
-    def _on_lost(self) -> None:
-        self.reconnects += 1
+    def _on_lost(self, error: ProviderError) -> None:
+        self.losses[error.cause] += 1
         self._transcript.on_lost()
 
     def _begin_socket(self) -> None:
@@ -299,11 +300,12 @@ class DeepgramStream:
         self._timer = None
         now_s = self._loop.time()
         silent_s = min(_SILENT_S, self._transcriber.final_wait_s / 2)
-        if now_s - self._last_message_s >= silent_s:
+        is_silent = now_s - self._last_message_s >= silent_s
+        if is_silent:
             # It was asked and says nothing at all: another socket will do better.
             self._is_suspect = True
             self._wake.set()
-        self._give(self._transcript.on_time(now_s))
+        self._give(self._transcript.on_time(now_s, is_silent=is_silent))
         self._set_timer()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from services.agent.providers.base import Final, Partial, TranscriberEvent, TranscriberFailed
+from services.agent.providers.errors import FailureCause
 
 _BEFORE_BEGIN_S = 0.5
 """Words that ended longer than this before `begin` belong to nobody."""
@@ -166,16 +167,21 @@ class Transcript:
         self._interim = []
         self._resumed_s = self._settled_s
 
-    def on_time(self, now_s: float) -> list[TranscriberEvent]:
-        """Close utterances whose words were waited for long enough, with what there is."""
+    def on_time(self, now_s: float, *, is_silent: bool = False) -> list[TranscriberEvent]:
+        """Close utterances whose words were waited for long enough, with what there is.
+
+        Args:
+            now_s: the present, as in `end`.
+            is_silent: nothing at all is told any more, so that what there is is a part at best.
+        """
         events: list[TranscriberEvent] = []
         while self._pending and self._pending[0].due_s <= now_s:
             utterance = self._pending.popleft()
             was_heard = self._settled_s > utterance.begin_s or bool(self._words(utterance))
-            if was_heard:
+            if was_heard and not is_silent:
                 events.append(self._final(utterance))
             else:
-                events.append(TranscriberFailed("no words in time", is_recoverable=True))
+                events.append(_late())
             self._close(utterance)
         return events + self._close_settled()
 
@@ -232,6 +238,10 @@ class Transcript:
     def _forget_before(self, place_s: float) -> None:
         self._settled = [word for word in self._settled if word.middle_s >= place_s]
         self._interim = [word for word in self._interim if word.middle_s >= place_s]
+
+
+def _late() -> TranscriberFailed:
+    return TranscriberFailed("no words in time", is_recoverable=True, cause=FailureCause.TIMEOUT)
 
 
 def _is_within(word: Word, utterance: _Utterance) -> bool:

@@ -220,7 +220,7 @@ class _Streamed(_Ear):
             is_steady = now_s - failed_s >= _STEADY_S
             failed_s = now_s
             if isinstance(failure, ProviderUnavailable) or not is_steady:
-                self._give(TranscriberFailed(str(failure), is_recoverable=False))
+                self._give(TranscriberFailed(str(failure), False, failure.cause))
                 return
 
     async def _listen_once(self) -> ProviderError:
@@ -339,7 +339,7 @@ class _WholeUtterances(_Ear):
         except Exception as exc:  # noqa: BLE001 - a plugin may raise anything; it is translated
             failure = failure_of(self._plugin.name, exc)
             is_recoverable = not isinstance(failure, ProviderUnavailable)
-            return TranscriberFailed(str(failure), is_recoverable)
+            return TranscriberFailed(str(failure), is_recoverable, failure.cause)
         best = event.alternatives[0] if event.alternatives else None
         text = best.text.strip() if best is not None else ""
         confidence = (best.confidence or 1.0) if best is not None and text else 0.0

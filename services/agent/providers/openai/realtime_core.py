@@ -244,7 +244,7 @@ class Core:
         self.is_idle.set()
         if self.answer is not None:
             self.answer.put(error)
-        self.give(TranscriberFailed(str(error), is_recoverable=False))
+        self.give(TranscriberFailed(str(error), is_recoverable=False, cause=error.cause))
 
     def _on_dropped(self, frames: float) -> None:
         self.on_dropped(frames)

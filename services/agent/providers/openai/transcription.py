@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from services.agent.providers.base import (
 from services.agent.providers.errors import (
     FailureCause,
     ProviderError,
+    ProviderFailed,
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
@@ -131,7 +133,7 @@ class OpenAiRealtimeStream:
     """One call's ear. See TranscriberStream.
 
     Attributes:
-        reconnects: sockets opened after the first.
+        losses: sockets that were lost and replaced, by why.
     """
 
     def __init__(self, transcriber: OpenAiRealtimeTranscriber) -> None:
@@ -146,7 +148,7 @@ class OpenAiRealtimeStream:
         self._is_suspect = False
         self._loop = asyncio.get_running_loop()
         self._timers: dict[Utterance, asyncio.TimerHandle] = {}
-        self.reconnects = 0
+        self.losses: Counter[FailureCause] = Counter()
         self._owner = TaskOwner(NAME, stop_timeout_s=2.0)
         self._owner.start(self._run(), name="transcribe")
 
@@ -203,7 +205,7 @@ class OpenAiRealtimeStream:
             has_progressed=lambda: self._last_message_s > self._connected_s,
             on_lost=self._on_lost,
         )
-        self._events.put(TranscriberFailed(str(error), is_recoverable=False))
+        self._events.put(TranscriberFailed(str(error), is_recoverable=False, cause=error.cause))
         self._stop_timers()
 
     async def _connect(self) -> ProviderError:
@@ -225,9 +227,9 @@ class OpenAiRealtimeStream:
         except SDK_ERRORS as exc:
             raise failure_of(exc, has_begun=has_begun) from None  # its text may hold the key
 
-    def _on_lost(self) -> None:
+    def _on_lost(self, error: ProviderError) -> None:
         """What is in hand is sent once more; what was lost twice is given up."""
-        self.reconnects += 1
+        self.losses[error.cause] += 1
         in_hand = self._utterances.in_hand()
         for utterance in in_hand:
             if self._sent_to > utterance.begin:
@@ -236,7 +238,8 @@ class OpenAiRealtimeStream:
         self._sent_to = in_hand[0].begin if in_hand else self._audio.end
         for utterance in in_hand:
             if utterance.tries >= _MOST_TRIES:
-                self._settle(utterance, TranscriberFailed("lost twice", is_recoverable=True))
+                lost = ProviderFailed(NAME, "lost twice", FailureCause.CUT)
+                self._settle(utterance, _failed(lost))
 
     async def _read(self, socket: AsyncRealtimeConnection) -> ProviderError:
         """Take what is heard, until the socket is lost; returns why."""
@@ -355,4 +358,4 @@ async def _append(socket: AsyncRealtimeConnection, ulaw: bytes) -> None:
 
 
 def _failed(error: ProviderError) -> TranscriberFailed:
-    return TranscriberFailed(str(error), is_recoverable=True)
+    return TranscriberFailed(str(error), is_recoverable=True, cause=error.cause)

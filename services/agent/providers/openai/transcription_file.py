@@ -200,7 +200,7 @@ class OpenAiFileStream:
                 text = await self._post(utterance, wav)
         except ProviderError as exc:
             is_recoverable = not isinstance(exc, ProviderUnavailable)
-            failed = TranscriberFailed(str(exc), is_recoverable=is_recoverable)
+            failed = TranscriberFailed(str(exc), is_recoverable, exc.cause)
             self._utterances.settle(utterance, failed)
             return
         self._utterances.settle(utterance, final_of(text))

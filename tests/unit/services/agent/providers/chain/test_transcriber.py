@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -436,3 +437,31 @@ async def test_a_stream_that_dies_now_and_then_is_opened_again_each_time() -> No
     await asyncio.sleep(0.1)
     assert (len(first.streams), len(second.streams)) == (5, 1)
     await stream.aclose()
+
+
+@in_virtual_time
+async def test_a_stream_that_never_came_about_is_not_opened_again() -> None:
+    meters = Meters()
+    first, second = FaultyEar("first", *[refused()] * 3), FaultyEar("second")
+    stream = chain(first, second, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    await asyncio.sleep(0.5)
+    assert listener.texts == ["second 10"]
+    assert len(first.streams) == 1
+    await stream.aclose()
+
+
+@in_virtual_time
+async def test_what_a_stream_mends_by_itself_is_counted() -> None:
+    meters = Meters()
+    first = FaultyEar("first")
+    stream = chain(first, meters=meters).open(EXPECTED)
+    listener = Listener(stream)
+    await utter(stream, 1.0)
+    first.streams[0].losses = Counter({FailureCause.CUT: 2, FailureCause.GARBAGE: 1})  # type: ignore[attr-defined] # as vendors' streams have it
+    await asyncio.sleep(0.5)
+    await stream.aclose()
+    assert listener.texts == ["first 10"]
+    assert meters.of(ERRORS) == {("cut", "stt", "first"): 2, ("garbage", "stt", "first"): 1}
+    assert meters.of("voice_agent_provider_retries_total") == {("stt", "first"): 3}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from services.agent.providers.base import Final, Partial, TranscriberEvent, TranscriberFailed
 from services.agent.providers.deepgram.transcript import Result, Transcript, Word
+from services.agent.providers.errors import FailureCause
 
 NOTHING = Final("", is_understood=False, confidence=0.0)
 
@@ -285,3 +286,26 @@ def test_however_results_are_cut_each_utterance_gets_its_words(
         now_s = end_s
         got += finals(hear(end_s, "finalize"))
     assert got == [" ".join(word.text for word in utterance) for utterance in said]
+
+
+def heard_in_part() -> Transcript:
+    transcript = Transcript(least_confidence=0.3, final_wait_s=1.5)
+    transcript.begin(1.0)
+    words = (Word("How", 1.0, 1.2, 0.9), Word("does", 1.2, 1.4, 0.9))
+    transcript.on_result(
+        Result(0.0, 1.5, words, is_final=False, is_speech_final=False, is_from_finalize=False)
+    )
+    transcript.end(3.0, 2.4, now_s=10.0)
+    return transcript
+
+
+def test_words_that_were_not_settled_in_time_are_what_was_heard() -> None:
+    (event,) = heard_in_part().on_time(11.5)
+    assert isinstance(event, Final)
+    assert event.text == "How does"
+
+
+def test_a_part_is_not_taken_for_the_whole_when_the_socket_has_fallen_silent() -> None:
+    # "How does" was answered where "How does this work?" had been said.
+    (event,) = heard_in_part().on_time(11.5, is_silent=True)
+    assert event == TranscriberFailed("no words in time", True, FailureCause.TIMEOUT)
