@@ -105,6 +105,7 @@ class Limits(Part):
     first_s: Seconds = 3.0
     next_s: Seconds = 2.0
     tts_first_s: Seconds = 1.2
+    tts_next_s: Seconds = 1.2
     stt_final_s: Seconds = 2.0
     retries: int = Field(1, ge=0, le=5)
     breaker_failures: int = Field(5, ge=1, le=100)

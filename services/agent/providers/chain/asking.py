@@ -37,7 +37,12 @@ def may_pass(error: ProviderError) -> bool:
 
 
 async def pieces_of(
-    chain: Chain[P], link: Link[P], ask: Callable[[P], AsyncIterator[T]], *, first_s: float
+    chain: Chain[P],
+    link: Link[P],
+    ask: Callable[[P], AsyncIterator[T]],
+    *,
+    first_s: float,
+    next_s: float,
 ) -> AsyncIterator[T]:
     """Yield what a link answers.
 
@@ -54,7 +59,7 @@ async def pieces_of(
         try:
             with chain.attempt(link) as attempt:
                 first_left_s = until_s - chain.now_s()
-                answer = _in_time(link, attempt, ask, first_s=first_left_s, next_s=limits.next_s)
+                answer = _in_time(link, attempt, ask, first_s=first_left_s, next_s=next_s)
                 async with closing(answer) as pieces:
                     async for piece in pieces:
                         has_given = True

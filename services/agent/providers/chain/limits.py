@@ -11,8 +11,9 @@ class ChainLimits:
 
     Attributes:
         first_s: a language model's first piece, all tries of one model together.
-        next_s: each next piece, of a model or a voice.
+        next_s: each next piece of a model.
         tts_first_s: a voice's first audio, all tries of one voice together.
+        tts_next_s: each next piece of a voice: the caller has heard the last one by then, mostly.
         stt_final_s: a recogniser's text after the end of speech. The last one there is gets
             `last_patience` times as much: nobody else would be sooner.
         retries: how often one provider is asked again after a failure that may pass.
@@ -24,6 +25,7 @@ class ChainLimits:
     first_s: float = 3.0
     next_s: float = 2.0
     tts_first_s: float = 1.2
+    tts_next_s: float = 1.2
     stt_final_s: float = 2.0
     last_patience: float = 4.0
     retries: int = 1

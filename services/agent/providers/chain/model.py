@@ -84,7 +84,8 @@ class FallbackModel:
         def ask(model: LanguageModel) -> AsyncIterator[LanguageDelta]:
             return _some(link.name, model, messages, tools)
 
-        return pieces_of(self._chain, link, ask, first_s=self._chain.limits.first_s)
+        limits = self._chain.limits
+        return pieces_of(self._chain, link, ask, first_s=limits.first_s, next_s=limits.next_s)
 
     def _counted(self, link: Link[LanguageModel], delta: LanguageDelta) -> LanguageDelta:
         if not isinstance(delta, Usage):

@@ -136,9 +136,13 @@ class ChainSpeech:
         raise failure
 
     def _ask(self, link: Link[Synthesiser], text: str) -> AsyncIterator[Pcm]:
-        first_s = self._chain.limits.tts_first_s
+        limits = self._chain.limits
         return pieces_of(
-            self._chain, link, lambda voice: _audible(link.name, voice, text), first_s=first_s
+            self._chain,
+            link,
+            lambda voice: _audible(link.name, voice, text),
+            first_s=limits.tts_first_s,
+            next_s=limits.tts_next_s,
         )
 
     def _note(self, link: Link[Synthesiser], text: str) -> None:
