@@ -21,6 +21,7 @@ from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
 _CHANGES = 256
+_MADE_AT_ONCE = 8
 
 Produce = Callable[[Agent], Awaitable[Production]]
 
@@ -50,16 +51,29 @@ class Casts:
         Raises:
             ProviderError, ToolUnusable: the default agent can't be made.
         """
-        for agent in self._library.agents:
-            try:
-                self._ready[agent.file.name] = await self._produce(agent)
-            except (ProviderError, ToolUnusable) as exc:
-                if agent is self._library.default:
-                    raise
-                _log.error("agent_left_out", agent=agent.file.name, error=str(exc))
+        gate = asyncio.Semaphore(_MADE_AT_ONCE)
+        agents = self._library.agents
+        failures = await asyncio.gather(*(self._first(agent, gate) for agent in agents))
+        for agent, failure in zip(agents, failures, strict=True):
+            if failure is None:
+                continue
+            if agent is self._library.default:
+                raise failure
+            _log.error("agent_left_out", agent=agent.file.name, error=str(failure))
         self._library.listen(self._on_change)
         self._owner.start(self._library.watch(), name="watch")
         self._owner.start(self._follow(), name="follow")
+
+    async def _first(
+        self, agent: Agent, gate: asyncio.Semaphore
+    ) -> ProviderError | ToolUnusable | None:
+        """Make an agent ready, beside others: a vendor that hangs holds up its own agents alone."""
+        async with gate:
+            try:
+                self._ready[agent.file.name] = await self._produce(agent)
+            except (ProviderError, ToolUnusable) as exc:
+                return exc
+        return None
 
     @property
     def names(self) -> list[str]:

@@ -21,6 +21,7 @@ from services.agent.providers.errors import FailureCause, ProviderUnavailable
 from services.agent.tools.base import ToolUnusable
 from tests.support.agents import make_loader
 from tests.support.providers import FakeBrain
+from tests.support.virtual_loop import in_virtual_time
 
 SALES = "+918000000001"
 
@@ -205,3 +206,23 @@ async def test_closing_lets_go_of_everything_once(stage: Stage) -> None:
     stage.casts.leave(old)
     await settle()
     assert len(stage.closed) == 3
+
+
+@in_virtual_time
+async def test_agents_are_made_ready_side_by_side(tmp_path: Path) -> None:
+    # One after another, a worker whose vendor hung took minutes to start.
+    stage = Stage(tmp_path)
+    for name in ("default", "one", "two"):
+        stage.write(name, f"greeting: {name}\n")
+    stage.open()
+
+    async def produce_slowly(agent: Agent) -> Production:
+        await asyncio.sleep(20.0)
+        return await stage.produce(agent)
+
+    casts, loop = Casts(stage.library, produce_slowly), asyncio.get_running_loop()
+    began_s = loop.time()
+    await casts.open()
+    assert loop.time() - began_s == pytest.approx(20.0)
+    assert casts.names == ["default", "one", "two"]
+    await casts.aclose()
