@@ -22,6 +22,8 @@ _log = structlog.get_logger(__name__)
 _KEPT_FRAMES = 400  # 8 s, what an end-of-turn model listens to
 _REOPEN_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 _SCORE_S = 1.0
+_DEAF_AFTER = 2
+"""So many recognisers that die in a row, without a word between them, are a chain that is dead."""
 _LOST = base.Final("", is_understood=False, confidence=0.0)
 
 OpenStream = Callable[[base.Expectation], base.TranscriberStream]
@@ -133,6 +135,7 @@ class Ears:
                 _log.warning("transcriber_not_opened", error=str(exc))
                 self._on_failed()
                 failures += 1
+                self._tell_deaf(failures)
                 continue
             if self._is_listening:
                 self._stream.begin()
@@ -148,7 +151,13 @@ class Ears:
             case base.TranscriberFailed():
                 self._on_failed()
                 self._on_event(ev.Transcribed(_LOST))
-                return failures + (not event.is_recoverable)
+                failures += not event.is_recoverable
+                self._tell_deaf(failures)
+                return failures
+
+    def _tell_deaf(self, failures: int) -> None:
+        if failures >= _DEAF_AFTER:
+            self._on_event(ev.HearingFailed())
 
     # --- the end -----------------------------------------------------------------------------
 

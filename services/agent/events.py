@@ -145,6 +145,11 @@ class TransferFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class HearingFailed:
+    """No recogniser hears this caller any more, however often they are asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallOver:
     """The other side ended: hang-up webhook, socket closed for good, worker stopping."""
 
@@ -168,6 +173,7 @@ Event: TypeAlias = (
     | ReplyFailed
     | SentenceAudio
     | SentenceFailed
+    | HearingFailed
     | CallOver
 )
 

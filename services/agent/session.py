@@ -146,6 +146,8 @@ class Session:
                 return floor.on_audio(event, now_s)
             case ev.SentenceFailed():
                 return self._own_words.on_sentence_failed(event.name, now_s)
+            case ev.HearingFailed():
+                return self._own_words.on_hearing_failed(now_s)
             case ev.CallOver():
                 return floor.end(event.reason, by_agent=False)
             case _:

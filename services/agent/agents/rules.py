@@ -18,7 +18,7 @@ from services.agent.turn.rules import (
 )
 
 OPERATOR = "operator"
-_SETTLING_S = 1.0  # what a transcriber's final may come later than its own bound
+_SETTLING_S = 2.0  # the next transcriber of the chain hears it all again: it takes so long at most
 
 
 class Defaults(Protocol):

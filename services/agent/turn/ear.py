@@ -162,6 +162,15 @@ class Ear:
         is_likely = is_settled and self.outlook(now_s) is Outlook.COMPLETE
         return partial.text if is_likely and partial.text.strip() else None
 
+    def are_known(self, utterance: Utterance) -> bool:
+        """Whether the words of an utterance that is over are settled and complete already."""
+        partial = utterance.partial
+        if partial is None or not (partial.is_settled or partial.is_end):
+            return False
+        is_current = utterance.partial_s >= utterance.ended_s - _CURRENT_S
+        outlook = judge_words(partial, None, self.expectation, self.language)
+        return is_current and outlook is Outlook.COMPLETE
+
     def score_due(self, now_s: float) -> int | None:
         """Return the number to ask the end-of-turn model with, once in each pause."""
         if self._is_score_asked or self.quiet_s(now_s) < LIKELY_END_S - 1e-6:

@@ -176,8 +176,7 @@ class Floor:
         is_wanted = self.mouth.playout.add_audio(
             event.name, event.ulaw, level_dbfs=event.level_dbfs, is_last=event.is_last
         )
-        reply = self.mouth.reply
-        is_filler = reply is not None and event.name in reply.fillers
+        is_filler = self.mouth.is_filler(event.name)
         if is_wanted and event.ulaw and not is_filler and self.clock.audio_s is None:
             self.clock.audio_s = now_s
         return self.settle(now_s) if event.is_last else []

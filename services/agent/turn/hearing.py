@@ -25,6 +25,8 @@ from services.agent.turn.vad import SpeechEnded, SpeechStarted
 
 _LEAST_VERDICT_S = 0.4
 """A recogniser gets this long after the end of speech, whatever `words_wait_s` says."""
+_SETTLED_WAIT_S = 1.0
+"""The longest wait for a Final that can hardly say anything new: words that are settled count."""
 _VOICE_BACK_FRAMES = 3
 _NOT_UNDERSTOOD = base.Final("", is_understood=False, confidence=0.0)
 _DEAF = (State.WAITING, State.HOLDING, State.AWAY, State.CLOSING, State.ENDED)
@@ -102,7 +104,8 @@ class Hearing:
         floor, utterance = self._floor, self._ear.end(speech)
         if utterance is None:
             return []
-        utterance.due_s = now_s + self.rules.transcript_wait_s
+        wait_s, are_words_known = self.rules.transcript_wait_s, self._ear.are_known(utterance)
+        utterance.due_s = now_s + (min(wait_s, _SETTLED_WAIT_S) if are_words_known else wait_s)
         match floor.state:
             case State.HEARING:
                 if self._mouth.reply is None:
@@ -318,7 +321,7 @@ class Hearing:
             floor.unanswered.keys.append(digit)
             return []
         actions: list[Action] = []
-        if floor.state in (State.SPEAKING, State.PAUSED):
+        if floor.state in (State.SPEAKING, State.PAUSED) and self._mouth.reply is not None:
             actions = [*floor.fall_silent(now_s), Count(Tally.INTERRUPTION_COMMITTED)]
         floor.silence.on_caller()
         if self._ear.in_hand is not None:

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from services.agent import events as ev
 from services.agent.events import Action
-from services.agent.playout import Playout
+from services.agent.playout import HeardSentence, Playout
 from services.agent.providers import base
 from services.agent.turn.barge_in import ANSWER_S, TAIL_S
 from services.agent.turn.reply import Deed, Passages, Reply, Uttered
@@ -37,6 +37,8 @@ class Mouth:
             [part for text in rules.uninterruptible for part in split_sentences(text)]
         )
         self._fillers = 0
+        self._bridges: set[str] = set()
+        self._unclaimed: list[HeardSentence] = []
 
     # --- an answer begins and ends -----------------------------------------------------------
 
@@ -52,6 +54,10 @@ class Mouth:
         self.generation += 1
         self.reply = Reply(self.generation, answers, now_s, is_speculative, is_own)
         self.reply.may_fill = answers is not None and not isinstance(answers, base.Silence)
+        self.reply.fillers |= self._bridges
+        self.reply.hear(self._unclaimed)
+        self._bridges.clear()
+        self._unclaimed.clear()
         if is_speculative:
             self.playout.hold()
         return self.reply
@@ -79,6 +85,8 @@ class Mouth:
         heard = self.playout.take_heard(now_s)
         if self.reply is not None:
             self.reply.hear(heard)
+        else:
+            self._unclaimed += heard
 
     @property
     def is_done(self) -> bool:
@@ -143,18 +151,27 @@ class Mouth:
         self.playout.add_sentence(name, reply.generation, text, is_interruptible=is_interruptible)
         return ev.SpeakPrepared(name, reply.generation, text)
 
-    def fill(self, reply: Reply) -> list[Action]:
-        """Bridge the wait with the next filler, if nothing of the answer is on its way out."""
-        reply.may_fill = False
+    def fill(self, reply: Reply | None) -> list[Action]:
+        """Bridge the wait for an answer with the next filler; nothing of it may be on its way out.
+
+        Args:
+            reply: the answer; None while the words that it is to answer are waited for.
+        """
         texts = self.rules.filler.texts
-        if not texts or self.playout.has_sent:
+        if not texts:
             return []
         text = texts[self._fillers % len(texts)]
         self._fillers += 1
-        name = f"{reply.generation}.filler"
-        reply.fillers.add(name)
-        self.playout.add_first(name, reply.generation, text)
-        return [ev.Count(ev.Tally.FILLER), ev.SpeakPrepared(name, reply.generation, text)]
+        name = f"filler.{self._fillers}"
+        if reply is None:
+            self.generation += 1  # nobody's: what is abandoned from now on is not this
+        (self._bridges if reply is None else reply.fillers).add(name)
+        self.playout.add_first(name, self.generation, text)
+        return [ev.Count(ev.Tally.FILLER), ev.SpeakPrepared(name, self.generation, text)]
+
+    def is_filler(self, name: str) -> bool:
+        """Whether a sentence is a filler of the answer in hand, or of the one to come."""
+        return name in self._bridges or (self.reply is not None and name in self.reply.fillers)
 
     def apologise(self, reply: Reply, text: str, deed: Deed) -> list[Action]:
         """Replace what was not made of an answer by an apology; what was made is still said."""

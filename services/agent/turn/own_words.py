@@ -14,6 +14,11 @@ from services.agent.turn.rules import OnFailure, TurnTaking
 from services.agent.turn.states import State
 from shared.protocol.call import EndReason
 
+_AGAIN_S = 1.5
+"""Silence borne after the agent's last sound before a filler."""
+_MOST_FILLERS = 4
+_NO_TURNS = (State.WAITING, State.HOLDING, State.AWAY, State.CLOSING, State.ENDED)
+
 
 class OwnWords:
     """The words of a session's own.
@@ -28,19 +33,45 @@ class OwnWords:
         self._mouth = floor.mouth
         self.rules = rules
         self.has_apologised = False
+        self._sound_s = self._waited_since_s = 0.0
+        self._filled = 0
 
     # --- while an answer is slow -------------------------------------------------------------
 
     def fill(self, now_s: float) -> list[Action]:
-        """Bridge the wait for a slow answer, once."""
-        reply = self._mouth.reply
-        if reply is None or not reply.may_fill or self._floor.state is not State.THINKING:
+        """Bridge the wait for a slow answer, or for the words that it is to answer.
+
+        After a filler, or in the midst of an answer, more silence is borne than before its first
+        sound: a second filler at once would only tell of trouble.
+        """
+        if self._mouth.playout.has_sent:
+            self._sound_s = now_s
             return []
-        speech_end_s = self._floor.clock.speech_end_s
-        since_s = reply.asked_s if speech_end_s is None else speech_end_s
-        if reply.is_speculative or now_s - since_s < self.rules.filler.after_s:
+        since_s = self._waits_since_s()
+        if since_s is None:
             return []
-        return self._mouth.fill(reply)
+        if since_s != self._waited_since_s:
+            self._waited_since_s, self._filled = since_s, 0
+        after_s, quiet_s = self.rules.filler.after_s, now_s - since_s
+        if self._sound_s > since_s:
+            after_s, quiet_s = max(after_s, _AGAIN_S), now_s - self._sound_s
+        if quiet_s < after_s or self._filled >= _MOST_FILLERS:
+            return []
+        self._filled += 1
+        return self._mouth.fill(self._mouth.reply)
+
+    def _waits_since_s(self) -> float | None:
+        """Return since when the caller waits for the agent; None where the caller does not."""
+        floor, reply = self._floor, self._mouth.reply
+        if floor.state not in (State.THINKING, State.SPEAKING):
+            return None
+        if reply is None:
+            return floor.ear.awaited.ended_s if floor.ear.awaited is not None else None
+        is_whole = reply.is_read and not self._mouth.playout.has_unplayed
+        if is_whole or reply.is_speculative or not reply.may_fill:
+            return None
+        speech_end_s = floor.clock.speech_end_s
+        return reply.asked_s if speech_end_s is None else speech_end_s
 
     # --- an answer of the session's own ------------------------------------------------------
 
@@ -93,11 +124,13 @@ class OwnWords:
     def on_sentence_failed(self, name: str, now_s: float) -> list[Action]:
         """No voice could speak a sentence."""
         reply = self._mouth.reply
-        if reply is None or not self._mouth.playout.is_making(name):
+        if not self._mouth.playout.is_making(name):
             return []
-        if name in reply.fillers:
+        if self._mouth.is_filler(name):
             self._mouth.playout.remove(name)
             return self._floor.settle(now_s)
+        if reply is None:
+            return []
         if not reply.is_own:
             return self._fail(reply, now_s)
         deed = reply.last_deed
@@ -106,15 +139,36 @@ class OwnWords:
         # Not even the apology can be heard: the gateway speaks in its place.
         return self._floor.end(EndReason.PROVIDER_FAILED, by_agent=False)
 
+    def on_hearing_failed(self, now_s: float) -> list[Action]:
+        """No recogniser hears the caller any more: what is said still comes first."""
+        floor, reply = self._floor, self._mouth.reply
+        if floor.state in _NO_TURNS or (reply is not None and reply.is_closing):
+            return []
+        if floor.is_answering and floor.state in (State.THINKING, State.SPEAKING):
+            assert reply is not None  # an answer is in hand
+            return self._fail(reply, now_s)
+        apology = self.rules.failure.apology
+        if not apology:
+            return floor.end(EndReason.PROVIDER_FAILED, by_agent=False)
+        actions, reply = self._begin_last(now_s)
+        actions += [ev.Count(ev.Tally.APOLOGY)]
+        actions += [self._mouth.say_prepared(reply, apology, is_interruptible=False)]
+        reply.then(self._after_apology())
+        return actions
+
     def _fail(self, reply: Reply, now_s: float) -> list[Action]:
         """Apologise in place of the rest of an answer; a guess that failed is asked anew."""
         if reply.is_speculative:
             return self._floor.cut_reply(now_s)
-        rules = self.rules.failure
-        if not rules.apology:
+        apology = self.rules.failure.apology
+        if not apology:
             return self._floor.end(EndReason.PROVIDER_FAILED, by_agent=False)
+        deed = self._after_apology()
+        return [*self._mouth.apologise(reply, apology, deed), *self._floor.settle(now_s)]
+
+    def _after_apology(self) -> Deed:
+        rules = self.rules.failure
         self.has_apologised = True
-        deed: Deed = ev.End(EndReason.PROVIDER_FAILED, by_agent=True)
         if rules.then is OnFailure.TRANSFER and rules.transfer_to:
-            deed = ev.LeaveToTransfer(rules.transfer_to)
-        return [*self._mouth.apologise(reply, rules.apology, deed), *self._floor.settle(now_s)]
+            return ev.LeaveToTransfer(rules.transfer_to)
+        return ev.End(EndReason.PROVIDER_FAILED, by_agent=True)

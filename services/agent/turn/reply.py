@@ -45,7 +45,7 @@ class Reply:
         is_own: the session's own last words, whose loss ends the call at once.
         has_used_tools: what it did can't be undone by asking anew.
         is_read: the brain has given all of it.
-        may_fill: a filler may bridge the wait for it; once.
+        may_fill: fillers may bridge the wait for it.
         fillers: names of the fillers in it.
         items: names of what the brain spoke itself.
         awaited: names of sentences that were not heard to their end yet.

@@ -121,7 +121,7 @@ class TurnTaking:
     machine: MachineRules = field(default_factory=MachineRules)
     silence_s: float = 7.0
     noise_s: float = 0.3
-    transcript_wait_s: float = 3.0
+    transcript_wait_s: float = 4.0
     max_call_s: float = 3600.0
     time_limit_text: str = "I am sorry, we have reached the time limit of this call. Goodbye."
     media_lost_s: float = 30.0

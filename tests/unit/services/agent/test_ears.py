@@ -172,3 +172,27 @@ async def test_broken_judge_of_turns_is_passed_over(owner: TaskOwner) -> None:
     scene.ears.score_turn(1)
     await settle()
     assert scene.events == []
+
+
+async def test_a_chain_that_is_dead_is_told_until_a_word_comes(owner: TaskOwner) -> None:
+    # Without it a caller whom nobody could hear was asked to repeat for ever.
+    scene = Scene(owner, FakeTranscriber())
+    scene.transcriber.streams[0].emit(DEAD)
+    await scene.until_streams(2)
+    assert ev.HearingFailed() not in scene.events
+    scene.transcriber.streams[1].emit(DEAD)
+    await scene.until_streams(3)
+    assert scene.events.count(ev.HearingFailed()) == 1
+    scene.transcriber.streams[2].emit(base.Partial("hello"))
+    scene.transcriber.streams[2].emit(DEAD)
+    await scene.until_streams(4)
+    assert scene.events.count(ev.HearingFailed()) == 1
+
+
+async def test_after_the_end_of_a_call_no_recogniser_is_opened(owner: TaskOwner) -> None:
+    # Each call opened a second one as it ended, with a socket that nobody closed.
+    scene = Scene(owner, FakeTranscriber())
+    await settle()
+    await scene.ears.aclose()
+    await asyncio.sleep(0.05)
+    assert len(scene.transcriber.streams) == 1

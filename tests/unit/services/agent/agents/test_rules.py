@@ -91,7 +91,7 @@ def test_what_a_file_says_is_what_holds() -> None:
     machine = rules.machine
     assert (machine.then, machine.message) == (OnMachine.LEAVE_MESSAGE, "Hello.")
     assert (machine.quiet_s, machine.most_wait_s) == (2, 9)
-    assert rules.transcript_wait_s == 5  # no shorter than what the transcriber may take
+    assert rules.transcript_wait_s == 6  # no shorter than what the transcriber may take
 
 
 def test_zero_is_a_value_and_not_an_absence() -> None:
