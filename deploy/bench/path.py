@@ -104,12 +104,14 @@ class _Cpu:
 
 
 @contextmanager
-def bench_platform(folder: str, more: Mapping[str, str] | None = None) -> Iterator[dict[str, int]]:
+def bench_platform(
+    folder: str, settings: Mapping[str, str] | None = None
+) -> Iterator[dict[str, int]]:
     """Run the platform as processes on free ports; yield the ports by their settings' names.
 
     Args:
         folder: for logs and data.
-        more: settings besides those of this process's environment.
+        settings: in place of those of this process's environment.
     """
     names = ("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT")
     ports = {name: free_port() for name in (*names, "PROMETHEUS_PUBLISHED_PORT")}
@@ -117,7 +119,7 @@ def bench_platform(folder: str, more: Mapping[str, str] | None = None) -> Iterat
         **os.environ,
         **{name: str(port) for name, port in ports.items()},
         **{"REDIS_URL": "", "PUBLIC_URL": "", "NGROK_AUTH_TOKEN": "", "AGENT_CAPACITY": "200"},
-        **(more or {}),
+        **(settings or {}),
     }
     platform = ProcessPlatform(Path(folder), environment)
     platform.up()
