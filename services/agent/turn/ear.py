@@ -37,6 +37,7 @@ class Utterance:
         is_over_agent: the agent spoke on meanwhile, so it is answered after the agent.
         is_judged: what it meant was decided without its words.
         is_void: something else has taken its place; its words no longer matter.
+        may_guess: an answer may be begun before it is over; not again where that has failed.
     """
 
     onset_s: float
@@ -47,6 +48,7 @@ class Utterance:
     is_over_agent: bool = False
     is_judged: bool = False
     is_void: bool = False
+    may_guess: bool = True
 
     @property
     def speech_s(self) -> float:
@@ -159,6 +161,8 @@ class Ear:
         if partial is None or self.quiet_s(now_s) < LIKELY_END_S - 1e-6:
             return None
         is_settled = partial.is_settled or partial.is_end
+        if self._in_hand is None or not self._in_hand.may_guess:
+            return None
         is_likely = is_settled and self.outlook(now_s) is Outlook.COMPLETE
         return partial.text if is_likely and partial.text.strip() else None
 

@@ -159,6 +159,8 @@ class OwnWords:
     def _fail(self, reply: Reply, now_s: float) -> list[Action]:
         """Apologise in place of the rest of an answer; a guess that failed is asked anew."""
         if reply.is_speculative:
+            if self._floor.ear.in_hand is not None:
+                self._floor.ear.in_hand.may_guess = False  # who failed is not pestered with more
             return self._floor.cut_reply(now_s)
         apology = self.rules.failure.apology
         if not apology:

@@ -127,6 +127,19 @@ def test_settled_words_are_not_waited_for_as_long_as_unknown_ones() -> None:
     assert scene.history()[-1] == ("caller", "what now?")
 
 
+def test_a_guess_that_failed_is_not_begun_again_and_again() -> None:
+    # A model that was down was asked four times within a turn, each time a failure of its own.
+    scene = listening()
+    scene.brain_s = 60.0
+    settled = base.Partial("what now?", is_settled=True, is_end=True)
+    scene.say("what now?", 0.8, partials=[(0.7, settled)])
+    scene.run_until(lambda: bool(scene.guessed))
+    scene.event(ev.ReplyFailed(scene.guessed[0].generation))
+    scene.run(2.0)
+    assert len(scene.guessed) == 1
+    assert len(scene.asked) == 1
+
+
 # --- nobody hears -------------------------------------------------------------------------------
 
 
