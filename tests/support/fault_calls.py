@@ -54,7 +54,7 @@ _AUDIBLE_DBFS = -50.0
 _STEP_S = STEP_SAMPLES / RATE_HZ
 _TONE_HZ = 440
 _QUESTION_S, _LOUD = 0.8, 400
-_AT_ONCE, _APART_S = 14, 0.4
+_AT_ONCE, _APART_S, _TRIES = 14, 0.4, 3
 _BRIEF = {
     "filler": {"texts": ["One moment."]},
     "silence": {"prompts": [], "goodbye": ""},
@@ -276,18 +276,21 @@ class Stage:
     ) -> dict[str, Heard]:
         """Call scenes' agents, so many at once, one after another begun.
 
-        A call with more silence than `most_s` is played once more where the machine had stood
-        still meanwhile, by the worker's own measure: it was not the fault that was heard.
+        A call that did not go well, or had more silence than `most_s`, is played again where the
+        machine has stood still meanwhile, by the worker's own measure: what was heard then was
+        not the fault. One that was, is heard again.
         """
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate, stalls = asyncio.Semaphore(_AT_ONCE), await self._stalls()
 
         async def one(place: int, name: str) -> Heard:
             await asyncio.sleep(place * _APART_S)
             async with gate:
-                stalls = await self._stalls()
-                heard = await self._call(cloud, name)
-                if heard.dead_air_s > most_s and await self._stalls() > stalls:
+                for _ in range(_TRIES):
                     heard = await self._call(cloud, name)
+                    is_well = heard.record["end_reason"] == "agent_hung_up"
+                    is_well = is_well and heard.dead_air_s <= most_s
+                    if is_well or await self._stalls() == stalls:
+                        break
                 return heard
 
         heard = await asyncio.gather(*(one(*pair) for pair in enumerate(names)))
