@@ -41,7 +41,7 @@ def prepared(scene: Scene) -> list[str]:
 
 
 def test_a_slow_answer_is_bridged_once_and_each_filler_has_its_turn() -> None:
-    scene = listening(Scene(echo, brain_s=4.0, rules=FILLERS))
+    scene = listening(Scene(echo, brain_s=2.5, rules=FILLERS))
     scene.say("hello")
     ended_s = scene.now_s
     scene.run_until(lambda: scene.session.state is State.SPEAKING)

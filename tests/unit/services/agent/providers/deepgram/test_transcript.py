@@ -170,7 +170,8 @@ def test_an_utterance_of_which_nothing_was_heard_in_time_is_lost() -> None:
     script = transcript()
     script.begin(1.0)
     script.end(2.0, 1.9, now_s=0.0)
-    assert script.on_time(1.5) == [TranscriberFailed("no words in time", is_recoverable=True)]
+    (lost,) = script.on_time(1.5)
+    assert lost == TranscriberFailed("no words in time", True, FailureCause.TIMEOUT)
     script.begin(3.0)
     script.on_result(result(0, 2.8))
     script.end(4.0, 3.9, now_s=3.0)
