@@ -48,6 +48,8 @@ class Seam:
 
     def _is_undecided(self, held: str) -> bool:
         bare = held.lstrip().casefold()
+        if not bare:
+            return True
         repeats = (self._said.strip().casefold(), self._piece.casefold())
         return any(len(bare) < len(repeat) and repeat.startswith(bare) for repeat in repeats)
 
