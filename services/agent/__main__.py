@@ -22,11 +22,10 @@ from services.agent.after_call.archive import Archive
 from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.library import Library, LibraryOptions
 from services.agent.agents.load import Agent, BadAgent, Loader
-from services.agent.call import Parts
-from services.agent.casting import Production, Workshop, produce
-from services.agent.casts import Casts
-from services.agent.network import VobizNetwork
-from services.agent.provider_pool import ProviderPool
+from services.agent.call.call import Parts
+from services.agent.company.casting import Production, Workshop, produce
+from services.agent.company.casts import Casts
+from services.agent.company.provider_pool import ProviderPool
 from services.agent.providers.catalogue import make_registry
 from services.agent.providers.chain.link import Breakers
 from services.agent.providers.errors import ProviderUnavailable
@@ -34,9 +33,10 @@ from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from services.agent.providers.offline.voice import OfflineSynthesiser
 from services.agent.settings import AgentSettings
-from services.agent.shared_speech import SharedSpeech
+from services.agent.speech.shared_speech import SharedSpeech
 from services.agent.tools.base import ToolUnusable
 from services.agent.turn.vad import SpeechDetector, VadTuning
+from services.agent.wire.network import VobizNetwork
 from services.agent.worker import Worker
 from shared.bus.messages import WorkerLease
 from shared.bus.redis import RedisBus, open_bus

@@ -9,12 +9,12 @@ from typing import NoReturn
 import structlog
 from websockets.http11 import Request
 
-from services.agent.call import Call, Parts
+from services.agent.call.call import Call, Parts
 from services.agent.capacity import Load, Refusal, refuse_attach, refuse_new_call
-from services.agent.cast import Company
-from services.agent.link import Link, LinkHandler, Refused
-from services.agent.network import network_event
+from services.agent.company.cast import Company
 from services.agent.providers.errors import ProviderError
+from services.agent.wire.link import Link, LinkHandler, Refused
+from services.agent.wire.network import network_event
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.protocol.call import CallId, EndReason

@@ -13,11 +13,11 @@ from services.agent.providers.base import (
     Transcriber,
     TranscriberStream,
 )
+from services.agent.providers.openai.entries import open_realtime
 from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
 from services.agent.providers.openai.realtime_conversation import RealtimeConversation
 from services.agent.providers.openai.realtime_options import (
     OpenAIRealtimeOptions,
-    open_realtime,
 )
 from shared.protocol.call import CallId, Direction
 from tests.contract.test_transcriber import (  # noqa: F401 - collected here, over the fixture below

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from services.agent import events as ev
-from services.agent.playout import Playout
 from services.agent.providers import base
-from services.agent.session import Session
+from services.agent.turn import events as ev
+from services.agent.turn.playout import Playout
 from services.agent.turn.rules import TurnTaking
+from services.agent.turn.session import Session
 from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector
 from shared.protocol.call import Direction, StreamId

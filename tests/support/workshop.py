@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from services.agent.agents.file import AgentFile
 from services.agent.agents.flow_file import read_flow
 from services.agent.agents.load import Agent
-from services.agent.casting import Workshop
-from services.agent.provider_pool import ProviderPool
+from services.agent.company.casting import Workshop
+from services.agent.company.provider_pool import ProviderPool
 from services.agent.providers import base
 from services.agent.providers.base import CallFacts
 from services.agent.providers.chain.link import Breakers

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from services.agent.network import (
+from services.agent.wire.network import (
     Departure,
     FarPartyAnswered,
     FarPartyMissed,

@@ -42,13 +42,12 @@ from services.agent.providers.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from services.agent.providers.openai.entries import REALTIME, open_realtime
 from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
 from services.agent.providers.openai.realtime_conversation import RealtimeConversation
 from services.agent.providers.openai.realtime_ear import RealtimeEar
 from services.agent.providers.openai.realtime_options import (
     OpenAIRealtimeOptions,
-    open_realtime,
-    realtime_entry,
 )
 from services.agent.providers.persona import Persona
 from shared.protocol.call import CallId, Direction
@@ -607,6 +606,6 @@ async def test_a_key_that_is_not_set_is_named() -> None:
 
 
 def test_the_entry_knows_its_options() -> None:
-    entry = realtime_entry()
+    entry = REALTIME["openai"]
     assert entry.needs_key
     assert entry.options is OpenAIRealtimeOptions

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from services.agent.phone_speech import PhoneSpeech
-from services.agent.shared_speech import SharedSpeech
+from services.agent.speech.phone_speech import PhoneSpeech
+from services.agent.speech.shared_speech import SharedSpeech
 from shared.bus.base import BusUnavailable, SharedCache
 from shared.bus.redis import open_bus
 from tests.support.faulty_providers import FaultyVoice, Meters

@@ -21,13 +21,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from services.agent.after_call.archive import Archive
 from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.file import AgentFile
-from services.agent.call import Parts
-from services.agent.cast import Cast, Tongue
-from services.agent.network import VobizNetwork
-from services.agent.phone_speech import PhoneSpeech
+from services.agent.call.call import Parts
+from services.agent.company.cast import Cast, Tongue
 from services.agent.providers.base import EndCall, Say
+from services.agent.speech.phone_speech import PhoneSpeech
 from services.agent.turn.rules import EndpointingRules, TurnTaking
 from services.agent.turn.vad import SpeechDetector, VadTuning
+from services.agent.wire.network import VobizNetwork
 from services.agent.worker import Worker
 from shared.audio.g711 import encode_ulaw
 from shared.bus.memory import MemoryBus

@@ -10,8 +10,8 @@ from deploy.bench.interruptions.cases import make_cases
 from deploy.bench.interruptions.judge import Verdict, judge
 from deploy.bench.interruptions.stage import SHORT, SPEECH, play_cases
 from services.agent.providers.offline.silero import SileroVoiceActivity
+from services.agent.speech.voice_audio import PhoneVoice
 from services.agent.turn.sentences import split_sentences
-from services.agent.voice_audio import PhoneVoice
 from shared.speech import Voice
 
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from deploy.bench.interruptions.cases import Case
 from deploy.bench.interruptions.sounds import RATE_HZ, Pcm
-from services.agent import events as ev
-from services.agent.playout import Playout
 from services.agent.providers import base
-from services.agent.session import Session
+from services.agent.turn import events as ev
+from services.agent.turn.playout import Playout
 from services.agent.turn.rules import TurnTaking
+from services.agent.turn.session import Session
 from services.agent.turn.vad import SpeechDetector
 from services.simulator.line.line import Line, LineQuality
 from services.simulator.person.caller import Caller, CallerScript, Utterance

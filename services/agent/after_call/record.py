@@ -17,8 +17,8 @@ from typing import Any, Final, assert_never, cast
 
 from services.agent.after_call.redact import Redaction
 from services.agent.agents.file import Data
-from services.agent.events import Measure, Stage, Tally
 from services.agent.providers.base import ToolUsed, Usage
+from services.agent.turn.events import Measure, Stage, Tally
 from shared.protocol.call import CallSummary, CutEntry, KeysEntry, ToolEntry, UsageEntry
 
 MAX_ENTRIES = 4000

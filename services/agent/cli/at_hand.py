@@ -9,9 +9,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from services.agent.agents.load import Loader
-from services.agent.casting import Workshop, open_brain
 from services.agent.cli.eval_source import AgentAtHand
-from services.agent.provider_pool import ProviderPool
+from services.agent.company.casting import Workshop, open_brain
+from services.agent.company.provider_pool import ProviderPool
 from services.agent.providers.base import Brain
 from services.agent.providers.catalogue import make_registry
 from services.agent.providers.chain.link import Breakers

@@ -7,8 +7,7 @@ from services.agent.providers.deepgram import entries as deepgram
 from services.agent.providers.livekit import entries as livekit
 from services.agent.providers.offline import entries as offline
 from services.agent.providers.openai import entries as openai
-from services.agent.providers.openai.realtime_options import OpenAIRealtimeOptions, open_realtime
-from services.agent.providers.registry import Entry, Registry
+from services.agent.providers.registry import Registry
 from services.agent.turn_models.entries import END_OF_TURN
 
 
@@ -35,6 +34,6 @@ def make_registry(
             **openai.TTS,
             "livekit": livekit.tts_entry(),
         },
-        realtime={"openai": Entry(OpenAIRealtimeOptions, open_realtime)},
+        realtime=openai.REALTIME,
         end_of_turn=END_OF_TURN,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from services.agent import events as ev
 from services.agent.providers import base
+from services.agent.turn import events as ev
 from services.agent.turn.endpointing import LIKELY_END_S, Endpointing, Outlook, judge_words
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import SpeechDetector, SpeechEnded, SpeechEvent, SpeechStarted

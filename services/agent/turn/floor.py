@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 
-from services.agent import events as ev
-from services.agent.events import Action, Count, Measure, Stage, Tally, Write
-from services.agent.playout import Playout
 from services.agent.providers import base
+from services.agent.turn import events as ev
 from services.agent.turn.barge_in import BargeIn
 from services.agent.turn.ear import Ear
+from services.agent.turn.events import Action, Count, Measure, Stage, Tally, Write
 from services.agent.turn.mouth import Mouth
+from services.agent.turn.playout import Playout
 from services.agent.turn.record import Conversed
 from services.agent.turn.reply import Deed, Reply
 from services.agent.turn.rules import TurnTaking

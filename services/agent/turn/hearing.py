@@ -11,11 +11,11 @@ decided and the words are what they seemed, it goes out at once. A caller who go
 
 from __future__ import annotations
 
-from services.agent import events as ev
-from services.agent.events import Action, Count, Tally
 from services.agent.providers import base
+from services.agent.turn import events as ev
 from services.agent.turn.barge_in import Verdict
 from services.agent.turn.ear import Utterance
+from services.agent.turn.events import Action, Count, Tally
 from services.agent.turn.floor import Floor
 from services.agent.turn.reply import Reply
 from services.agent.turn.rules import TurnTaking

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from services.agent import events as ev
-from services.agent.events import Action
-from services.agent.playout import HeardSentence, Playout
 from services.agent.providers import base
+from services.agent.turn import events as ev
 from services.agent.turn.barge_in import ANSWER_S, TAIL_S
+from services.agent.turn.events import Action
+from services.agent.turn.playout import HeardSentence, Playout
 from services.agent.turn.reply import Deed, Passages, Reply, Uttered
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.sentences import split_sentences

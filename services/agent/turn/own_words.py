@@ -5,9 +5,9 @@ All but the message are prepared: they must be there when providers are slow or 
 
 from __future__ import annotations
 
-from services.agent import events as ev
-from services.agent.events import Action
 from services.agent.providers import base
+from services.agent.turn import events as ev
+from services.agent.turn.events import Action
 from services.agent.turn.floor import Floor
 from services.agent.turn.reply import Deed, Reply
 from services.agent.turn.rules import OnFailure, TurnTaking

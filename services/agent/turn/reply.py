@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from services.agent import events as ev
-from services.agent.playout import HeardSentence
 from services.agent.providers import base
+from services.agent.turn import events as ev
+from services.agent.turn.playout import HeardSentence
 from services.agent.turn.words import are_same_words, plain_words
 
 Deed: TypeAlias = ev.SendKeys | ev.LeaveToGather | ev.LeaveToTransfer | ev.End

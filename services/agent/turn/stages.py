@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.agent.events import Measure, Stage
+from services.agent.turn.events import Measure, Stage
 
 
 @dataclass(slots=True)

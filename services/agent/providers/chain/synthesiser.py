@@ -14,7 +14,7 @@ from services.agent.providers.chain.link import Breakers, Chain, Link
 from services.agent.providers.chain.remainder import Pace
 from services.agent.providers.errors import FailureCause, ProviderError, ProviderFailed
 from services.agent.providers.warmth import warm
-from services.agent.voice_audio import LeadingSilence
+from services.agent.speech.voice_audio import LeadingSilence
 from shared.audio.resample import Resampler
 from shared.runtime.tasks import closing
 

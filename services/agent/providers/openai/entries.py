@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from services.agent.providers.base import LanguageModel, Synthesiser, Transcriber
+from typing import TYPE_CHECKING
+
+from services.agent.providers.base import LanguageModel, SpeechBrain, Synthesiser, Transcriber
+from services.agent.providers.errors import FailureCause, ProviderUnavailable
 from services.agent.providers.openai.options import (
     OpenAiChatOptions,
     OpenAiSpeechOptions,
     OpenAiTranscriptionOptions,
 )
+from services.agent.providers.openai.realtime_options import OpenAIRealtimeOptions
 from services.agent.providers.registry import Entry, Secrets
+
+if TYPE_CHECKING:
+    from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
 
 
 def open_transcriber(
@@ -40,6 +47,21 @@ def open_synthesiser(options: OpenAiSpeechOptions, _language: str, secrets: Secr
     return OpenAiSynthesiser(options, secrets)
 
 
+def open_realtime(
+    options: OpenAIRealtimeOptions, language: str, secrets: Secrets
+) -> OpenAIRealtimeBrain:
+    """Return a speech brain; it has to be told who it is by `for_agent`."""
+    key = secrets.get(options.api_key_env)
+    if key is None:
+        raise ProviderUnavailable(
+            "openai", f"{options.api_key_env} is not set", FailureCause.MISSING
+        )
+    from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
+
+    return OpenAIRealtimeBrain(options, language, key.get_secret_value())
+
+
 STT: dict[str, Entry[Transcriber]] = {"openai": Entry(OpenAiTranscriptionOptions, open_transcriber)}
 LLM: dict[str, Entry[LanguageModel]] = {"openai": Entry(OpenAiChatOptions, open_language_model)}
 TTS: dict[str, Entry[Synthesiser]] = {"openai": Entry(OpenAiSpeechOptions, open_synthesiser)}
+REALTIME: dict[str, Entry[SpeechBrain]] = {"openai": Entry(OpenAIRealtimeOptions, open_realtime)}

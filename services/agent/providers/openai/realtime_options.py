@@ -1,23 +1,16 @@
-"""What an agent's file may say of speech to speech, and the way from there to the brain.
+"""PURE. What an agent's file may say of speech to speech.
 
-    realtime: {openai: {model: gpt-realtime-2.1, voice: marin}}
-
-The SDK is imported when the first of them is opened.
+realtime: {openai: {model: gpt-realtime-2.1, voice: marin}}
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from services.agent.providers.base import SpeechBrain
-from services.agent.providers.errors import FailureCause, ProviderUnavailable
 from services.agent.providers.openai.realtime_events import SessionConfig, TurnDetection
-from services.agent.providers.registry import Entry, Options, Secrets
-
-if TYPE_CHECKING:
-    from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
+from services.agent.providers.registry import Options
 
 
 class OpenAIRealtimeOptions(Options):
@@ -65,22 +58,3 @@ class OpenAIRealtimeOptions(Options):
             speed=self.speed,
             max_output_tokens=self.max_output_tokens,
         )
-
-
-def open_realtime(
-    options: OpenAIRealtimeOptions, language: str, secrets: Secrets
-) -> OpenAIRealtimeBrain:
-    """Make the brain; it has to be told who it is by `for_agent`. See Entry.open."""
-    key = secrets.get(options.api_key_env)
-    if key is None:
-        raise ProviderUnavailable(
-            "openai", f"{options.api_key_env} is not set", FailureCause.MISSING
-        )
-    from services.agent.providers.openai.realtime import OpenAIRealtimeBrain
-
-    return OpenAIRealtimeBrain(options, language, key.get_secret_value())
-
-
-def realtime_entry() -> Entry[SpeechBrain]:
-    """Return the registry's entry `openai` of speech to speech."""
-    return Entry(OpenAIRealtimeOptions, open_realtime)

@@ -20,8 +20,8 @@ from services.agent.after_call.record import (
 )
 from services.agent.after_call.redact import Redaction
 from services.agent.agents.file import Data
-from services.agent.events import Measure, Stage, Tally
 from services.agent.providers.base import ToolUsed, Usage
+from services.agent.turn.events import Measure, Stage, Tally
 from shared.protocol.call import CallChange, CallId, CallRecord, merge_change
 
 SAID = [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.agent import events as ev
 from services.agent.providers import base
+from services.agent.turn import events as ev
 from services.agent.turn.ear import Ear, Utterance
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import FRAME_S, SpeechDetector, SpeechEnded, SpeechStarted

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.agent import events as ev
-from services.agent.playout import HeardSentence
 from services.agent.providers import base
+from services.agent.turn import events as ev
+from services.agent.turn.playout import HeardSentence
 from services.agent.turn.reply import Passages, Reply
 from shared.protocol.call import EndReason
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.agent.events import Stage
+from services.agent.turn.events import Stage
 from services.agent.turn.stages import TurnClock
 
 TIMES = st.floats(0.0, 5.0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.agent.playout import Playout
 from services.agent.turn.ear import Ear
 from services.agent.turn.floor import Floor
+from services.agent.turn.playout import Playout
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.states import MOVES, IllegalMove, State
 from services.agent.turn.vad import SpeechDetector

@@ -1,0 +1,515 @@
+"""One call on a worker: hands events to the session and performs what it asks for.
+
+Everything that comes from the wire is dealt with inside the callback that read it. Providers run
+as owned tasks (`ears`, `wits`, `mouth`) and come back as events. An exception that nobody expected
+ends this call alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import structlog
+
+from services.agent.after_call.aftermath import Aftermath
+from services.agent.after_call.archive import Archive
+from services.agent.after_call.post_call import CallEnd
+from services.agent.call.account import Account
+from services.agent.call.ears import Ears
+from services.agent.call.errands import Errands
+from services.agent.call.mouth import Mouth
+from services.agent.call.wits import Wits
+from services.agent.company.cast import Cast
+from services.agent.dialogue.prompt import fill_facts
+from services.agent.providers import base
+from services.agent.turn import events as ev
+from services.agent.turn.playout import Playout
+from services.agent.turn.rules import TurnTaking
+from services.agent.turn.session import Session
+from services.agent.turn.vad import SpeechDetector
+from services.agent.wire.caller_audio import CallerAudio
+from services.agent.wire.link import Link
+from services.agent.wire.network import Network, NetworkCall, NetworkEvent, transfer_caller_id
+from services.agent.wire.stream_gate import StreamGate, Verdict
+from shared.metrics.catalogue import AgentMetrics
+from shared.protocol.call import CallId, EndClass, EndReason, StreamId, WorkerId
+from shared.protocol.errors import MalformedMessage, OversizedMessage
+from shared.protocol.telephony import (
+    ClearedAudio,
+    Dtmf,
+    Media,
+    PlayedStream,
+    Start,
+    Stop,
+    StopStream,
+    UnknownEvent,
+    parse_inbound,
+    serialize_command,
+)
+from shared.protocol.worker import LinkClose, LinkRequest
+from shared.runtime.clock import Clock
+from shared.runtime.tasks import TaskOwner
+
+_log = structlog.get_logger(__name__)
+_INTERNAL_ERROR = 1011
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every call of a worker shares, whoever its agent is."""
+
+    worker_id: WorkerId
+    activity: base.VoiceActivity
+    make_detector: Callable[[], SpeechDetector]
+    archive: Archive
+    network: Network
+    metrics: AgentMetrics
+    clock: Clock
+    lead_s: float = 0.3
+    piece_timeout_s: float = 75.0
+    send_timeout_s: float = 5.0
+    reattach_grace_s: float = 5.0
+
+
+_END_CLASS = {
+    EndReason.AGENT_HUNG_UP: EndClass.SUCCESS,
+    EndReason.TRANSFERRED: EndClass.SUCCESS,
+    EndReason.MACHINE: EndClass.SUCCESS,
+    EndReason.TIME_LIMIT: EndClass.PLATFORM,
+    EndReason.PROVIDER_FAILED: EndClass.PROVIDER,
+    EndReason.AGENT_FAILED: EndClass.PLATFORM,
+}
+"""The ends that are this worker's doing; of all others the hang-up webhook knows better."""
+
+
+class Call:
+    """A call and its link.
+
+    Args:
+        request: what the gateway told of the call.
+        cast: who takes it.
+        parts: shared with the worker's other calls.
+        on_over: called once, when nothing of the call is left.
+
+    Raises:
+        ProviderError: nobody can hear or think for this call.
+    """
+
+    def __init__(
+        self, request: LinkRequest, cast: Cast, parts: Parts, *, on_over: Callable[[Call], None]
+    ) -> None:
+        self.request = request
+        self.cast = cast
+        self._parts = parts
+        self._on_over = on_over
+        self._link: Link | None = None
+        self._log = _log.bind(call_id=request.call_id, agent=cast.file.name)
+        self._language = cast.file.language
+        tongue = cast.tongue(self._language)
+        now_s = parts.clock.now_s()
+        facts = self._facts = _facts(request, cast)
+        self._session = Session(
+            detector=parts.make_detector(),
+            playout=Playout(lead_s=parts.lead_s),
+            rules=with_facts(tongue.rules, facts),
+            now_s=now_s,
+            direction=request.direction,
+        )
+        self._aftermath = Aftermath(cast.file, cast.version, facts)
+        self._account = Account(parts.metrics, parts.clock, self._aftermath.builder)
+        self._owner = TaskOwner(f"call:{request.call_id}", on_failure=self._on_task_failed)
+        self._audio = CallerAudio(parts.activity, parts.metrics)
+        self._gate = StreamGate()
+        self._errands = Errands(
+            parts.network, self._owner, on_event=self._event, on_stop=self._stop_stream
+        )
+        conversation, ear = cast.open(facts, {})
+        self._ears = Ears(
+            ear,
+            tongue.transcriber.open,
+            self._owner,
+            on_event=self._on_heard,
+            on_failed=lambda: self._on_provider_failed("stt"),
+            end_of_turn=cast.end_of_turn,
+        )
+        self._wits = Wits(
+            conversation,
+            self._owner,
+            on_event=self._event,
+            on_failed=lambda exc: self._on_provider_failed("brain", exc),
+            on_full=self._on_lane_full,
+            piece_timeout_s=parts.piece_timeout_s,
+        )
+        self._mouth = Mouth(
+            tongue.speech,
+            self._owner,
+            on_event=self._on_heard,
+            on_usage=self._account.on_note,
+            on_failed=lambda exc: self._on_provider_failed("tts", exc),
+            on_full=self._on_lane_full,
+        )
+        self._stream_call_id: CallId | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._has_begun = False
+        self._is_ending = False
+
+    # --- life --------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The newest link's."""
+        return self.request.epoch
+
+    def start(self) -> None:
+        """Begin: the first words are prepared before the caller's audio is there."""
+        self._ears.start()
+        self._mouth.warm()
+        self._perform(self._session.begin())
+
+    def attach(self, link: Link, request: LinkRequest) -> None:
+        """Take a link, in place of the one before."""
+        before, self._link = self._link, link
+        self.request = request
+        self._cancel_grace()
+        if before is not None:
+            before.close(LinkClose.SUPERSEDED)
+        if self._has_begun:
+            self._gate.on_link()
+
+    def _cancel_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    def on_link_closed(self, link: Link, code: int) -> None:
+        """The link is gone. A clean close ends the call; after a lost one it may come back."""
+        if link is not self._link:
+            return
+        self._link = None
+        if self._errands.is_away:
+            return
+        if code in (1006, 1001):
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(
+                self._parts.reattach_grace_s, self.over, EndReason.CARRIER_LOST
+            )
+            return
+        self.over(EndReason.CALLER_HUNG_UP)
+
+    def over(self, reason: EndReason) -> None:
+        """The other side has ended the call."""
+        self._event(ev.CallOver(reason))
+
+    def on_network(self, event: NetworkEvent) -> None:
+        """The network tells of this call."""
+        self._errands.on_network(event)
+
+    def _on_task_failed(self, _name: str, _error: BaseException) -> None:
+        self._crash()
+
+    def _on_lane_full(self) -> None:
+        self._log.error("lane_full")
+        self.over(EndReason.AGENT_FAILED)
+
+    def _on_provider_failed(self, kind: str, error: Exception | None = None) -> None:
+        self._account.on_part_failed(kind)
+        self._log.warning("part_failed", kind=kind, error=str(error) if error else None)
+
+    def _crash(self) -> None:
+        """Give the call up after an exception nobody expected; the caller gets the fallback."""
+        self._parts.metrics.ended_by_bug.inc()
+        if not self._is_ending:
+            self._end(ev.End(EndReason.AGENT_FAILED, by_agent=False))
+
+    # --- from the wire -----------------------------------------------------------------------
+
+    def on_text(self, text: str) -> None:
+        """Take one message of the media socket; what can't be read is counted and skipped."""
+        try:
+            message = parse_inbound(text)
+        except OversizedMessage:
+            self._parts.metrics.messages.labels("oversized").inc()
+            return
+        except MalformedMessage:
+            self._parts.metrics.messages.labels("malformed").inc()
+            return
+        try:
+            self._on_message(message)
+        except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
+            self._log.exception("call_crashed")
+            self._crash()
+
+    def _on_message(
+        self, message: Start | Media | PlayedStream | ClearedAudio | Dtmf | Stop | UnknownEvent
+    ) -> None:
+        match message:
+            case Media():
+                self._on_media(message)
+                return
+            case Start():
+                if not self._on_start(message):
+                    return
+            case PlayedStream():
+                self._event(ev.CheckpointPlayed(message.name))
+            case ClearedAudio():
+                self._event(ev.AudioCleared())
+            case Dtmf():
+                self._account.on_keys(message.digit)
+                self._event(ev.DigitPressed(message.digit))
+            case Stop():
+                if not self._errands.is_away:
+                    self.over(EndReason.CALLER_HUNG_UP)
+            case UnknownEvent():
+                self._parts.metrics.messages.labels("unknown").inc()
+                return
+            case _:
+                assert_never(message)
+        self._parts.metrics.messages.labels(type(message).__name__.lower()).inc()
+
+    def _begin_stream(self, stream_id: StreamId | None) -> None:
+        is_first, self._has_begun = not self._has_begun, True
+        self._account.on_stream()
+        self._errands.on_back()
+        self._event(ev.StreamStarted(stream_id))
+        if is_first and self.request.metadata.get("machine") == "true":
+            self._event(ev.MachineJudged(is_machine=True))
+        self.play_due()
+
+    def _on_start(self, start: Start) -> bool:
+        now_s = self._parts.clock.now_s()
+        if self._gate.on_start(start.call_id, start.stream_id, now_s) is Verdict.FOREIGN:
+            self._parts.metrics.messages.labels("foreign").inc()
+            return False
+        self._stream_call_id = start.call_id
+        self._audio.begin(start.media_format)
+        self._begin_stream(start.stream_id)
+        return True
+
+    def _on_media(self, media: Media) -> None:
+        now_s = self._parts.clock.now_s()
+        match self._gate.on_media(media.stream_id, now_s):
+            case Verdict.FOREIGN:
+                self._parts.metrics.messages.labels("foreign").inc()
+                return
+            case Verdict.BEGINS:
+                self._audio.begin(None)
+                self._begin_stream(media.stream_id)
+            case Verdict.GOES_ON:
+                pass
+        if self._session.playout.stream_id is None and self._gate.stream_id is not None:
+            self._session.playout.name_stream(self._gate.stream_id)
+        for frame in self._audio.frames(media, now_s):
+            self._ears.push(frame.pcm)
+            self._event(ev.FrameScored(frame.probability, frame.level_dbfs))
+
+    # --- by the clock ------------------------------------------------------------------------
+
+    def on_tick(self) -> None:
+        """Write what is due and do what time alone brings; called each 20 ms by the wheel."""
+        if self._is_ending or self._errands.is_away:
+            return
+        try:
+            if self._link is not None and self._link.stuck_s() > self._parts.send_timeout_s:
+                self._parts.metrics.send_timeouts.inc()
+                self._link.abort()
+                return
+            self.play_due()
+            self._perform(self._session.on_tick(self._parts.clock.now_s()))
+        except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
+            self._log.exception("call_crashed")
+            self._crash()
+
+    def play_due(self) -> None:
+        """Write the audio that the schedule asks for."""
+        if self._link is None:
+            return
+        now_s = self._parts.clock.now_s()
+        due = self._session.due(now_s)
+        if not due.commands:
+            return
+        for command in due.commands:
+            self._link.send_text(serialize_command(command))
+        self._parts.metrics.frames.labels("out").inc(len(due.commands))
+        for lateness_s in due.lateness_s:
+            self._parts.metrics.pacing_lateness.observe(lateness_s)
+        if due.has_underrun:
+            self._parts.metrics.underruns.inc()
+        self._perform(self._session.on_audio_written(now_s))
+
+    # --- actions -----------------------------------------------------------------------------
+
+    def _event(self, event: ev.Event) -> None:
+        self._perform(self._session.on_event(event, self._parts.clock.now_s()))
+
+    def _on_heard(self, event: ev.Event) -> None:
+        """Words were recognised, or audio was made: something may be due at once."""
+        self._event(event)
+        self.play_due()
+
+    def _perform(self, actions: list[ev.Action]) -> None:
+        for action in actions:
+            match action:
+                case ev.Write():
+                    if self._link is not None:
+                        self._link.send_text(serialize_command(action.command))
+                case ev.BeginListening():
+                    self._ears.begin()
+                case ev.EndListening():
+                    self._ears.end()
+                case ev.ListenFor():
+                    self._ears.expect(action.expectation)
+                case ev.ScoreTurn():
+                    self._ears.score_turn(action.number)
+                case ev.Greet():
+                    has_other = self.cast.speech_brain is not None
+                    other = self._leave_speech_brain if has_other else None
+                    self._wits.greet(action.generation, otherwise=other)
+                case ev.Ask():
+                    self._wits.ask(action)
+                case ev.Confirm():
+                    self._wits.confirm(action.generation)
+                case ev.Speak():
+                    self._mouth.speak(action)
+                case ev.SpeakPrepared():
+                    self._mouth.speak_prepared(action)
+                case ev.Abandon():
+                    self._wits.abandon(action.generation, rewinds=action.rewinds)
+                    self._mouth.abandon(action.generation)
+                case ev.ChangeLanguage():
+                    self._change_language(action.language)
+                case ev.SendKeys():
+                    self._account.on_keys(action.digits, by_agent=True)
+                    self._errands.send_digits(self._network_call(), action.digits)
+                case ev.LeaveToGather():
+                    self._errands.gather(self._network_call(), action.request)
+                case ev.LeaveToTransfer():
+                    self._transfer(action.to)
+                case ev.Note():
+                    self._account.on_note(action.piece)
+                case ev.Measure():
+                    self._account.on_measure(action)
+                case ev.Count():
+                    self._account.on_count(action.tally)
+                case ev.End():
+                    self._end(action)
+                case _:
+                    assert_never(action)
+
+    def _change_language(self, language: str) -> None:
+        tongue = self.cast.tongue(language)
+        self._language = language
+        self._session.use_rules(with_facts(tongue.rules, self._facts))
+        self._mouth.switch(tongue.speech)
+        if self.cast.speech_brain is None:
+            self._ears.switch(tongue.transcriber.open)
+
+    def _leave_speech_brain(self) -> base.Conversation:
+        """Go on with ears, brain and voice of their own: speech to speech can't be had."""
+        self._ears.switch(self.cast.tongue(self._language).transcriber.open)
+        return self.cast.brain.open(_facts(self.request, self.cast), {})
+
+    def _network_call(self) -> NetworkCall:
+        return NetworkCall.of(self.request, self._stream_call_id)
+
+    def _transfer(self, to: str) -> None:
+        shown = transfer_caller_id(self.request, self.cast.file.transfer_caller_id)
+        self._errands.transfer(self._network_call(), to, shown)
+
+    def _stop_stream(self) -> None:
+        """Leave the stream for an errand; the caller comes back on another."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.send_text(serialize_command(StopStream(self._session.playout.stream_id)))
+            link.close(LinkClose.AWAY)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _end(self, action: ev.End) -> None:
+        if self._is_ending:
+            return
+        self._is_ending = True
+        self._cancel_grace()
+        self._errands.close()
+        self._session.on_event(ev.CallOver(action.reason), self._parts.clock.now_s())
+        asyncio.get_running_loop().call_soon(self._start_finish, action)
+
+    def _start_finish(self, action: ev.End) -> None:
+        self._owner.start(self._finish(action), name="finish")
+
+    async def _finish(self, action: ev.End) -> None:
+        """Write the record, say goodbye on the wire, let go of everything.
+
+        The record comes first: the gateway's fallback asks it whether the agent ended the call.
+        """
+        reason, end_class = action.reason, _END_CLASS.get(action.reason)
+        duration_s = round(self._account.duration_s, 1)
+        self._account.close(self._ears.usage_s, reason, end_class)
+        more = {
+            "worker_id": self._parts.worker_id,
+            "agent": self.cast.file.name,
+            "milestones": self._account.milestones,
+        }
+        if end_class is not None:
+            more |= {"end_class": end_class, "end_reason": reason}
+        # A long transcript takes a while to be gone through: not on the loop.
+        change = await asyncio.to_thread(
+            self._aftermath.change,
+            list(self._session.transcript),
+            language=self._language,
+            more=more,
+        )
+        ended_at = self._parts.clock.wall().isoformat(timespec="milliseconds")
+        end = CallEnd(reason, end_class or EndClass.CALLER, ended_at, duration_s)
+        await self._parts.archive.keep(change, self._aftermath, end)
+        self._close_link(action)
+        await self._ears.aclose()
+        await self._wits.aclose()
+        self._log.info(
+            "call_ended",
+            reason=reason.value,
+            duration_s=duration_s,
+            turns=len(self._session.transcript),
+            **self._account.milestones,
+        )
+        self._on_over(self)
+
+    def _close_link(self, action: ev.End) -> None:
+        link, self._link = self._link, None
+        if link is None:
+            return
+        if action.by_agent:
+            link.send_text(serialize_command(StopStream(self._session.playout.stream_id)))
+            link.close(LinkClose.ENDED)
+        elif action.reason in (EndReason.AGENT_FAILED, EndReason.PROVIDER_FAILED):
+            link.close(_INTERNAL_ERROR)
+        else:
+            link.close(LinkClose.NORMAL)
+
+    async def stop(self) -> None:
+        """Cancel what still runs; called after `on_over`, by the worker."""
+        await self._owner.stop()
+
+
+def with_facts(rules: TurnTaking, facts: base.CallFacts) -> TurnTaking:
+    """Return an agent's rules with the facts of a call in their texts."""
+    message = fill_facts(rules.machine.message, facts)
+    return replace(
+        rules,
+        machine=replace(rules.machine, message=message),
+        uninterruptible=tuple(fill_facts(text, facts) for text in rules.uninterruptible),
+    )
+
+
+def _facts(request: LinkRequest, cast: Cast) -> base.CallFacts:
+    return base.CallFacts(
+        request.call_id,
+        cast.file.name,
+        request.direction,
+        request.from_number,
+        request.to_number,
+        request.metadata,
+        cast.file.language,
+    )

@@ -1,0 +1,1 @@
+"""The agent's voice as phone audio, remembered and shared."""

@@ -1,0 +1,249 @@
+"""The playout clock: pacing, checkpoints, and what the caller has heard."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.agent.turn.playout import CLEAR_TIMEOUT_S, Playout, heard_text
+from shared.protocol.telephony import Checkpoint, PlayAudio
+
+SECOND = 8000
+
+
+def playing(*sentences: tuple[str, float], lead_s: float = 0.3) -> Playout:
+    playout = Playout(lead_s=lead_s)
+    for number, (text, seconds) in enumerate(sentences, 1):
+        playout.add_sentence(f"s{number}", 1, text)
+        audio = bytes([number]) * int(seconds * SECOND)
+        playout.add_audio(f"s{number}", audio, level_dbfs=-20.0, is_last=True)
+    playout.open(None)
+    return playout
+
+
+def frames(playout: Playout, now_s: float) -> int:
+    return sum(isinstance(command, PlayAudio) for command in playout.due(now_s).commands)
+
+
+def test_lead_goes_out_at_once_and_then_one_frame_a_tick() -> None:
+    playout = playing(("a b c", 2.0))
+    assert frames(playout, 10.0) == 15
+    assert [frames(playout, 10.0 + n * 0.02) for n in range(1, 6)] == [1] * 5
+
+
+def test_late_clock_catches_up_by_its_schedule() -> None:
+    playout = playing(("a", 3.0))
+    frames(playout, 10.0)
+    assert frames(playout, 10.2) == 10
+    assert max(playout.due(10.26).lateness_s) == pytest.approx(0.04, abs=1e-6)
+
+
+def test_nothing_goes_out_before_the_stream_is_open() -> None:
+    playout = Playout()
+    playout.add_sentence("s1", 1, "hello")
+    playout.add_audio("s1", b"\x01" * SECOND, level_dbfs=-20.0, is_last=True)
+    assert playout.due(1.0).commands == ()
+
+
+def test_sentence_in_the_making_is_sent_as_it_comes_and_running_dry_is_noticed() -> None:
+    playout = playing()
+    playout.add_sentence("s", 1, "hello there")
+    playout.add_audio("s", b"\x01" * 800, level_dbfs=-20.0, is_last=False)
+    assert frames(playout, 10.0) == 5
+    due = playout.due(10.3)
+    assert due.commands == ()
+    playout.add_audio("s", b"\x01" * 70, level_dbfs=-20.0, is_last=True)
+    due = playout.due(10.32)
+    assert due.has_underrun
+    frame, checkpoint = due.commands
+    assert isinstance(frame, PlayAudio)
+    assert frame.payload == b"\x01" * 70 + b"\xff" * 90
+    assert isinstance(checkpoint, Checkpoint)
+
+
+def test_sentence_without_audio_needs_no_checkpoint() -> None:
+    playout = playing(("", 0.0), ("b", 0.1))
+    commands = playout.due(10.0).commands
+    assert [type(command).__name__ for command in commands] == ["PlayAudio"] * 5 + ["Checkpoint"]
+    assert [heard.name for heard in playout.take_heard(10.0)] == ["s1"]
+
+
+def test_acknowledged_checkpoint_means_everything_before_it_was_heard() -> None:
+    playout = playing(("one", 0.1), ("two", 0.1), lead_s=0.5)
+    names = [c.name for c in playout.due(10.0).commands if isinstance(c, Checkpoint)]
+    playout.on_played("unknown")
+    assert playout.take_heard(10.01) == []
+    playout.on_played(names[1])
+    assert [(h.text, h.is_whole) for h in playout.take_heard(10.01)] == [
+        ("one", True),
+        ("two", True),
+    ]
+    assert not playout.has_unplayed
+
+
+def test_pause_keeps_the_unheard_and_resume_goes_on_at_the_word() -> None:
+    playout = playing(("one two three four five six", 2.0))
+    for n in range(51):
+        playout.due(10.0 + n * 0.02)
+    assert playout.pause(11.0)
+    assert playout.due(11.5).commands == ()
+    assert playout.on_cleared(11.02) == pytest.approx(0.02)
+    assert playout.due(11.5).commands == ()
+    playout.resume()
+    sent = 0
+    for n in range(150):
+        sent += frames(playout, 12.0 + n * 0.02)
+    assert sent * 0.02 == pytest.approx(1.0, abs=0.03)
+
+
+def test_discard_tells_what_was_heard_cut_at_whole_words() -> None:
+    playout = playing(("one two three four five six", 2.0), ("never heard", 1.0))
+    for n in range(51):
+        playout.due(10.0 + n * 0.02)
+    playout.pause(11.0)
+    (heard,) = playout.discard(11.4)
+    assert heard.text == "one two three"
+    assert not heard.is_whole
+
+
+def test_clear_is_not_waited_for_longer_than_its_bound() -> None:
+    playout = playing(("one two", 2.0))
+    playout.due(10.0)
+    playout.pause(10.1)
+    playout.resume()
+    assert not playout.give_up_clear(10.5)
+    assert playout.due(10.5).commands == ()
+    assert playout.give_up_clear(10.1 + CLEAR_TIMEOUT_S)
+    assert playout.due(11.2).commands != ()
+
+
+def test_nothing_to_clear_when_nothing_is_audible() -> None:
+    playout = playing(("one", 0.1))
+    playout.due(10.0)
+    assert not playout.pause(11.0)
+
+
+def test_level_is_known_only_while_the_agent_is_audible() -> None:
+    playout = playing(("one", 0.2))
+    assert playout.level_dbfs(10.0) is None
+    playout.due(10.0)
+    assert playout.level_dbfs(10.1) == -20.0
+    assert playout.level_dbfs(10.3) is None
+
+
+@given(st.text(alphabet="ab c.", max_size=60), st.floats(0, 1))
+def test_heard_text_is_a_prefix_of_whole_words(text: str, fraction: float) -> None:
+    heard = heard_text(text, fraction)
+    assert text.strip().startswith(heard)
+    rest = text.strip()[len(heard) :]
+    assert rest == "" or heard == "" or rest[0] == " "
+
+
+@given(st.floats(0.02, 3.0), st.floats(0.05, 0.5), st.lists(st.floats(0.001, 0.3), max_size=40))
+def test_every_byte_is_sent_once_in_order_whatever_the_clock_does(
+    seconds: float, lead_s: float, steps: list[float]
+) -> None:
+    audio = bytes(range(1, 251)) * (int(seconds * SECOND) // 250 + 1)
+    playout = Playout(lead_s=lead_s)
+    playout.open(None)
+    playout.add_sentence("s", 1, "x")
+    playout.add_audio("s", audio, level_dbfs=-20.0, is_last=True)
+    now_s, sent = 5.0, b""
+    for step in [*steps, *[0.02] * 180]:
+        now_s += step
+        for command in playout.due(now_s).commands:
+            if isinstance(command, PlayAudio):
+                sent += command.payload
+    assert sent.startswith(audio)
+    assert len(sent) - len(audio) < 160
+
+
+def test_a_sentence_heard_whole_is_not_begun_again_because_its_checkpoint_is_missing() -> None:
+    playout = playing(("one two", 0.5), ("three four five six", 2.0))
+    for n in range(51):
+        playout.due(10.0 + n * 0.02)
+    playout.pause(11.0)
+    playout.on_cleared(11.0)
+    playout.resume()
+    sent = 0
+    for n in range(150):
+        sent += frames(playout, 12.0 + n * 0.02)
+    assert sent * 0.02 == pytest.approx(1.5, abs=0.03)
+
+
+def test_a_filler_goes_before_what_waits() -> None:
+    playout = playing(("answer", 0.5))
+    playout.add_first("f", 1, "moment")
+    playout.add_audio("f", b"\x09" * 800, level_dbfs=-20.0, is_last=True)
+    command = playout.due(10.0).commands[0]
+    assert isinstance(command, PlayAudio)
+    assert command.payload[0] == 9
+    assert playout.newest_sent == "s1"
+
+
+def test_what_is_held_goes_out_when_it_is_released() -> None:
+    playout = playing(("answer", 0.5))
+    playout.hold()
+    assert playout.due(10.0).commands == ()
+    playout.release()
+    assert playout.due(10.1).commands != ()
+
+
+def test_what_remains_is_known_only_when_all_is_made() -> None:
+    playout = playing(("one", 1.0))
+    assert playout.remaining_s(10.0) == pytest.approx(1.0)
+    playout.due(10.0)
+    assert playout.remaining_s(10.2) == pytest.approx(0.8, abs=0.02)
+    assert playout.heard_of_last(10.2) == pytest.approx(0.2, abs=0.02)
+    sentence = playout.in_hand(10.2)
+    assert sentence is not None
+    assert sentence.name == "s1"
+    playout.add_sentence("s2", 1, "two")
+    assert playout.remaining_s(10.2) is None
+    assert playout.is_making("s2")
+    playout.remove("s2")
+    playout.remove("s2")
+    assert not playout.is_making("s2")
+    for n in range(60):
+        playout.due(10.2 + n * 0.02)
+    assert playout.remaining_s(20.0) == 0
+    assert playout.in_hand(20.0) is None
+
+
+def test_nothing_is_heard_of_nothing() -> None:
+    assert Playout().heard_of_last(1.0) == 1.0
+
+
+def test_what_was_not_made_is_dropped_and_what_broke_off_ends_there() -> None:
+    playout = playing()
+    playout.add_sentence("a", 1, "one two three four five six")
+    playout.add_audio("a", b"\x01" * 7200, level_dbfs=-20.0, is_last=False)
+    playout.add_sentence("b", 1, "never")
+    frames(playout, 10.0)
+    playout.drop_unmade()
+    for n in range(100):
+        playout.due(10.0 + n * 0.02)
+    assert [h.text for h in playout.take_heard(20.0)] == ["one two three"]
+    assert not playout.has_unplayed
+
+
+def test_words_that_come_after_their_audio_are_added() -> None:
+    playout = playing()
+    playout.add_sentence("a", 1, "")
+    playout.add_audio("a", b"\x01" * 1600, level_dbfs=-20.0, is_last=True)
+    playout.add_text("a", "hello")
+    playout.add_text("unknown", "hello")
+    playout.due(10.0)
+    (heard,) = playout.discard(12.0)
+    assert heard.text == "hello"
+    assert heard.heard_s == pytest.approx(0.2)
+    assert not playout.add_audio("a", b"\x01", level_dbfs=0.0, is_last=True)
+
+
+def test_nothing_goes_out_while_the_stream_is_left() -> None:
+    playout = playing(("one", 1.0))
+    playout.leave()
+    assert playout.due(10.0).commands == ()
+    playout.open(None)
+    assert playout.due(10.0).commands != ()
