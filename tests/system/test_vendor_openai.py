@@ -44,6 +44,7 @@ pytestmark = pytest.mark.system
 HELLO = (ChatMessage("system", "Be brief."), ChatMessage("user", "hello there"))
 TOOL = ToolSpec("look_up", "Look it up.", {"type": "object", "properties": {}})
 SILENCE = np.zeros(4000, np.int16)
+LOST_TWICE = TranscriberFailed("openai: lost twice", is_recoverable=True, cause=FailureCause.CUT)
 
 
 @pytest.fixture
@@ -330,7 +331,7 @@ async def test_an_utterance_lost_twice_is_given_up_and_the_next_is_heard(
     stream = transcriber.open(Expectation())
     utter(stream, "one", "two")
     events = await heard(stream)
-    assert events[-1] == TranscriberFailed("lost twice", is_recoverable=True)
+    assert events[-1] == LOST_TWICE
     utter(stream, "three")
     assert texts(await heard(stream)) == ["three"]
     await transcriber.aclose()
@@ -390,7 +391,7 @@ async def test_a_refused_session_kills_the_stream(standins: StandIns) -> None:
     ("code", "expected"),
     [
         ("input_audio_buffer_commit_empty", Final("", is_understood=False, confidence=0.0)),
-        ("server_overloaded", TranscriberFailed("lost twice", is_recoverable=True)),
+        ("server_overloaded", LOST_TWICE),
     ],
 )
 async def test_a_commit_that_is_refused_costs_its_utterance_alone(
