@@ -12,7 +12,6 @@ no word is lost. A stream's times are those of the call's audio, whichever socke
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 
@@ -35,8 +34,8 @@ from services.agent.providers.errors import (
     FailureCause,
     ProviderError,
     ProviderTimeout,
-    ProviderUnavailable,
 )
+from services.agent.providers.open_streams import OpenStreams
 from services.agent.providers.reconnect import first_error, stay_connected
 from services.agent.providers.registry import Secrets
 from services.agent.providers.transcript_events import TranscriptEvents
@@ -83,22 +82,15 @@ class DeepgramTranscriber:
         self.language = language
         self.on_dropped = on_dropped
         self.client, self._http = open_client(options, secrets)
-        self._streams: weakref.WeakSet[DeepgramStream] = weakref.WeakSet()
-        self._is_open = True
+        self._streams: OpenStreams[DeepgramStream] = OpenStreams(NAME)
 
     def open(self, expect: Expectation) -> DeepgramStream:
         """See Transcriber. What is expected is not used: keyterms are fixed when it connects."""
-        if not self._is_open:
-            raise ProviderUnavailable(NAME, "closed")
-        stream = DeepgramStream(self)
-        self._streams.add(stream)
-        return stream
+        return self._streams.open(lambda: DeepgramStream(self))
 
     async def aclose(self) -> None:
         """Close all streams and connections; may be called twice."""
-        self._is_open = False
-        for stream in tuple(self._streams):
-            await stream.aclose()
+        await self._streams.aclose()
         await self._http.aclose()
 
 

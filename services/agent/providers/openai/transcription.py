@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
@@ -29,8 +28,8 @@ from services.agent.providers.errors import (
     ProviderFailed,
     ProviderRejected,
     ProviderTimeout,
-    ProviderUnavailable,
 )
+from services.agent.providers.open_streams import OpenStreams
 from services.agent.providers.openai.client import (
     NAME,
     SDK_ERRORS,
@@ -93,22 +92,15 @@ class OpenAiRealtimeTranscriber:
         self.client = open_client(options, secrets)
         self.session = _session(options, language)
         self.on_dropped = on_dropped
-        self._streams: weakref.WeakSet[OpenAiRealtimeStream] = weakref.WeakSet()
-        self._is_open = True
+        self._streams: OpenStreams[OpenAiRealtimeStream] = OpenStreams(NAME)
 
     def open(self, expect: Expectation) -> OpenAiRealtimeStream:
         """See Transcriber. What is expected is not used."""
-        if not self._is_open:
-            raise ProviderUnavailable(NAME, "closed")
-        stream = OpenAiRealtimeStream(self)
-        self._streams.add(stream)
-        return stream
+        return self._streams.open(lambda: OpenAiRealtimeStream(self))
 
     async def aclose(self) -> None:
         """Close all streams and connections; may be called twice."""
-        self._is_open = False
-        for stream in tuple(self._streams):
-            await stream.aclose()
+        await self._streams.aclose()
         await self.client.close()
 
 

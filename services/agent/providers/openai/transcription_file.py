@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from services.agent.providers.errors import (
     ProviderFailed,
     ProviderUnavailable,
 )
+from services.agent.providers.open_streams import OpenStreams
 from services.agent.providers.openai.client import (
     NAME,
     SDK_ERRORS,
@@ -71,23 +71,16 @@ class OpenAiFileTranscriber:
         self._options = options
         self._language = primary_language(options.language or language)
         self._client = open_client(options, secrets)
-        self._streams: weakref.WeakSet[OpenAiFileStream] = weakref.WeakSet()
-        self._is_open = True
+        self._streams: OpenStreams[OpenAiFileStream] = OpenStreams(NAME)
         self.on_dropped = on_dropped
 
     def open(self, expect: Expectation) -> OpenAiFileStream:
         """See Transcriber. What is expected is not used."""
-        if not self._is_open:
-            raise ProviderUnavailable(NAME, "closed")
-        stream = OpenAiFileStream(self)
-        self._streams.add(stream)
-        return stream
+        return self._streams.open(lambda: OpenAiFileStream(self))
 
     async def aclose(self) -> None:
         """Close all streams and connections; may be called twice."""
-        self._is_open = False
-        for stream in tuple(self._streams):
-            await stream.aclose()
+        await self._streams.aclose()
         await self._client.close()
 
     async def recognise(self, wav: bytes, on_delta: Callable[[str], None]) -> str:
