@@ -156,7 +156,9 @@ async def test_a_wrong_key_ends_the_stream_without_another_try() -> None:
         servers.faults.statuses = [401]
         stream = made.open(Expectation())
         failed = await next_event(stream)
-        assert failed == TranscriberFailed("livekit:deepgram: 401", is_recoverable=False)
+        assert failed == TranscriberFailed(
+            "livekit:deepgram: 401", is_recoverable=False, cause=FailureCause.UNAUTHORIZED
+        )
         assert servers.sockets == 1
         await stream.aclose()
 
@@ -180,11 +182,15 @@ async def test_an_utterance_sent_as_a_whole_has_its_bound_too() -> None:
         servers.faults.is_silent = True
         utter(stream, "is it free")
         failed = await next_event(stream)
-        assert failed == TranscriberFailed("livekit:openai: no answer in time", True)
+        assert failed == TranscriberFailed(
+            "livekit:openai: no answer in time", True, FailureCause.TIMEOUT
+        )
         servers.faults.is_silent = False
         servers.faults.statuses = [500]
         utter(stream, "is it free")
-        assert await next_event(stream) == TranscriberFailed("livekit:openai: 500", True)
+        assert await next_event(stream) == TranscriberFailed(
+            "livekit:openai: 500", True, FailureCause.SERVER_ERROR
+        )
         utter(stream, "is it free")
         final = await next_event(stream)
         assert isinstance(final, Final)
