@@ -48,8 +48,9 @@ ANSWER = "You talk and I answer. It all runs on one machine."
 FLOW_ANSWER = "Without a model I know little. Yet I answer."
 FLOW_GOODBYE = "Thanks and goodbye."
 APOLOGY = "I am sorry, something has gone wrong."
-PATIENT = CallerScript(turn_silence_s=2.4, patience_s=8.0, max_duration_s=40.0)
-"""A caller who takes a silence of up to 2.4 s for the agent's, to be measured."""
+PATIENT = CallerScript(turn_silence_s=2.4, patience_s=8.0, linger_s=5.0, max_duration_s=40.0)
+"""A caller who takes a silence of up to 2.4 s for the agent's, to be measured, and leaves the end
+of the call to the agent."""
 _AUDIBLE_DBFS = -50.0
 _STEP_S = STEP_SAMPLES / RATE_HZ
 _TONE_HZ = 440

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.system
 TO, FROM = "+918000000002", "+918000000001"
 KEY = "test-key"
 ORDER = {"to": TO, "from": FROM}
-ANSWER_TIMEOUT_S = 0.5
+ANSWER_TIMEOUT_S = 1.5
 
 
 @dataclass
