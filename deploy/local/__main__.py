@@ -65,7 +65,7 @@ def _choose(directory: Path, environment: Mapping[str, str]) -> Platform:
     wanted = environment.get("PARLEY_MODE") or "auto"
     if wanted not in ("auto", "compose", "processes"):
         raise BadSetting(f"PARLEY_MODE must be auto, compose or processes, not {wanted!r}")
-    missing = compose.why_not() if wanted != "processes" else "PARLEY_MODE=processes"
+    missing = _why_not_compose(environment)
     if missing is None:
         say("mode: Docker Compose, because an engine answers")
         return ComposePlatform(directory, environment)
@@ -73,6 +73,11 @@ def _choose(directory: Path, environment: Mapping[str, str]) -> Platform:
         raise StartFailed(f"PARLEY_MODE=compose, but {missing}")
     say(f"mode: local processes with an embedded Redis, because {missing}")
     return ProcessPlatform(directory, environment)
+
+
+def _why_not_compose(environment: Mapping[str, str]) -> str | None:
+    is_unwanted = environment.get("PARLEY_MODE") == "processes"
+    return "PARLEY_MODE=processes" if is_unwanted else compose.why_not()
 
 
 def _up(platform: Platform) -> int:
@@ -111,7 +116,7 @@ def _run(platform: Platform, environment: Mapping[str, str]) -> int:
 def _of_running(command: str, directory: Path, environment: Mapping[str, str]) -> int:
     processes = ProcessPlatform(directory, environment)
     platform: Platform = processes
-    if not processes.has_left_over() and compose.why_not() is None:
+    if not processes.has_left_over() and _why_not_compose(environment) is None:
         platform = ComposePlatform(directory, environment)
     if command == "down":
         say("stopped" if platform.down() else "nothing was running")

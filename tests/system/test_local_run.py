@@ -69,6 +69,17 @@ def test_up_returns_when_all_is_ready_and_down_stops_all(local: LocalRun) -> Non
     assert local.finish("status")[0] == 1
 
 
+def test_containers_are_none_of_the_processes_business(local: LocalRun, tmp_path: Path) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    docker.chmod(0o755)
+    path = f"{docker.parent}:{local.environment['PATH']}"
+    assert local.finish("down", PATH=path) == (0, "nothing was running\n")
+    assert local.finish("status", PATH=path) == (1, "nothing is running\n")
+    assert not (tmp_path / "asked").exists()
+
+
 def test_a_signal_ends_a_run_cleanly(local: LocalRun) -> None:
     said = _run_until(local, "following the logs", signal.SIGINT)
     assert said.rstrip().endswith("stopped")
