@@ -1,13 +1,19 @@
-"""Settings: one frozen class a service, read once at start from the environment or `.env`."""
+"""Settings: one frozen class a service, read once at start.
+
+From the environment, from `.env`, or from files of a secret's name in `/run/secrets`, where Docker
+Swarm and Compose put them; what comes first here counts.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+SECRETS_DIR = Path("/run/secrets")
 DEFAULT_LINK_SECRET = "parley-local"  # noqa: S105 - stands for "none was set", see warn_if_default
 
 
@@ -49,13 +55,13 @@ class ServiceSettings(BaseSettings):
 S = TypeVar("S", bound=ServiceSettings)
 
 
-def load_settings(kind: type[S]) -> S:
+def load_settings(kind: type[S], secrets_dir: Path = SECRETS_DIR) -> S:
     """Read a service's settings, or end the process listing every fault, one a line.
 
     Values are never repeated in the message: one of them may be a secret.
     """
     try:
-        return kind()
+        return kind(_secrets_dir=secrets_dir if secrets_dir.is_dir() else None)
     except ValidationError as exc:
         lines = [
             "  " + ": ".join([*(str(part).upper() for part in error["loc"]), error["msg"]])

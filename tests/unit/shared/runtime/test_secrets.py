@@ -36,6 +36,20 @@ def test_a_line_of_the_env_file_serves_where_the_environment_has_nothing(
     }
 
 
+def test_a_file_of_its_name_serves_where_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("file_key", "env_key"):
+        (tmp_path / name).write_text("from a file\n")
+    monkeypatch.setenv("ENV_KEY", "from the environment")
+    secrets = EnvironmentSecrets.read(tmp_path)
+    found = [secrets.get(name) for name in ("FILE_KEY", "ENV_KEY")]
+    assert [key.get_secret_value() for key in found if key] == [
+        "from a file",
+        "from the environment",
+    ]
+
+
 def test_nothing_of_them_shows() -> None:
     secrets = EnvironmentSecrets({"A_KEY": "hidden-1", "B_KEY": None})
     assert "hidden-1" not in repr(secrets)

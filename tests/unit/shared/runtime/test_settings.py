@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import Field, model_validator
 
@@ -21,6 +23,15 @@ def test_defaults_need_no_environment() -> None:
 def test_empty_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_COUNT", "")
     assert load_settings(Example).example_count == 1
+
+
+def test_a_secret_may_come_in_a_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parley_link_secret").write_text("from a file\n")
+    assert load_settings(Example, tmp_path).link_secret == "from a file"
+    monkeypatch.setenv("PARLEY_LINK_SECRET", "from the environment")
+    assert load_settings(Example, tmp_path).link_secret == "from the environment"
 
 
 def test_bad_settings_stop_the_start_with_all_faults_and_no_values(
