@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -33,12 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--strict-skips",
         action="store_true",
-        help="a skipped test fails the run, unless it needs an engine and none answers",
+        help="a skipped test fails the run, unless it needs a tool that is not here",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    _skip_without_engine(items)
+    _skip_without_tools(items)
     if "soak" not in config.getoption("markexpr", ""):
         soaks = [item for item in items if item.get_closest_marker("soak")]
         if soaks:
@@ -46,12 +47,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
-def _skip_without_engine(items: list[pytest.Item]) -> None:
-    needy = [item for item in items if item.get_closest_marker("containers")]
-    reason = why_no_engine() if needy else None
-    if reason is not None:
-        for item in needy:
-            item.add_marker(pytest.mark.skip(reason=reason))
+def _why_no_kubectl() -> str | None:
+    return None if shutil.which("kubectl") else "no kubectl here to render the manifests"
+
+
+_TOOLS: dict[str, Callable[[], str | None]] = {
+    "containers": why_no_engine,
+    "kubectl": _why_no_kubectl,
+}
+"""By marker: why a test that needs a tool can't run here; None: it can."""
+
+
+def _skip_without_tools(items: list[pytest.Item]) -> None:
+    for marker, why_not in _TOOLS.items():
+        needy = [item for item in items if item.get_closest_marker(marker)]
+        reason = why_not() if needy else None
+        if reason is not None:
+            for item in needy:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -73,7 +86,7 @@ def _unexcused(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
     return [
         report
         for report in skipped
-        if not ("containers" in report.keywords and why_no_engine() is not None)
+        if not any(m in report.keywords and why_not() for m, why_not in _TOOLS.items())
     ]
 
 
