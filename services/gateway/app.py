@@ -125,6 +125,8 @@ def _bridge_limits(settings: GatewaySettings) -> BridgeLimits:
         reconnect_grace_s=settings.gateway_reconnect_grace_s,
         send_timeout_s=settings.gateway_send_timeout_s,
         worker_tries=settings.gateway_worker_tries,
+        replay_s=settings.gateway_replay_s,
+        worker_wait_s=settings.gateway_worker_wait_s,
     )
 
 

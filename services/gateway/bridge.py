@@ -1,8 +1,10 @@
 """A call's media: the caller's socket on one side, a worker's link on the other.
 
 The bridge owns the call's place at this gateway. Caller's sockets may come and go (Vobiz
-reconnects), and links may follow one another as long as the caller has heard nothing; the frames
-pass unchanged. What a frame, a full queue or a close code means is said in relay.py.
+reconnects), and links may follow one another: a worker that is lost, or hands the call over, is
+followed by another one, which is given the `start` and the caller's last seconds again. The frames
+pass unchanged. What a frame or a close code means is said in relay.py, what is said again in
+replay.py; caller.py has the caller's side.
 """
 
 from __future__ import annotations
@@ -10,26 +12,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
+from services.gateway.caller import CallerLimits, CallerSide, CallerSocket
 from services.gateway.links import LinkClosed, NoWorker, WorkerLink
 from services.gateway.relay import (
+    Cause,
     FloodGate,
+    Losses,
     Next,
-    RelayQueue,
-    after_link,
+    cause_of,
     code_for_caller,
     code_for_worker,
     is_clean_end,
     peek_event,
     peek_stream_id,
 )
+from services.gateway.replay import CallerMessages, ReplayLimits
 from services.gateway.routing import Parting
 from shared.metrics.catalogue import GatewayMetrics
-from shared.protocol.call import CallId, StreamId, WorkerId
-from shared.protocol.telephony import StopStream, serialize_command
+from shared.protocol.call import CallId, WorkerId
 from shared.protocol.worker import LinkClose
 from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
@@ -38,51 +41,19 @@ _log = structlog.get_logger(__name__)
 _ABNORMAL = 1006
 _INTERNAL_ERROR = 1011
 _SERVICE_RESTART = 1012
-_YIELD_EVERY = 32
 _FLUSH_S = 0.5
-_LONGEST_STOP_CHARS = 512
+_ASK_AGAIN_S = 0.2
+_SHUN_S = 60.0
 _PARTINGS = {Next.END: Parting.ENDED, Next.AWAY: Parting.AWAY, Next.LOST: Parting.LOST}
-
-
-class CallerGone(Exception):
-    """The caller's socket is closed.
-
-    Args:
-        code: the close code, 1005 or 1006 when the connection broke.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class CallerSocket(Protocol):
-    """The telephony cloud's socket, as a bridge sees it."""
-
-    async def accept(self) -> None:
-        """Complete the upgrade, before all else. Raises CallerGone."""
-        ...
-
-    async def receive(self) -> str | bytes:
-        """Return the next message, or raise CallerGone."""
-        ...
-
-    async def send(self, text: str) -> None:
-        """Send a text frame; waits while the other side does not read. Raises CallerGone."""
-        ...
-
-    async def close(self, code: int) -> None:
-        """Close; does nothing on a closed socket."""
-        ...
-
-    def abort(self) -> None:
-        """Cut the connection, with whatever waits in it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeLimits:
-    """Bounds of one call's relaying."""
+    """Bounds of one call's relaying.
+
+    `worker_tries` counts while the call has not begun; `worker_wait_s` is how long a caller waits
+    for another worker when the pool has none.
+    """
 
     queue_frames: int
     message_rate: float
@@ -91,6 +62,8 @@ class BridgeLimits:
     reconnect_grace_s: float
     send_timeout_s: float
     worker_tries: int
+    replay_s: float = 4.0
+    worker_wait_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +71,28 @@ class BridgeHooks:
     """What a bridge needs others to do.
 
     Attributes:
-        open_link: gives a link to a worker that is not among those named; raises NoWorker.
-        give_up: tells the pool that a worker does not hold the call after all.
+        open_link: gives a link to a worker that is not among those named, with `resume` when it is
+            to go on with a conversation; raises NoWorker.
+        give_up: a worker does not hold the call after all; must not block.
+        on_worker: a worker has the call whose caller has been heard already; must not block.
         on_first_frame: the caller's first frame has come; must not block.
         on_over: called once, before the caller's socket is closed, with how the media ended;
             None when the call has moved to another gateway.
     """
 
-    open_link: Callable[[Collection[WorkerId]], Awaitable[WorkerLink]]
-    give_up: Callable[[WorkerId], Awaitable[None]]
+    open_link: Callable[[Collection[WorkerId], bool], Awaitable[WorkerLink]]
+    give_up: Callable[[WorkerId], None]
+    on_worker: Callable[[WorkerId], None]
     on_first_frame: Callable[[WorkerId | None], None]
     on_over: Callable[[Parting | None], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """A call in conversation has no worker any more."""
+
+    cause: Cause
+    at_s: float
 
 
 class Bridge:
@@ -133,26 +117,23 @@ class Bridge:
         self._clock = clock
         self._metrics = metrics
         self._to_worker = metrics.relayed_frames.labels(to="worker")
-        self._to_caller = metrics.relayed_frames.labels(to="caller")
-        self._queue = RelayQueue(limits.queue_frames)
+        self._messages = CallerMessages(limits.queue_frames, ReplayLimits(replay_s=limits.replay_s))
         self._gate = FloodGate(limits.message_rate, clock.now_s())
         self._has_frames = asyncio.Event()
         self._is_flushed = asyncio.Event()
         self._is_flushed.set()
-        self._caller: CallerSocket | None = None
-        self._caller_left = asyncio.Event()
-        self._last_frame_s = clock.now_s()
+        caller_limits = CallerLimits(limits.caller_idle_s, limits.send_timeout_s)
+        self._caller = CallerSide(call_id, caller_limits, metrics, clock)
         self._grace: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner("bridge")
-        self._tried: set[WorkerId] = set()
-        self._start: str | None = None
-        self._is_start_sent = False
-        self._stream_id = ""
+        self._losses = Losses(limits.worker_tries)
+        self._loss: _Loss | None = None
+        self._shunned: dict[WorkerId, float] = {}
+        self._silent: set[WorkerId] = set()
         self._wants_stream_id = True
         self._has_media = False
-        self._has_spoken = False
-        self._has_stopped = False
         self._closing: int | None = None
+        self._is_closing = asyncio.Event()
         self._parting = Parting.ENDED
         self._over = asyncio.Event()
 
@@ -166,7 +147,7 @@ class Bridge:
     @property
     def has_live_caller(self) -> bool:
         """Whether a caller's socket is open."""
-        return self._caller is not None
+        return self._caller.is_here
 
     async def caller_is_gone(self, *, silent_s: float, timeout_s: float) -> bool:
         """Wait, at most `timeout_s`, until no caller's socket is left, or it is silent.
@@ -174,70 +155,25 @@ class Bridge:
         Returns:
             whether the place is free: no frame has come for `silent_s`, or the socket has closed.
         """
-        deadline_s = self._clock.now_s() + timeout_s
-        while self._caller is not None:
-            now_s = self._clock.now_s()
-            quiet_at_s = self._last_frame_s + silent_s
-            if now_s >= quiet_at_s:
-                return True
-            if now_s >= deadline_s:
-                return False
-            try:
-                async with asyncio.timeout(min(quiet_at_s, deadline_s) - now_s):
-                    await self._caller_left.wait()
-            except TimeoutError:
-                continue
-        return True
+        return await self._caller.is_free(silent_s=silent_s, timeout_s=timeout_s)
 
     async def serve(self, caller: CallerSocket) -> None:
         """Read one caller's socket until it closes; an earlier one is closed."""
-        earlier, self._caller = self._caller, caller
-        self._caller_left.clear()
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
-        self._last_frame_s = self._clock.now_s()
         self._wants_stream_id = True
-        if earlier is not None:
-            await self._close_caller(earlier, LinkClose.SUPERSEDED)
+        await self._caller.take(caller)
         code = _ABNORMAL
         try:
-            code = await self._read(caller)
+            code = await self._caller.read(caller, self._on_caller_message)
         finally:
-            if self._caller is caller:
-                self._caller = None
-                self._caller_left.set()
+            if self._caller.leave(caller):
                 self._on_caller_left(code)
 
     async def drop_caller(self) -> None:
         """Close the caller's socket and wait for a reconnect as if it had broken."""
-        if self._caller is not None:
-            await self._close_caller(self._caller, LinkClose.SUPERSEDED)
-
-    async def _read(self, caller: CallerSocket) -> int:
-        idle_s = self._limits.caller_idle_s
-        loop = asyncio.get_running_loop()
-        in_a_row = 0
-        try:
-            async with asyncio.timeout(idle_s) as idle:
-                while True:
-                    message = await caller.receive()
-                    now_s = self._clock.now_s()
-                    if in_a_row == 0 or now_s - self._last_frame_s > 1.0:
-                        idle.reschedule(loop.time() + idle_s)
-                    self._last_frame_s = now_s
-                    self._on_caller_message(message, now_s)
-                    in_a_row += 1
-                    if in_a_row >= _YIELD_EVERY:
-                        # A socket that has much to read never suspends: others want the loop.
-                        in_a_row = 0
-                        await asyncio.sleep(0)
-        except CallerGone as exc:
-            return exc.code
-        except TimeoutError:
-            _log.warning("caller_silent", call_id=self._call_id)
-            await self._close_caller(caller, _INTERNAL_ERROR)
-            return _ABNORMAL
+        await self._caller.close(LinkClose.SUPERSEDED)
 
     def _on_caller_message(self, message: str | bytes, now_s: float) -> None:
         problem = self._problem(message, now_s)
@@ -246,19 +182,17 @@ class Bridge:
             return
         assert isinstance(message, str)
         event = peek_event(message)
-        if event == "start":
-            self._start, self._is_start_sent = message, False
         if event in {"start", "media"}:
             if self._wants_stream_id or event == "start":
-                self._stream_id = peek_stream_id(message) or self._stream_id
+                self._caller.stream_id = peek_stream_id(message) or self._caller.stream_id
                 self._wants_stream_id = False
             if not self._has_media:
                 self._has_media = True
-                self._hooks.on_first_frame(self._link.worker_id if self._link else None)
+                self._hooks.on_first_frame(self.worker_id)
         elif event == "stop":
-            self._has_stopped = True
-        self._metrics.relay_queue.observe(len(self._queue))
-        if not self._queue.put(message, event):
+            self._caller.has_stopped = True
+        self._metrics.relay_queue.observe(len(self._messages))
+        if not self._messages.put(message, event, now_s):
             self._metrics.dropped_frames.labels(reason="queue_full").inc()
         self._is_flushed.clear()
         self._has_frames.set()
@@ -273,7 +207,7 @@ class Bridge:
     def _on_caller_left(self, code: int) -> None:
         if self.is_over:
             return
-        if is_clean_end(code) or self._has_stopped:
+        if is_clean_end(code) or self._caller.has_stopped:
             self._start_closing(code, Parting.ENDED)
         else:
             loop = asyncio.get_running_loop()
@@ -293,6 +227,7 @@ class Bridge:
         if self.is_over:
             return
         self._closing, self._parting = code, parting
+        self._is_closing.set()
         if self._link is not None:
             try:
                 async with asyncio.timeout(_FLUSH_S):
@@ -332,59 +267,136 @@ class Bridge:
                 await self._tasks.stop()
 
     async def _run_links(self) -> tuple[Parting | None, int]:
-        tries_left = self._limits.worker_tries
         while True:
             link = await self._attach()
-            if link is None:
-                return (Parting.LOST, _INTERNAL_ERROR)
-            code = await self._relay(link) if self._closing is None else LinkClose.NORMAL
             if self._closing is not None:
                 return (self._parting, LinkClose.NORMAL)
-            following = after_link(code, has_spoken=self._has_spoken, tries_left=tries_left)
-            _log.info("link_closed", call_id=self._call_id, code=code, following=following)
+            if link is None:
+                return (Parting.LOST, _INTERNAL_ERROR)
+            closed = await self._relay(link)
+            if self._closing is not None:
+                return (self._parting, LinkClose.NORMAL)
+            following = self._on_link_closed(closed)
             if following is Next.MOVED:
                 return (None, LinkClose.SUPERSEDED)
             if following is not Next.ANOTHER_WORKER:
-                return (_PARTINGS[following], code_for_caller(code))
-            tries_left -= 1
-            self._metrics.worker_refusals.labels(reason="closed").inc()
+                return (_PARTINGS[following], code_for_caller(closed.code))
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether another worker could not begin from nothing."""
+        return self._caller.has_heard or not self._messages.is_whole
+
+    def _on_link_closed(self, closed: LinkClosed) -> Next:
+        now_s = self._clock.now_s()
+        has_begun = self._has_begun
+        following = self._losses.on_closed(
+            closed.code,
+            has_begun=has_begun,
+            has_stopped=self._caller.has_stopped,
+            now_s=now_s,
+        )
+        cause = cause_of(closed.code, was_silent=closed.was_silent)
+        _log.info(
+            "link_closed",
+            call_id=self._call_id,
+            worker_id=self.worker_id,
+            code=closed.code,
+            cause=cause,
+            following=following,
+        )
+        if closed.was_silent and self.worker_id is not None:
+            self._silent.add(self.worker_id)
+        if following is Next.ANOTHER_WORKER:
+            self._metrics.replayed_frames.inc(self._messages.rewind())
+            if has_begun:
+                self._loss = _Loss(cause, now_s)
+            else:
+                self._metrics.worker_refusals.labels(reason="closed").inc()
+        elif following is Next.LOST and self._losses.were_two_in_a_row:
+            self._count(cause, "second_loss")
+        return following
 
     async def _attach(self) -> WorkerLink | None:
         """Return an open link: the present one, else another worker's; None when there is none."""
         link = self._link
-        if link is not None and link.is_open:
-            return link
-        if link is not None:
-            self._tried.add(link.worker_id)
-            await self._hooks.give_up(link.worker_id)
-        try:
-            self._link = await self._hooks.open_link(self._tried)
-        except NoWorker:
-            self._link = None
-        return self._link
+        if link is None or not link.is_open:
+            if link is not None:
+                self._shunned[link.worker_id] = self._clock.now_s()
+                self._hooks.give_up(link.worker_id)
+            link = self._link = await self._open_another()
+            self._on_attached(link)
+        self._losses.on_attached(self._clock.now_s())
+        return link
 
-    async def _relay(self, link: WorkerLink) -> int:
-        """Pass frames both ways until the link closes; return its close code."""
+    async def _open_another(self) -> WorkerLink | None:
+        """Ask the pool until it has a worker, for as long as a caller can be let wait.
+
+        When there is no other, one that was only silent may have the call again: it knows it.
+        """
+        began_s = self._clock.now_s()
+        forgiven: set[WorkerId] = set()
+        while True:
+            now_s = self._clock.now_s()
+            shunned = {w for w, lost_s in self._shunned.items() if now_s < lost_s + _SHUN_S}
+            try:
+                return await self._hooks.open_link(shunned - forgiven, self._has_begun)
+            except NoWorker:
+                if now_s >= began_s + self._limits.worker_wait_s:
+                    return None
+            forgiven = self._silent
+            try:
+                async with asyncio.timeout(_ASK_AGAIN_S):
+                    await self._is_closing.wait()
+            except TimeoutError:
+                continue
+            return None
+
+    def _on_attached(self, link: WorkerLink | None) -> None:
+        if link is not None and self._has_media:
+            self._hooks.on_worker(link.worker_id)
+        loss, self._loss = self._loss, None
+        if loss is None:
+            return
+        seconds = self._clock.now_s() - loss.at_s
+        if self._closing is not None:
+            self._count(loss.cause, "ended")
+        elif link is None:
+            self._count(loss.cause, "no_worker")
+        else:
+            self._count(loss.cause, "attached")
+            self._metrics.reattach_seconds.observe(seconds)
+            _log.warning(
+                "worker_replaced",
+                call_id=self._call_id,
+                worker_id=link.worker_id,
+                cause=loss.cause,
+                after_ms=round(1000 * seconds),
+            )
+
+    def _count(self, cause: Cause, outcome: str) -> None:
+        self._metrics.reattachments.labels(cause=cause, outcome=outcome).inc()
+
+    async def _relay(self, link: WorkerLink) -> LinkClosed:
+        """Pass frames both ways until the link closes; return how it did."""
+        if len(self._messages):
+            self._is_flushed.clear()
+            self._has_frames.set()
         pump = self._tasks.start(self._pump(link), name=f"pump/{self._call_id}")
         try:
             while True:
-                await self._pass_to_caller(await link.receive())
+                await self._caller.send(await link.receive())
         except LinkClosed as exc:
-            return exc.code
+            return exc
         finally:
             pump.cancel()
 
     async def _pump(self, link: WorkerLink) -> None:
         try:
-            if self._is_start_sent and self._start is not None:
-                # A worker before this one has had it.
-                await link.send(self._start)
             while True:
                 await self._has_frames.wait()
-                while len(self._queue):
-                    text = self._queue.take()
-                    self._is_start_sent = self._is_start_sent or text is self._start
-                    await link.send(text)
+                while len(self._messages):
+                    await link.send(self._messages.take())
                     self._to_worker.inc()
                 self._has_frames.clear()
                 self._is_flushed.set()
@@ -393,29 +405,7 @@ class Bridge:
         except TimeoutError:
             self._metrics.send_timeouts.labels(to="worker").inc()
             _log.warning("worker_does_not_read", call_id=self._call_id, worker_id=link.worker_id)
-            await link.close(_INTERNAL_ERROR)
-
-    async def _pass_to_caller(self, message: str | bytes) -> None:
-        caller = self._caller
-        if not isinstance(message, str):
-            self._metrics.dropped_frames.labels(reason="binary").inc()
-            return
-        if caller is None:
-            self._metrics.dropped_frames.labels(reason="no_caller").inc()
-            return
-        self._has_spoken = True
-        if len(message) < _LONGEST_STOP_CHARS and peek_event(message) == "stop":
-            self._has_stopped = True
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await caller.send(message)
-            self._to_caller.inc()
-        except CallerGone:
-            self._metrics.dropped_frames.labels(reason="no_caller").inc()
-        except TimeoutError:
-            self._metrics.send_timeouts.labels(to="caller").inc()
-            _log.warning("caller_does_not_read", call_id=self._call_id)
-            caller.abort()
+            link.abort()
 
     async def _dismiss_caller(self, parting: Parting | None, code: int) -> None:
         """Close the caller's socket, if there is one.
@@ -423,28 +413,5 @@ class Bridge:
         A socket closed without `stop` is one that Vobiz may try again; with it the next verb runs
         at once. After the agent's own `stop` nothing more is said.
         """
-        caller = self._caller
-        if caller is None:
-            return
         is_left = parting in {Parting.ENDED, Parting.AWAY} and code == LinkClose.NORMAL
-        if parting is Parting.LOST or is_left:
-            await self._say_stop(caller)
-        await self._close_caller(caller, code)
-
-    async def _say_stop(self, caller: CallerSocket) -> None:
-        if self._has_stopped or not self._stream_id:
-            return
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await caller.send(serialize_command(StopStream(StreamId(self._stream_id))))
-        except (CallerGone, TimeoutError):
-            return
-
-    async def _close_caller(self, caller: CallerSocket, code: int) -> None:
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await caller.close(code)
-        except CallerGone:
-            return
-        except TimeoutError:
-            caller.abort()
+        await self._caller.close(code, with_stop=parting is Parting.LOST or is_left)

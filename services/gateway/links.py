@@ -14,7 +14,9 @@ from typing import Protocol
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.protocol import State
 
+from services.gateway.liveness import Liveness, Sign
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import WorkerLease
 from shared.metrics.catalogue import GatewayMetrics
@@ -38,11 +40,13 @@ class LinkClosed(Exception):
 
     Args:
         code: the close code, 1006 when the connection broke.
+        was_silent: we broke it, because the worker said nothing any more.
     """
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, *, was_silent: bool = False) -> None:
         super().__init__(code)
         self.code = code
+        self.was_silent = was_silent
 
 
 class NoWorker(Exception):
@@ -83,12 +87,58 @@ class WorkerLink(Protocol):
         """Close, bounded in time. Does nothing on a closed link."""
         ...
 
+    def abort(self) -> None:
+        """Cut the connection: nothing that is under way is waited for."""
+        ...
+
+
+class WatchedConnection(ClientConnection):
+    """A client connection that is cut when the other end falls silent.
+
+    The library's own pings take a pong alone for a sign of life, hold our late looks against the
+    worker, and wait for a closing handshake with one that can't answer.
+    """
+
+    was_silent = False
+    _liveness: Liveness | None = None
+    _look: asyncio.TimerHandle | None = None
+
+    def watch(self, liveness: Liveness) -> None:
+        """Begin to listen for silence; times are the loop's."""
+        self._liveness = liveness
+        self._look = self.loop.call_at(liveness.due_s, self._on_look)
+
+    def data_received(self, data: bytes) -> None:
+        """Any byte is a sign of life."""
+        if self._liveness is not None:
+            self._liveness.heard_s = self.loop.time()
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def _on_look(self) -> None:
+        assert self._liveness is not None
+        is_reading = not self.recv_messages.paused
+        sign = self._liveness.on_look(self.loop.time(), is_reading=is_reading)
+        if sign is Sign.LOST:
+            self.was_silent = True
+            self.transport.abort()
+            return
+        if sign is Sign.ASK and self.state is State.OPEN:
+            self.protocol.send_ping(b"")
+            self.send_data()
+        self._look = self.loop.call_at(self._liveness.due_s, self._on_look)
+
 
 class SocketLink:
     """WorkerLink on a WebSocket client of the `websockets` package."""
 
     def __init__(
-        self, connection: ClientConnection, lease: WorkerLease, *, send_timeout_s: float
+        self, connection: WatchedConnection, lease: WorkerLease, *, send_timeout_s: float
     ) -> None:
         self._connection = connection
         self._send_timeout_s = send_timeout_s
@@ -102,7 +152,7 @@ class SocketLink:
     @property
     def is_open(self) -> bool:
         """Whether no close was sent or seen yet."""
-        return self._connection.state.name == "OPEN"
+        return self._connection.state is State.OPEN
 
     async def send(self, text: str) -> None:
         """Send a text frame."""
@@ -110,27 +160,34 @@ class SocketLink:
             async with asyncio.timeout(self._send_timeout_s):
                 await self._connection.send(text)
         except ConnectionClosed as exc:
-            raise LinkClosed(_close_code(self._connection)) from exc
+            raise self._closed() from exc
 
     async def receive(self) -> str | bytes:
         """Return the next message; only one task may wait."""
         try:
             return await self._connection.recv()
         except ConnectionClosed as exc:
-            raise LinkClosed(_close_code(self._connection)) from exc
+            raise self._closed() from exc
 
     async def close(self, code: int) -> None:
         """Close; the connection's own close timeout bounds it."""
         await self._connection.close(code)
 
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._connection.transport.abort()
 
-def _close_code(connection: ClientConnection) -> int:
-    return connection.close_code or _ABNORMAL
+    def _closed(self) -> LinkClosed:
+        code = self._connection.close_code or _ABNORMAL
+        return LinkClosed(code, was_silent=self._connection.was_silent)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """Bounds of a link, in seconds and bytes."""
+    """Bounds of a link, in seconds and bytes.
+
+    A worker that says nothing for `ping_s` is asked, and lost `pong_s` later.
+    """
 
     connect_s: float
     ping_s: float
@@ -218,10 +275,10 @@ class LinkOpener:
                 # A worker is inside: what the environment says of proxies is not for it.
                 proxy=None,
                 open_timeout=limits.connect_s,
-                ping_interval=limits.ping_s,
-                ping_timeout=limits.pong_s,
+                ping_interval=None,
                 close_timeout=limits.close_s,
                 max_size=limits.message_max_bytes,
+                create_connection=WatchedConnection,
             )
         except InvalidStatus as exc:
             raise _Refused(_REASONS.get(exc.response.status_code, "status")) from exc
@@ -231,6 +288,9 @@ class LinkOpener:
             raise _Refused("protocol") from exc
         except OSError as exc:
             raise _Refused("unreachable") from exc
+        assert isinstance(connection, WatchedConnection)
+        now_s = asyncio.get_running_loop().time()
+        connection.watch(Liveness(limits.ping_s, limits.pong_s, now_s))
         return SocketLink(connection, lease, send_timeout_s=limits.send_s)
 
 

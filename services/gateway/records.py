@@ -75,6 +75,10 @@ class Records:
         fields = {"worker_id": worker_id, "gateway_id": self._gateway_id}
         await self._write(CallChange(call_id, CallState.IN_PROGRESS, fields))
 
+    async def worker_changed(self, call_id: CallId, worker_id: WorkerId) -> None:
+        """Another worker has the call now."""
+        await self._write(CallChange(call_id, fields={"worker_id": worker_id}))
+
     async def machine_detected(self, call_id: CallId, *, is_machine: bool) -> None:
         """Vobiz has judged who answered."""
         fields = {"metadata": {"machine": "true" if is_machine else "false"}}

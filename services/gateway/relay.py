@@ -1,20 +1,21 @@
-"""PURE. The rules of relaying: what a frame is, what waits, what is dropped, what a close means."""
+"""PURE. The rules of relaying: what a frame is, how many are let in, what a close means."""
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.protocol.worker import LinkClose
 
 _MAX_NAME_CHARS = 32
-_PROTECTED = frozenset({"start", "stop", "dtmf", "playedStream", "clearedAudio"})
 _GOING_AWAY = 1001
 _NO_STATUS = 1005
 _ABNORMAL = 1006
 _INTERNAL_ERROR = 1011
 _SERVICE_RESTART = 1012
 _TLS_FAILED = 1015
+_IN_A_ROW_S = 10.0
+_NOT_A_LOSS = frozenset({LinkClose.FULL, LinkClose.HANDOVER, LinkClose.STALE_EPOCH})
 
 
 def peek_event(text: str) -> str:
@@ -37,44 +38,6 @@ def peek_stream_id(text: str) -> str:
     begin = text.find('"', at + 10) if at >= 0 else -1
     end = text.find('"', begin + 1, begin + 130) if begin >= 0 else -1
     return text[begin + 1 : end] if 0 <= begin < end else ""
-
-
-class RelayQueue:
-    """Frames on their way to a worker.
-
-    When full, the oldest frame that is not a control message gives way: late audio is worth
-    nothing, a hang-up or a checkpoint is.
-    """
-
-    def __init__(self, size_frames: int) -> None:
-        self._size_frames = size_frames
-        self._frames: deque[tuple[str, bool]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def put(self, text: str, event: str) -> bool:
-        """Add a frame; False when another had to give way for it."""
-        is_full = len(self._frames) >= self._size_frames
-        if is_full:
-            self._drop_one()
-        self._frames.append((text, event in _PROTECTED))
-        return not is_full
-
-    def _drop_one(self) -> None:
-        for index, (_, is_protected) in enumerate(self._frames):
-            if not is_protected:
-                del self._frames[index]
-                return
-        self._frames.popleft()
-
-    def take(self) -> str:
-        """Remove and return the oldest frame.
-
-        Raises:
-            IndexError: nothing waits.
-        """
-        return self._frames.popleft()[0]
 
 
 class FloodGate:
@@ -109,12 +72,45 @@ class Next(StrEnum):
     AWAY = "away"
 
 
-def after_link(code: int, *, has_spoken: bool, tries_left: int) -> Next:
+class Cause(StrEnum):
+    """Why a call in conversation needs another worker."""
+
+    BROKEN = "broken"
+    SILENT = "silent"
+    HANDOVER = "handover"
+
+
+def cause_of(code: int, *, was_silent: bool) -> Cause:
+    """Say why a link is gone."""
+    if code == LinkClose.HANDOVER:
+        return Cause.HANDOVER
+    return Cause.SILENT if was_silent else Cause.BROKEN
+
+
+@dataclass(frozen=True, slots=True)
+class CallSoFar:
+    """What counts when a link has closed.
+
+    Attributes:
+        has_begun: another worker could not begin from nothing: the caller has heard something, or
+            has said more than can be said again.
+        has_stopped: either side has said `stop`: the stream is at its end.
+        tries_left: workers that may still be asked while the call has not begun.
+        is_second_loss: the worker before was lost too, moments ago.
+    """
+
+    has_begun: bool
+    has_stopped: bool
+    tries_left: int
+    is_second_loss: bool
+
+
+def after_link(code: int, call: CallSoFar) -> Next:
     """Say what follows a link's close.
 
-    A worker may be followed by another one as long as the caller has heard nothing; afterwards
-    only a worker that knows the conversation could go on. A link that was superseded means that
-    the call lives on elsewhere; a worker that is away wants the stream to end and the call back.
+    A lost worker is followed by another one, which goes on where it was. A link that was
+    superseded means that the call lives on elsewhere; a worker that is away wants the stream to
+    end and the call back. A call that takes two workers with it in a row gets no third.
     """
     if code in {LinkClose.ENDED, LinkClose.NORMAL}:
         return Next.END
@@ -122,7 +118,34 @@ def after_link(code: int, *, has_spoken: bool, tries_left: int) -> Next:
         return Next.MOVED
     if code == LinkClose.AWAY:
         return Next.AWAY
-    return Next.ANOTHER_WORKER if not has_spoken and tries_left > 0 else Next.LOST
+    if call.is_second_loss or (call.has_begun and call.has_stopped):
+        return Next.LOST
+    return Next.ANOTHER_WORKER if call.has_begun or call.tries_left > 0 else Next.LOST
+
+
+class Losses:
+    """Which of a call's workers were lost, one after another."""
+
+    def __init__(self, tries: int) -> None:
+        self._tries_left = tries
+        self._is_after_loss = False
+        self._attached_s = 0.0
+        self.were_two_in_a_row = False
+
+    def on_attached(self, now_s: float) -> None:
+        """A worker has the call."""
+        self._attached_s = now_s
+
+    def on_closed(self, code: int, *, has_begun: bool, has_stopped: bool, now_s: float) -> Next:
+        """Say what follows. A worker that refuses or hands over is not a lost one."""
+        is_loss = code not in _NOT_A_LOSS
+        is_soon = now_s - self._attached_s < _IN_A_ROW_S
+        self.were_two_in_a_row = is_loss and self._is_after_loss and is_soon
+        call = CallSoFar(has_begun, has_stopped, self._tries_left, self.were_two_in_a_row)
+        self._is_after_loss = is_loss
+        if not has_begun:
+            self._tries_left -= 1
+        return after_link(code, call)
 
 
 def code_for_caller(link_code: int) -> int:

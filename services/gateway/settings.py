@@ -64,8 +64,21 @@ class GatewaySettings(ServiceSettings):
 
     gateway_worker_tries: int = Field(3, ge=1, le=10, description="workers asked for one call")
     gateway_link_connect_s: float = Field(1.0, gt=0, le=10, description="to open a worker's link")
-    gateway_link_ping_s: float = Field(2.0, gt=0, le=60, description="between pings to a worker")
-    gateway_link_pong_s: float = Field(5.0, gt=0, le=60, description="until a pong must be there")
+    gateway_link_ping_s: float = Field(
+        0.25, ge=0.05, le=60, description="a worker that says nothing this long is pinged"
+    )
+    gateway_link_pong_s: float = Field(
+        0.65,
+        ge=0.1,
+        le=60,
+        description="and counts as lost when it says nothing for this long more",
+    )
+    gateway_replay_s: float = Field(
+        4.0, ge=0, le=30, description="of a caller's messages that the next worker gets again"
+    )
+    gateway_worker_wait_s: float = Field(
+        3.0, ge=0, le=30, description="a caller whose worker was lost waits for another one"
+    )
     gateway_caller_ping_s: float = Field(15.0, gt=0, le=120, description="between pings to Vobiz")
     gateway_caller_idle_s: float = Field(
         30.0, ge=10, le=600, description="without any frame until a caller's socket counts as lost"

@@ -22,13 +22,8 @@ from services.gateway.admission import (
     Refusal,
     SocketRefused,
 )
-from services.gateway.bridge import (
-    Bridge,
-    BridgeHooks,
-    BridgeLimits,
-    CallerGone,
-    CallerSocket,
-)
+from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits
+from services.gateway.caller import CallerGone, CallerSocket
 from services.gateway.errands import Errands, parting_key, publish_once
 from services.gateway.held import HeldCall, HeldCalls
 from services.gateway.links import SocketLink
@@ -267,11 +262,18 @@ class Switchboard:
             self._tasks.start(self._errands.forget(call_id), name=f"forget_errand/{call_id}")
         link, held.link = held.link, None
 
-        async def open_link(exclude: Collection[WorkerId]) -> SocketLink:
+        async def open_link(exclude: Collection[WorkerId], resume: bool) -> SocketLink:
+            if resume:
+                self._calls.resume(held)
             return await self._calls.open_link(held, exclude)
 
-        async def give_up(worker_id: WorkerId) -> None:
-            await self._calls.release(held, worker_id)
+        def give_up(worker_id: WorkerId) -> None:
+            work = self._calls.release(held, worker_id)
+            self._tasks.start(work, name=f"give_up/{call_id}")
+
+        def on_worker(worker_id: WorkerId) -> None:
+            work = self._records.worker_changed(call_id, worker_id)
+            self._tasks.start(work, name=f"worker_changed/{call_id}")
 
         def on_first_frame(worker_id: WorkerId | None) -> None:
             work = self._records.media_started(call_id, worker_id)
@@ -281,7 +283,7 @@ class Switchboard:
             if held.bridge is bridge:
                 await self._on_media_over(held, parting)
 
-        hooks = BridgeHooks(open_link, give_up, on_first_frame, on_over)
+        hooks = BridgeHooks(open_link, give_up, on_worker, on_first_frame, on_over)
         bridge = Bridge(call_id, link, hooks, self._bridge_limits, self._metrics, self._clock)
         return bridge
 

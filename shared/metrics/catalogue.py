@@ -139,6 +139,24 @@ class GatewayMetrics:
             ["reason"],
             registry=registry,
         )
+        self.reattachments = Counter(
+            "voice_gateway_reattachments_total",
+            "Calls in conversation whose worker was gone, by cause (broken, silent, handover) and "
+            "outcome: attached, no_worker, second_loss, ended (while one was looked for).",
+            ["cause", "outcome"],
+            registry=registry,
+        )
+        self.reattach_seconds = Histogram(
+            "voice_gateway_reattach_seconds",
+            "From when a worker's loss was noticed until another worker's link was open.",
+            buckets=TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.replayed_frames = Counter(
+            "voice_gateway_replayed_frames_total",
+            "Callers' frames that another worker was given again.",
+            registry=registry,
+        )
         self.errands = Counter(
             "voice_gateway_errands_total",
             "Errands of agents that left the stream, by kind (transfer, gather, unknown) and "

@@ -43,6 +43,7 @@ def settings(**changes: Any) -> GatewaySettings:
         "gateway_send_timeout_s": 1.0,
         "gateway_close_timeout_s": 0.3,
         "gateway_reconnect_grace_s": 3.0,
+        "gateway_worker_wait_s": 0.3,
     }
     return GatewaySettings(**(quick | changes))
 

@@ -332,7 +332,11 @@ async def test_a_worker_that_does_not_read_costs_old_audio_not_memory(
     bus: MemoryBus, worker: FakeWorker
 ) -> None:
     async with running_gateway(
-        bus, gateway_relay_queue_frames=20, gateway_message_rate=100_000, gateway_send_timeout_s=30
+        bus,
+        gateway_relay_queue_frames=20,
+        gateway_message_rate=100_000,
+        gateway_send_timeout_s=30,
+        gateway_link_pong_s=30,
     ) as gateway:
         call_id = new_call_id()
         caller = await open_call(gateway, call_id)
@@ -360,7 +364,7 @@ async def test_a_worker_that_never_reads_again_is_given_up(
     bus: MemoryBus, worker: FakeWorker
 ) -> None:
     async with running_gateway(
-        bus, gateway_send_timeout_s=0.3, gateway_message_rate=100_000
+        bus, gateway_send_timeout_s=0.3, gateway_message_rate=100_000, gateway_link_pong_s=30
     ) as gateway:
         call_id = new_call_id()
         caller = await open_call(gateway, call_id)

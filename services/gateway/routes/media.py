@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.gateway.admission import Refusal, SocketRefused
-from services.gateway.bridge import CallerGone
+from services.gateway.caller import CallerGone
 from services.gateway.media_protocol import ABORT_EXTENSION
 from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState, gateway_state

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits, CallerGone
+from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits
+from services.gateway.caller import CallerGone
 from services.gateway.links import LinkClosed, NoWorker, WorkerLink
 from services.gateway.routing import Parting
 from shared.metrics.catalogue import GatewayMetrics
@@ -26,6 +28,7 @@ LIMITS = BridgeLimits(
     reconnect_grace_s=5,
     send_timeout_s=0.05,
     worker_tries=2,
+    worker_wait_s=0,
 )
 START = '{"event":"start","start":{"streamId":"s-1"}}'
 
@@ -79,6 +82,8 @@ class FakeLink:
         self.worker_id = WorkerId(name)
         self.is_open = True
         self.is_stuck = False
+        self.is_aborted = False
+        self.was_silent = False
         self.got: asyncio.Queue[str] = asyncio.Queue()
         self.outbox: asyncio.Queue[str | bytes | int] = asyncio.Queue()
         self.closed_with: int | None = None
@@ -94,8 +99,12 @@ class FakeLink:
         message = await self.outbox.get()
         if isinstance(message, int):
             self.is_open = False
-            raise LinkClosed(message)
+            raise LinkClosed(message, was_silent=self.was_silent)
         return message
+
+    def abort(self) -> None:
+        self.is_aborted = True
+        self.outbox.put_nowait(1006)
 
     async def close(self, code: int) -> None:
         if self.is_open:
@@ -114,13 +123,17 @@ class Stage:
     given_up: list[WorkerId] = field(default_factory=list)
     partings: list[Parting | None] = field(default_factory=list)
     first_frames: list[WorkerId | None] = field(default_factory=list)
+    holders: list[WorkerId] = field(default_factory=list)
+    opened: list[bool] = field(default_factory=list)
+    """For each link opened, whether its worker was told to go on with a conversation."""
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.may_open.set()
         hooks = BridgeHooks(
             open_link=self._open,
-            give_up=self._give_up,
+            give_up=self.given_up.append,
+            on_worker=self.holders.append,
             on_first_frame=self.first_frames.append,
             on_over=self._on_over,
         )
@@ -128,16 +141,14 @@ class Stage:
         first = self.links.pop(0) if self.links else None
         self.bridge = Bridge(CallId("c"), first, hooks, self.limits, metrics, SystemClock())
 
-    async def _open(self, exclude: Collection[WorkerId]) -> WorkerLink:
+    async def _open(self, exclude: Collection[WorkerId], resume: bool) -> WorkerLink:
         await self.may_open.wait()
         for link in self.links:
             if link.worker_id not in exclude:
                 self.links.remove(link)
+                self.opened.append(resume)
                 return link
         raise NoWorker
-
-    async def _give_up(self, worker_id: WorkerId) -> None:
-        self.given_up.append(worker_id)
 
     async def _on_over(self, parting: Parting | None) -> None:
         self.partings.append(parting)
@@ -216,14 +227,14 @@ async def test_a_hangup_while_a_worker_is_looked_for_closes_what_comes() -> None
         assert second.closed_with == LinkClose.NORMAL
 
 
-async def test_a_worker_that_does_not_read_is_closed_and_counted() -> None:
+async def test_a_worker_that_does_not_read_is_cut_and_counted() -> None:
     link = FakeLink("a")
     link.is_stuck = True
     limits = replace(LIMITS, worker_tries=0)
     async with running(link, limits=limits) as stage:
         caller = FakeCaller(START)
         await stage.bridge.serve(caller)
-        assert link.closed_with == 1011
+        assert link.is_aborted
         assert stage.metric("voice_gateway_send_timeouts_total", to="worker") == 1
         assert stage.partings == [Parting.LOST]
 
@@ -347,3 +358,179 @@ async def test_what_a_worker_stopped_itself_is_not_stopped_again() -> None:
         await serving
         assert caller.sent.qsize() == 1
         assert stage.partings == [Parting.AWAY]
+
+
+MEDIA = [f'{{"event":"media","chunk":{n}}}' for n in range(8)]
+REATTACHED = "voice_gateway_reattachments_total"
+
+
+async def speaking(stage: Stage, link: FakeLink, caller: FakeCaller) -> asyncio.Future[None]:
+    """A caller who has said something, and heard something."""
+    serving = asyncio.ensure_future(stage.bridge.serve(caller))
+    assert await link.got.get() == START
+    link.outbox.put_nowait("hello")
+    assert await caller.sent.get() == "hello"
+    return serving
+
+
+@pytest.mark.parametrize(
+    ("code", "was_silent", "cause"),
+    [
+        (1006, False, "broken"),
+        (1006, True, "silent"),
+        (1011, False, "broken"),
+        (1012, False, "broken"),
+        (int(LinkClose.HANDOVER), False, "handover"),
+    ],
+)
+async def test_a_lost_worker_is_followed_by_one_that_goes_on(
+    code: int, was_silent: bool, cause: str
+) -> None:
+    first, second = FakeLink("a"), FakeLink("b")
+    first.was_silent = was_silent
+    async with running(first, second) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        for text in MEDIA[:3]:
+            caller.inbox.put_nowait(text)
+        assert [await first.got.get() for _ in range(3)] == MEDIA[:3]
+        first.outbox.put_nowait(code)
+        caller.inbox.put_nowait(MEDIA[3])
+        assert [await second.got.get() for _ in range(5)] == [START, *MEDIA[:4]]
+        second.outbox.put_nowait("as I said")
+        assert await caller.sent.get() == "as I said"
+        assert stage.opened == [True]
+        assert (stage.given_up, stage.holders) == (["a"], ["b"])
+        assert stage.metric(REATTACHED, cause=cause, outcome="attached") == 1
+        assert stage.metric("voice_gateway_reattach_seconds_count") == 1
+        assert stage.metric("voice_gateway_replayed_frames_total") == 4
+        assert (caller.closed_with, stage.partings) == (None, [])
+        await second.close(LinkClose.ENDED)
+        await serving
+        assert stage.partings == [Parting.ENDED]
+
+
+async def test_a_lost_worker_says_nothing_more() -> None:
+    first, second = FakeLink("a"), FakeLink("b")
+    async with running(first, second) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        first.outbox.put_nowait(1006)
+        first.outbox.put_nowait("from the grave")
+        assert await second.got.get() == START
+        second.outbox.put_nowait("alive")
+        assert await caller.sent.get() == "alive"
+        assert caller.sent.empty()
+        await second.close(LinkClose.ENDED)
+        await serving
+
+
+async def test_two_workers_lost_in_a_row_are_the_last() -> None:
+    links = [FakeLink(name) for name in "abc"]
+    async with running(*links) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, links[0], caller)
+        links[0].outbox.put_nowait(1006)
+        assert await links[1].got.get() == START
+        links[1].outbox.put_nowait(1006)
+        await serving
+        assert stage.partings == [Parting.LOST]
+        assert '"stop"' in await caller.sent.get()
+        assert stage.opened == [True]
+        assert stage.metric(REATTACHED, cause="broken", outcome="second_loss") == 1
+
+
+async def test_workers_that_hand_over_are_followed_as_long_as_there_are_any() -> None:
+    links = [FakeLink(name) for name in "abcdef"]
+    async with running(*links) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, links[0], caller)
+        for link, following in pairwise(links):
+            link.outbox.put_nowait(int(LinkClose.HANDOVER))
+            assert await following.got.get() == START
+        assert stage.metric(REATTACHED, cause="handover", outcome="attached") == 5
+        await links[-1].close(LinkClose.ENDED)
+        await serving
+
+
+async def test_a_caller_waits_a_while_for_a_worker() -> None:
+    first, second = FakeLink("a"), FakeLink("b")
+    async with running(first, limits=replace(LIMITS, worker_wait_s=5)) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        first.outbox.put_nowait(1006)
+        await until(lambda: stage.given_up)
+        stage.links.append(second)
+        assert await second.got.get() == START
+        await second.close(LinkClose.ENDED)
+        await serving
+
+
+@pytest.mark.parametrize("was_silent", [True, False])
+async def test_a_worker_that_was_only_silent_may_have_its_call_again(was_silent: bool) -> None:
+    """One worker alone, its loop held up for a second: its calls were lost for good."""
+    first, awake = FakeLink("a"), FakeLink("a")
+    first.was_silent = was_silent
+    async with running(first, awake, limits=replace(LIMITS, worker_wait_s=0.3)) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        first.outbox.put_nowait(1006)
+        if was_silent:
+            assert await awake.got.get() == START
+            await awake.close(LinkClose.ENDED)
+        await serving
+        assert stage.partings == [Parting.ENDED if was_silent else Parting.LOST]
+
+
+async def test_a_caller_does_not_wait_for_ever() -> None:
+    first = FakeLink("a")
+    async with running(first, limits=replace(LIMITS, worker_wait_s=0.1)) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        first.outbox.put_nowait(1006)
+        await serving
+        assert stage.partings == [Parting.LOST]
+        assert stage.metric(REATTACHED, cause="broken", outcome="no_worker") == 1
+
+
+async def test_a_hangup_ends_the_wait_for_a_worker() -> None:
+    first = FakeLink("a")
+    async with running(first, limits=replace(LIMITS, worker_wait_s=60)) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        first.outbox.put_nowait(1006)
+        await until(lambda: stage.given_up)
+        await stage.bridge.close(LinkClose.NORMAL)
+        await serving
+        assert stage.partings == [Parting.ENDED]
+        assert stage.metric(REATTACHED, cause="broken", outcome="ended") == 1
+
+
+async def test_a_call_nobody_has_heard_begins_anew() -> None:
+    first, second = FakeLink("a"), FakeLink("b")
+    async with running(first, second) as stage:
+        caller = FakeCaller(START, MEDIA[0])
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        assert [await first.got.get() for _ in range(2)] == [START, MEDIA[0]]
+        first.outbox.put_nowait(1006)
+        assert [await second.got.get() for _ in range(2)] == [START, MEDIA[0]]
+        assert stage.opened == [False]
+        await second.close(LinkClose.ENDED)
+        await serving
+
+
+async def test_a_caller_who_has_said_more_than_is_remembered_is_not_greeted_again() -> None:
+    first, second = FakeLink("a"), FakeLink("b")
+    async with running(first, second, limits=replace(LIMITS, replay_s=0)) as stage:
+        caller = FakeCaller(START, MEDIA[0])
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await first.got.get()
+        await first.got.get()
+        await asyncio.sleep(0.002)
+        caller.inbox.put_nowait(MEDIA[1])
+        await first.got.get()
+        first.outbox.put_nowait(1006)
+        assert [await second.got.get() for _ in range(2)] == [START, MEDIA[1]]
+        assert stage.opened == [True]
+        await second.close(LinkClose.ENDED)
+        await serving

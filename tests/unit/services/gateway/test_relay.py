@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.relay import (
+    CallSoFar,
+    Cause,
     FloodGate,
+    Losses,
     Next,
-    RelayQueue,
     after_link,
+    cause_of,
     code_for_caller,
     code_for_worker,
     is_clean_end,
@@ -74,41 +77,6 @@ def test_peeking_takes_any_text(text: str) -> None:
     assert len(peek_stream_id(text)) <= 130
 
 
-def drained(queue: RelayQueue) -> list[str]:
-    return [queue.take() for _ in range(len(queue))]
-
-
-def test_a_queue_keeps_order() -> None:
-    queue = RelayQueue(3)
-    assert all(queue.put(text, "media") for text in "abc")
-    assert drained(queue) == ["a", "b", "c"]
-
-
-def test_a_full_queue_drops_its_oldest_audio() -> None:
-    queue = RelayQueue(3)
-    queue.put("start", "start")
-    queue.put("a", "media")
-    queue.put("b", "media")
-    assert not queue.put("c", "media")
-    assert not queue.put("digit", "dtmf")
-    assert drained(queue) == ["start", "c", "digit"]
-
-
-def test_a_queue_full_of_control_messages_drops_the_oldest() -> None:
-    queue = RelayQueue(2)
-    for text in ("1", "2", "3"):
-        queue.put(text, "dtmf")
-    assert drained(queue) == ["2", "3"]
-
-
-@given(st.lists(st.sampled_from(["media", "dtmf", "stop", ""]), max_size=60))
-def test_a_queue_never_grows_past_its_size(events: list[str]) -> None:
-    queue = RelayQueue(8)
-    dropped = sum(not queue.put(event, event) for event in events)
-    assert len(queue) <= 8
-    assert len(queue) + dropped == len(events)
-
-
 def test_the_gate_passes_ordinary_traffic_and_a_second_of_backlog() -> None:
     gate = FloodGate(500.0, now_s=0.0)
     assert all(gate.admits(0.0) for _ in range(500))
@@ -123,7 +91,7 @@ def test_the_gate_lets_no_more_through_than_its_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "has_spoken", "tries_left", "following"),
+    ("code", "has_begun", "tries_left", "following"),
     [
         (LinkClose.ENDED, True, 3, Next.END),
         (LinkClose.ENDED, False, 3, Next.END),
@@ -134,16 +102,69 @@ def test_the_gate_lets_no_more_through_than_its_rate() -> None:
         (LinkClose.AWAY, False, 3, Next.AWAY),
         (LinkClose.FULL, False, 3, Next.ANOTHER_WORKER),
         (LinkClose.HANDOVER, False, 1, Next.ANOTHER_WORKER),
-        (LinkClose.HANDOVER, True, 3, Next.LOST),
+        (LinkClose.HANDOVER, True, 0, Next.ANOTHER_WORKER),
         (1006, False, 2, Next.ANOTHER_WORKER),
         (1006, False, 0, Next.LOST),
-        (1006, True, 3, Next.LOST),
+        (1006, True, 0, Next.ANOTHER_WORKER),
+        (1011, True, 3, Next.ANOTHER_WORKER),
+        (1012, True, 3, Next.ANOTHER_WORKER),
+        (1001, True, 3, Next.ANOTHER_WORKER),
     ],
 )
 def test_what_follows_a_closed_link(
-    code: int, has_spoken: bool, tries_left: int, following: Next
+    code: int, has_begun: bool, tries_left: int, following: Next
 ) -> None:
-    assert after_link(code, has_spoken=has_spoken, tries_left=tries_left) is following
+    call = CallSoFar(has_begun, False, tries_left, False)
+    assert after_link(code, call) is following
+
+
+def test_a_stream_that_has_stopped_gets_no_other_worker() -> None:
+    assert after_link(1006, CallSoFar(True, True, 3, False)) is Next.LOST
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_the_second_worker_lost_in_a_row_gets_no_third(has_begun: bool) -> None:
+    assert after_link(1006, CallSoFar(has_begun, False, 3, True)) is Next.LOST
+    assert after_link(LinkClose.ENDED, CallSoFar(has_begun, False, 3, True)) is Next.END
+
+
+def closed(losses: Losses, code: int, now_s: float) -> Next:
+    return losses.on_closed(code, has_begun=True, has_stopped=False, now_s=now_s)
+
+
+def test_two_workers_lost_within_seconds_are_enough() -> None:
+    losses = Losses(3)
+    losses.on_attached(0.0)
+    assert closed(losses, 1006, 500.0) is Next.ANOTHER_WORKER
+    losses.on_attached(501.0)
+    assert closed(losses, 1011, 510.9) is Next.LOST
+    assert losses.were_two_in_a_row
+
+
+def test_a_worker_that_held_a_while_before_it_was_lost_begins_the_count_anew() -> None:
+    losses = Losses(0)
+    losses.on_attached(0.0)
+    for at_s in (5.0, 15.0, 25.0, 35.0):
+        assert closed(losses, 1006, at_s) is Next.ANOTHER_WORKER
+        losses.on_attached(at_s)
+    assert closed(losses, 1006, 44.9) is Next.LOST
+
+
+def test_a_handover_is_no_loss() -> None:
+    losses = Losses(0)
+    for at_s in (1.0, 2.0, 3.0):
+        assert closed(losses, LinkClose.HANDOVER, at_s) is Next.ANOTHER_WORKER
+        losses.on_attached(at_s)
+    assert closed(losses, 1006, 4.0) is Next.ANOTHER_WORKER
+    losses.on_attached(4.0)
+    assert closed(losses, LinkClose.HANDOVER, 5.0) is Next.ANOTHER_WORKER
+    assert not losses.were_two_in_a_row
+
+
+def test_a_link_has_a_cause_for_being_gone() -> None:
+    assert cause_of(1006, was_silent=False) is Cause.BROKEN
+    assert cause_of(1006, was_silent=True) is Cause.SILENT
+    assert cause_of(LinkClose.HANDOVER, was_silent=False) is Cause.HANDOVER
 
 
 @pytest.mark.parametrize(

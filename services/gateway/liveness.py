@@ -1,0 +1,54 @@
+"""PURE. Whether the other end of a link still lives, judged by what is heard of it.
+
+Any byte is a sign of life. Who says nothing is asked; who does not answer in time is lost. The
+time by which our own looks come late is not held against the other side: what it sent may lie
+unread in our socket.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+_SHORTEST_WAIT_S = 0.01
+
+
+class Sign(StrEnum):
+    """What a look at a link says."""
+
+    ALIVE = "alive"
+    ASK = "ask"
+    LOST = "lost"
+
+
+class Liveness:
+    """One link's silence. `due_s` is when to look next; `heard_s` is set with each byte heard."""
+
+    def __init__(self, ping_s: float, pong_s: float, now_s: float) -> None:
+        self._ping_s = ping_s
+        self._lost_after_s = ping_s + pong_s
+        self._excused_s = 0.0
+        self._heard_before_s = now_s
+        self.heard_s = now_s
+        self.due_s = now_s + ping_s
+
+    def on_look(self, now_s: float, *, is_reading: bool = True) -> Sign:
+        """Judge the link, and say in `due_s` when to look again.
+
+        Args:
+            now_s: monotonic; of the same clock as `heard_s`.
+            is_reading: False while we ourselves leave the socket unread: then silence says nothing.
+        """
+        if not is_reading:
+            self.heard_s = now_s
+        if self.heard_s > self._heard_before_s:
+            self._heard_before_s, self._excused_s = self.heard_s, 0.0
+        self._excused_s += max(0.0, now_s - max(self.due_s, self.heard_s))
+        base_s = self.heard_s + self._excused_s
+        silent_s = now_s - base_s
+        if silent_s >= self._lost_after_s:
+            return Sign.LOST
+        lost_s = base_s + self._lost_after_s
+        is_quiet = silent_s >= self._ping_s
+        due_s = min(now_s + self._ping_s, lost_s) if is_quiet else base_s + self._ping_s
+        self.due_s = max(due_s, now_s + _SHORTEST_WAIT_S)
+        return Sign.ASK if is_quiet else Sign.ALIVE

@@ -1,0 +1,113 @@
+"""PURE. The caller's messages on their way to a worker, and those of the last seconds again.
+
+A message that was given to a link may have reached nobody: the worker behind it may have died with
+it. So what was taken is remembered for some seconds, and the next worker gets it again before what
+has come since. It drops by itself what its forerunner is known to have dealt with.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+_PROTECTED = frozenset({"start", "stop", "dtmf", "playedStream", "clearedAudio"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayLimits:
+    """How much is remembered: what exceeds one of these is forgotten, oldest first."""
+
+    replay_s: float = 4.0
+    max_frames: int = 1000
+    max_chars: int = 524_288
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    text: str
+    event: str
+    came_s: float
+
+
+class CallerMessages:
+    """What a caller has sent: remembered, to be said again, and waiting; in this order.
+
+    When the waiting ones are too many, the oldest that is not a control message gives way: late
+    audio is worth nothing, a hang-up or a checkpoint is. Age is counted back from the newest
+    message taken, so that nothing is forgotten while there is no worker.
+    """
+
+    def __init__(self, queue_frames: int, limits: ReplayLimits) -> None:
+        self._queue_frames = queue_frames
+        self._limits = limits
+        self._taken: deque[_Message] = deque()
+        self._taken_chars = 0
+        self._again: deque[_Message] = deque()
+        self._waiting: deque[_Message] = deque()
+        self._start: _Message | None = None
+        self._is_whole = True
+
+    def __len__(self) -> int:
+        """How many messages the present worker has yet to get."""
+        return len(self._again) + len(self._waiting)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that a worker has had is forgotten."""
+        return self._is_whole
+
+    def put(self, text: str, event: str, now_s: float) -> bool:
+        """Add a message; False when another had to give way for it."""
+        is_full = len(self._waiting) >= self._queue_frames
+        if is_full:
+            self._drop_one()
+        message = _Message(text, event, now_s)
+        if event == "start":
+            self._start = message
+        self._waiting.append(message)
+        return not is_full
+
+    def _drop_one(self) -> None:
+        for index, message in enumerate(self._waiting):
+            if message.event not in _PROTECTED:
+                del self._waiting[index]
+                return
+        self._waiting.popleft()
+
+    def take(self) -> str:
+        """Remove and return the next message for the worker; it is remembered from now on.
+
+        Raises:
+            IndexError: nothing waits.
+        """
+        message = self._again.popleft() if self._again else self._waiting.popleft()
+        if message.event != "start":
+            self._taken.append(message)
+            self._taken_chars += len(message.text)
+            self._forget(message.came_s - self._limits.replay_s)
+        return message.text
+
+    def _forget(self, before_s: float) -> None:
+        limits = self._limits
+        while self._taken and (
+            self._taken[0].came_s < before_s
+            or len(self._taken) > limits.max_frames
+            or self._taken_chars > limits.max_chars
+        ):
+            self._taken_chars -= len(self._taken.popleft().text)
+            self._is_whole = False
+
+    def rewind(self) -> int:
+        """Begin anew for another worker: the newest `start`, what is remembered, what waits.
+
+        Returns:
+            how many messages are said again.
+        """
+        again = [*self._taken, *self._again]
+        self._taken.clear()
+        self._taken_chars = 0
+        self._again = deque(message for message in again if message.event != "start")
+        if self._start is not None:
+            self._waiting = deque(m for m in self._waiting if m is not self._start)
+            self._again.appendleft(self._start)
+        return len(self._again)

@@ -1,0 +1,79 @@
+"""services.gateway.liveness: a link's silence on a clock of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.liveness import Liveness, Sign
+
+PING_S, PONG_S = 0.25, 0.65
+
+
+def lost_at_s(hears: Callable[[float], float], *, until_s: float = 10.0) -> float | None:
+    """When a link is given up whose other end answers each ping as `hears` says.
+
+    It gives the time an answer to what was asked at a moment is heard, or infinity.
+    """
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    answers: list[float] = []
+    while liveness.due_s < until_s:
+        now_s = liveness.due_s
+        for answer_s in sorted(a for a in answers if a <= now_s):
+            liveness.heard_s = max(liveness.heard_s, answer_s)
+        sign = liveness.on_look(now_s)
+        if sign is Sign.LOST:
+            return now_s
+        if sign is Sign.ASK:
+            answers.append(hears(now_s))
+    return None
+
+
+def test_a_worker_that_answers_is_never_lost() -> None:
+    assert lost_at_s(lambda now_s: now_s + 0.01) is None
+
+
+@given(st.floats(0.0, 3.0))
+def test_a_worker_that_stops_is_noticed_within_a_second(stops_s: float) -> None:
+    noticed_s = lost_at_s(lambda now_s: now_s + 0.005 if now_s < stops_s else float("inf"))
+    assert noticed_s is not None
+    assert stops_s + 0.6 <= noticed_s <= stops_s + PING_S + PONG_S + 0.02
+
+
+@given(st.floats(0.0, 3.0))
+def test_a_loop_that_lags_half_a_second_is_no_alarm(lag_from_s: float) -> None:
+    lag_to_s = lag_from_s + 0.5
+    assert (
+        lost_at_s(lambda now_s: (lag_to_s if lag_from_s <= now_s < lag_to_s else now_s) + 0.005)
+        is None
+    )
+
+
+def test_frames_spare_the_pings() -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    for _ in range(20):
+        liveness.heard_s = liveness.due_s - 0.01
+        assert liveness.on_look(liveness.due_s) is Sign.ALIVE
+
+
+def test_our_own_lateness_is_not_held_against_the_worker() -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    assert liveness.on_look(5.0) is Sign.ASK
+    while liveness.on_look(liveness.due_s) is not Sign.LOST:
+        pass
+    assert liveness.due_s == pytest.approx(5.0 + PONG_S, abs=0.02)
+
+
+def test_a_socket_we_do_not_read_says_nothing() -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    for _ in range(20):
+        assert liveness.on_look(liveness.due_s, is_reading=False) is Sign.ALIVE
+
+
+def test_looks_are_never_in_one_breath() -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    liveness.on_look(0.2499999)
+    assert liveness.due_s >= 0.2499999 + 0.009
