@@ -23,6 +23,7 @@ from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.library import Library, LibraryOptions
 from services.agent.agents.load import Agent, BadAgent, Loader
 from services.agent.call.call import Parts
+from services.agent.capacity import LatenessRule
 from services.agent.company.casting import Production, Workshop, produce
 from services.agent.company.casts import Casts
 from services.agent.company.provider_pool import ProviderPool
@@ -127,6 +128,7 @@ async def run(settings: AgentSettings) -> None:
             bus=bus,
             secret=settings.link_secret,
             lag=LoopLag(RuntimeMetrics(registry)),
+            lateness=LatenessRule(budget_s=settings.agent_lateness_budget_s),
         )
 
         async def ready() -> Mapping[str, str]:

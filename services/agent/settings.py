@@ -47,6 +47,12 @@ class AgentSettings(ServiceSettings):
         None, description="host gateways reach this worker at; unset: this host's own address"
     )
     agent_capacity: int = Field(25, ge=1, le=1000, description="calls taken at once")
+    agent_lateness_budget_s: float = Field(
+        0.06,
+        ge=0.02,
+        le=10.0,
+        description="95th percentile of frames' lateness above which no new calls are taken",
+    )
     agent_zone: str = Field("", description="zone told to the pool")
     agent_drain_s: float = Field(120.0, ge=0, description="longest wait for calls when stopping")
     agent_lead_s: float = Field(

@@ -10,7 +10,14 @@ import structlog
 from websockets.http11 import Request
 
 from services.agent.call.call import Call, Parts
-from services.agent.capacity import Load, Refusal, refuse_attach, refuse_new_call
+from services.agent.capacity import (
+    AdaptiveCapacity,
+    LatenessRule,
+    Load,
+    Refusal,
+    refuse_attach,
+    refuse_new_call,
+)
 from services.agent.company.cast import Company
 from services.agent.providers.errors import ProviderError
 from services.agent.wire.link import Link, LinkHandler, Refused
@@ -43,6 +50,7 @@ class Worker:
         bus: the pool and the hang-up events.
         secret: the secret gateways sign links with.
         lag: of the event loop.
+        lateness: when new calls are held off because frames are late.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class Worker:
         bus: Bus,
         secret: str,
         lag: LoopLag,
+        lateness: LatenessRule | None = None,
     ) -> None:
         self._lease = lease
         self._parts = parts
@@ -67,7 +76,9 @@ class Worker:
         self._idle = asyncio.Event()
         self._idle.set()
         self._pool_changed = asyncio.Event()
+        self._room = AdaptiveCapacity(lease.capacity, lateness)
         parts.metrics.capacity.set(lease.capacity)
+        parts.metrics.open_capacity.set(lease.capacity)
 
     # --- links -------------------------------------------------------------------------------
 
@@ -99,7 +110,7 @@ class Worker:
                 self._refuse(refusal)
             known.attach(link, asked)
             return known
-        load = Load(len(self._calls), self._lease.capacity, self._is_draining)
+        load = Load(len(self._calls), self._room.calls, self._is_draining)
         if refusal := refuse_new_call(load):
             self._refuse(refusal)
         cast = self._company.choose(asked.agent, asked.to_number)
@@ -158,12 +169,22 @@ class Worker:
             await asyncio.sleep(due_s - clock.now_s())
             for call in list(self._calls.values()):
                 call.on_tick()
+            now_s = clock.now_s()
+            if self._room.on_turn(now_s - due_s, len(self._calls), now_s):
+                self._tell_room()
+
+    def _tell_room(self) -> None:
+        """Tell the pool at once how many calls are taken now."""
+        self._parts.metrics.open_capacity.set(self._room.calls)
+        _log.warning("capacity_changed", calls=self._room.calls, is_reduced=self._room.is_reduced)
+        self._pool_changed.set()
 
     async def _heartbeats(self) -> None:
         is_lost = False
         while True:
             lease = replace(
                 self._lease,
+                capacity=self._room.calls,
                 active=len(self._calls),
                 lag_ms=self._lag.worst_ms,
                 draining=self._is_draining,

@@ -94,12 +94,14 @@ class WorkerRegistry(Protocol):
         ...
 
     async def reserve(
-        self, call_id: CallId, *, exclude: Collection[WorkerId] = ()
+        self, call_id: CallId, *, exclude: Collection[WorkerId] = (), zone: str = ""
     ) -> WorkerLease | None:
-        """Book a place for a call on the least loaded worker, or None when the pool is full.
+        """Book a place for a call, or return None when the pool is full.
 
-        A call that holds a booking gets the same worker again, unless that one is excluded: then
-        the old booking is given up first.
+        Of two workers with room, drawn by chance, the one with the lesser fill and loop lag is
+        taken, from the gateway's own `zone` while one there has room. A call that holds a booking
+        gets the same worker again and the booking's life begins anew, unless that worker is
+        excluded: then the old booking is given up first.
         """
         ...
 

@@ -6,26 +6,22 @@ Holds the same contract as the Redis bus (tests/contract/test_bus.py runs over b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.bus.base import CacheBounds
 from shared.bus.memory_outbox import MemoryOutbox
+from shared.bus.memory_workers import MemoryWorkers
 from shared.bus.messages import (
     Applied,
     BusEvent,
     Channel,
-    WorkerLease,
     apply_change,
-    is_open_for_calls,
 )
-from shared.protocol.call import CallChange, CallId, CallRecord, WorkerId
+from shared.protocol.call import CallChange, CallId, CallRecord
 from shared.runtime.clock import Clock, SystemClock
 
-LEASE_S = 3.0
-BOOKING_S = 15.0
 _SUBSCRIBER_QUEUE = 10_000
 
 
@@ -104,65 +100,6 @@ class MemoryCalls:
         now_s = self._clock.now_s()
         for call_id in [call for call, until_s in self._until_s.items() if until_s <= now_s]:
             del self._until_s[call_id], self._records[call_id]
-
-
-class MemoryWorkers:
-    """WorkerRegistry in memory."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._leases: dict[WorkerId, tuple[WorkerLease, float]] = {}
-        self._bookings: dict[CallId, tuple[WorkerId, float]] = {}
-
-    async def heartbeat(self, lease: WorkerLease, calls: Collection[CallId]) -> None:
-        """Renew lease and bookings."""
-        until_s = self._clock.now_s() + LEASE_S
-        self._leases[lease.worker_id] = (lease, until_s)
-        for call_id in calls:
-            self._bookings[call_id] = (lease.worker_id, until_s)
-
-    async def withdraw(self, worker_id: WorkerId) -> None:
-        """Forget a worker."""
-        self._leases.pop(worker_id, None)
-        self._bookings = {c: b for c, b in self._bookings.items() if b[0] != worker_id}
-
-    async def reserve(
-        self, call_id: CallId, *, exclude: Collection[WorkerId] = ()
-    ) -> WorkerLease | None:
-        """Book the least loaded worker."""
-        leases = {lease.worker_id: lease for lease in await self.workers()}
-        booked = self._bookings.get(call_id)
-        if booked is not None:
-            if booked[0] in leases and booked[0] not in exclude:
-                return leases[booked[0]]
-            del self._bookings[call_id]
-            leases = {lease.worker_id: lease for lease in await self.workers()}
-        free = [w for w in leases.values() if w.worker_id not in exclude and is_open_for_calls(w)]
-        if not free:
-            return None
-        best = min(free, key=lambda w: (w.active / w.capacity, w.lag_ms, w.worker_id))
-        self._bookings[call_id] = (best.worker_id, self._clock.now_s() + BOOKING_S)
-        return replace(best, active=best.active + 1)
-
-    async def release(self, worker_id: WorkerId, call_id: CallId) -> None:
-        """Give up a booking."""
-        if self._bookings.get(call_id, (None, 0.0))[0] == worker_id:
-            del self._bookings[call_id]
-
-    async def workers(self) -> list[WorkerLease]:
-        """Prune what lapsed and count bookings."""
-        now_s = self._clock.now_s()
-        self._leases = {w: entry for w, entry in self._leases.items() if entry[1] > now_s}
-        self._bookings = {
-            c: b for c, b in self._bookings.items() if b[1] > now_s and b[0] in self._leases
-        }
-        counts: dict[WorkerId, int] = {}
-        for worker_id, _ in self._bookings.values():
-            counts[worker_id] = counts.get(worker_id, 0) + 1
-        return [
-            replace(lease, active=counts.get(worker_id, 0))
-            for worker_id, (lease, _) in sorted(self._leases.items())
-        ]
 
 
 class MemoryValues:

@@ -72,6 +72,12 @@ class BusEvent:
         return replace(self, entry_id=entry_id)
 
 
+LEASE_S = 3.0
+"""How long a worker counts as there after its last heartbeat, and the calls it named in it."""
+BOOKING_S = 15.0
+"""How long a place is kept for a call that its worker has not named yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerLease:
     """A worker as the pool sees it; `address` is its WebSocket's host:port."""
@@ -220,6 +226,8 @@ def is_open_for_calls(lease: WorkerLease) -> bool:
 
 
 __all__ = [
+    "BOOKING_S",
+    "LEASE_S",
     "TIME_USED_UP",
     "TRIES_USED_UP",
     "Added",

@@ -176,6 +176,11 @@ class AgentMetrics:
         self.capacity = Gauge(
             "voice_agent_capacity_calls", "Calls this worker would hold.", registry=registry
         )
+        self.open_capacity = Gauge(
+            "voice_agent_open_capacity_calls",
+            "Calls this worker takes at the moment: its capacity, or fewer while frames are late.",
+            registry=registry,
+        )
         self.calls = Counter(
             "voice_agent_calls_total",
             "Calls that ended here, by end class and reason.",

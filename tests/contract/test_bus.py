@@ -121,6 +121,47 @@ class BusContract:
         assert sorted(booked) == ["w1", "w1", "w2", "w2"]
         assert {worker.active for worker in await bus.workers.workers()} == {2}
 
+    async def test_lesser_load_and_lag_are_taken_of_two(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("busy", capacity=10), [CallId(f"b{n}") for n in range(5)])
+        await bus.workers.heartbeat(lease("late", capacity=10, lag_ms=60.0), [])
+        for n in range(4):
+            booked = await bus.workers.reserve(CallId(f"c{n}"))
+            assert booked is not None
+            assert booked.worker_id == "busy"
+        got = [await bus.workers.reserve(CallId(f"d{n}")) for n in range(2)]
+        assert "late" in {worker.worker_id for worker in got if worker is not None}
+
+    async def test_own_zone_comes_first_while_it_has_room(self, bus: Bus) -> None:
+        await bus.workers.heartbeat(lease("near", zone="a"), [])
+        await bus.workers.heartbeat(lease("far", capacity=50, zone="b"), [])
+        got = [await bus.workers.reserve(CallId(f"c{n}"), zone="a") for n in range(3)]
+        assert [worker.worker_id for worker in got if worker] == ["near", "near", "far"]
+        unknown = await bus.workers.reserve(CallId("c9"), zone="elsewhere")
+        assert unknown is not None
+        assert unknown.worker_id == "far"
+
+    async def test_calls_spread_over_many_workers(self, bus: Bus) -> None:
+        for n in range(6):
+            await bus.workers.heartbeat(lease(f"w{n}", capacity=20), [])
+        for n in range(60):
+            await bus.workers.reserve(CallId(f"c{n}"))
+        loads = [worker.active for worker in await bus.workers.workers()]
+        assert sum(loads) == 60
+        assert min(loads) >= 5
+        assert max(loads) <= 15
+
+    async def test_worker_that_has_lost_a_call_does_not_take_it_back(self, bus: Bus) -> None:
+        """A frozen worker wakes and names a call in its heartbeat that has gone to another."""
+        await bus.workers.heartbeat(lease("w1"), [CALL])
+        await bus.workers.heartbeat(lease("w2"), [])
+        moved = await bus.workers.reserve(CALL, exclude=[WorkerId("w1")])
+        assert moved is not None
+        await bus.workers.heartbeat(lease("w1"), [CALL])
+        again = await bus.workers.reserve(CALL)
+        assert again is not None
+        assert again.worker_id == moved.worker_id == "w2"
+        assert [worker.active for worker in await bus.workers.workers()] == [1, 1]
+
     async def test_same_call_is_booked_once(self, bus: Bus) -> None:
         await bus.workers.heartbeat(lease("w1"), [])
         await bus.workers.heartbeat(lease("w2"), [])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from random import Random
 
-from shared.bus.messages import WorkerLease
+from shared.bus.choice import LAG_OF_A_FULL_WORKER_MS
+from shared.bus.messages import BOOKING_S, LEASE_S, WorkerLease
 from shared.bus.redis.store import Store
 from shared.protocol.call import CallId, WorkerId
-
-LEASE_S = 3.0
-BOOKING_S = 15.0
 
 _NOW_MS = """
 local now = redis.call('TIME')
@@ -27,7 +26,12 @@ local bookings = prefix .. ':bookings:' .. worker
 redis.call('ZREMRANGEBYSCORE', bookings, '-inf', now_ms)
 for i = 5, #ARGV do
   redis.call('ZADD', bookings, now_ms + lease_ms, ARGV[i])
-  redis.call('SET', prefix .. ':booked:' .. ARGV[i], worker, 'PX', lease_ms)
+  local booked_key = prefix .. ':booked:' .. ARGV[i]
+  local holder = redis.call('GET', booked_key)
+  if not holder or holder == worker
+      or redis.call('EXISTS', prefix .. ':worker:' .. holder) == 0 then
+    redis.call('SET', booked_key, worker, 'PX', lease_ms)
+  end
 end
 if redis.call('EXISTS', bookings) == 1 then redis.call('PEXPIRE', bookings, 60000) end
 return 1
@@ -52,40 +56,56 @@ end
 
 _WORKERS = _NOW_MS + "local prefix = ARGV[1]\n" + _COUNTED_WORKERS + "return counted()"
 
-# ARGV: prefix, call id, booking_ms, then excluded worker ids
+# ARGV: prefix, call id, booking_ms, zone, two draws, lag of a full worker, then excluded ids.
+# The choice is that of shared/bus/choice.py.
 _RESERVE = (
     _NOW_MS
-    + "local prefix, call, booking_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])\n"
+    + "local prefix, call, booking_ms, zone = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]\n"
     + _COUNTED_WORKERS
     + """
 local excluded = {}
-for i = 4, #ARGV do excluded[ARGV[i]] = true end
+for i = 8, #ARGV do excluded[ARGV[i]] = true end
 local booked_key = prefix .. ':booked:' .. call
+local function book(worker)
+  local bookings = prefix .. ':bookings:' .. worker
+  redis.call('ZADD', bookings, now_ms + booking_ms, call)
+  redis.call('PEXPIRE', bookings, 60000)
+  redis.call('SET', booked_key, worker, 'PX', booking_ms)
+  return redis.call('ZCARD', bookings)
+end
 local booked = redis.call('GET', booked_key)
 if booked then
+  local bookings = prefix .. ':bookings:' .. booked
+  redis.call('ZREMRANGEBYSCORE', bookings, '-inf', now_ms)
   local lease = redis.call('GET', prefix .. ':worker:' .. booked)
-  if lease and not excluded[booked] then
-    return {lease, redis.call('ZCARD', prefix .. ':bookings:' .. booked)}
+  if lease and redis.call('ZSCORE', bookings, call) and not excluded[booked] then
+    return {lease, book(booked)}
   end
-  redis.call('ZREM', prefix .. ':bookings:' .. booked, call)
+  redis.call('ZREM', bookings, call)
   redis.call('DEL', booked_key)
 end
-local best, best_load, best_lag
+local open, near = {}, {}
 for _, row in ipairs(counted()) do
   local lease = cjson.decode(row[2])
   if not excluded[row[1]] and not lease.draining and row[3] < lease.capacity then
-    local load = row[3] / lease.capacity
-    if not best or load < best_load or (load == best_load and lease.lag_ms < best_lag) then
-      best, best_load, best_lag = row, load, lease.lag_ms
-    end
+    local weight = row[3] / lease.capacity + lease.lag_ms / tonumber(ARGV[7])
+    local entry = {id = row[1], lease = row[2], weight = weight}
+    open[#open + 1] = entry
+    if zone ~= '' and lease.zone == zone then near[#near + 1] = entry end
   end
 end
-if not best then return nil end
-local bookings = prefix .. ':bookings:' .. best[1]
-redis.call('ZADD', bookings, now_ms + booking_ms, call)
-redis.call('PEXPIRE', bookings, 60000)
-redis.call('SET', booked_key, best[1], 'PX', booking_ms)
-return {best[2], best[3] + 1}
+if #near > 0 then open = near end
+if #open == 0 then return nil end
+table.sort(open, function(a, b) return a.id < b.id end)
+local best = open[1]
+if #open > 1 then
+  local first = math.floor(tonumber(ARGV[5]) * #open) + 1
+  local second = math.floor(tonumber(ARGV[6]) * (#open - 1)) + 1
+  if second >= first then second = second + 1 end
+  best = open[first]
+  if open[second].weight < best.weight then best = open[second] end
+end
+return {best.lease, book(best.id)}
 """
 )
 
@@ -111,10 +131,11 @@ return 1
 
 
 class RedisWorkers:
-    """WorkerRegistry on scripts."""
+    """WorkerRegistry on scripts. Chance comes from here: the script is the same each time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, chance: Random | None = None) -> None:
         self._store = store
+        self._chance = chance or Random()  # noqa: S311 - spreads calls
 
     async def heartbeat(self, lease: WorkerLease, calls: Collection[CallId]) -> None:
         """Renew lease and bookings in one script."""
@@ -132,11 +153,19 @@ class RedisWorkers:
         await self._store.script("withdraw", _WITHDRAW, worker_id)
 
     async def reserve(
-        self, call_id: CallId, *, exclude: Collection[WorkerId] = ()
+        self, call_id: CallId, *, exclude: Collection[WorkerId] = (), zone: str = ""
     ) -> WorkerLease | None:
-        """Prune, check and book in one script."""
+        """Prune, check, choose and book in one script."""
         row = await self._store.script(
-            "reserve", _RESERVE, call_id, int(BOOKING_S * 1000), *exclude
+            "reserve",
+            _RESERVE,
+            call_id,
+            int(BOOKING_S * 1000),
+            zone,
+            self._chance.random(),
+            self._chance.random(),
+            LAG_OF_A_FULL_WORKER_MS,
+            *exclude,
         )
         return WorkerLease.from_json(row[0], active=int(row[1])) if row else None
 
