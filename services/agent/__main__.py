@@ -39,12 +39,14 @@ from services.agent.tools.base import ToolUnusable
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.wire.network import VobizNetwork
 from services.agent.worker import Worker
+from shared.bus.deferred_calls import DeferredCalls
 from shared.bus.messages import WorkerLease
 from shared.bus.redis import RedisBus, open_bus
 from shared.metrics.catalogue import (
     AfterCallMetrics,
     AgentMetrics,
     BusMetrics,
+    DeferredMetrics,
     ProviderMetrics,
     RuntimeMetrics,
 )
@@ -78,6 +80,9 @@ async def run(settings: AgentSettings) -> None:
                 metrics=BusMetrics(registry),
             )
         )
+        calls = await stack.enter_async_context(
+            DeferredCalls(bus.calls, DeferredMetrics(registry), SystemClock())
+        )
         worker_id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}")
         secrets = EnvironmentSecrets.read()
         casts = await _open_casts(settings, secrets, bus, registry, metrics, stack)
@@ -103,7 +108,7 @@ async def run(settings: AgentSettings) -> None:
             worker_id=worker_id,
             activity=SileroVoiceActivity(),
             make_detector=lambda: SpeechDetector(tuning),
-            archive=Archive(bus.calls, deliverer),
+            archive=Archive(calls, deliverer),
             network=VobizNetwork(bus.values, vobiz if settings.vobiz_account else None),
             metrics=metrics,
             clock=SystemClock(),

@@ -10,13 +10,14 @@ from contextlib import AsyncExitStack
 import structlog
 import uvloop
 
-from services.gateway.app import build_state, create_app, server_options
+from services.gateway.app import build_state, create_app, pool_memory, server_options
+from services.gateway.lasting_bus import LastingBus
 from services.gateway.public_url import NoTunnel, open_tunnel
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
 from services.gateway.webhook_auth import CannotAuthenticate
 from shared.bus.redis import open_bus
-from shared.metrics.catalogue import BusMetrics, GatewayMetrics, RuntimeMetrics
+from shared.metrics.catalogue import BusMetrics, DeferredMetrics, GatewayMetrics, RuntimeMetrics
 from shared.metrics.server import service_registry
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
@@ -35,7 +36,7 @@ async def run(settings: GatewaySettings) -> None:
     registry = service_registry()
     runtime = RuntimeMetrics(registry)
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(
+        redis = await stack.enter_async_context(
             open_bus(
                 settings.redis_url,
                 password=settings.password,
@@ -44,13 +45,23 @@ async def run(settings: GatewaySettings) -> None:
                 metrics=BusMetrics(registry),
             )
         )
+        metrics, clock = GatewayMetrics(registry), SystemClock()
+        bus = await stack.enter_async_context(
+            LastingBus(
+                redis,
+                pool_memory(settings),
+                metrics=metrics,
+                deferred=DeferredMetrics(registry),
+                clock=clock,
+            )
+        )
         tasks = await stack.enter_async_context(
             TaskOwner(
                 "gateway",
                 on_failure=lambda *_: runtime.task_failures.labels(owner="gateway").inc(),
             )
         )
-        state = build_state(settings, bus, GatewayMetrics(registry), SystemClock(), tasks)
+        state = build_state(settings, bus, metrics, clock, tasks)
         _warn(settings)
         app = create_app(state, bus, registry)
         port = await stack.enter_async_context(

@@ -14,6 +14,7 @@ from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
 from services.gateway.errands import Errands
 from services.gateway.held import HeldCalls
+from services.gateway.last_known_pool import PoolMemory
 from services.gateway.limits import RequestLimits
 from services.gateway.links import LinkLimits, LinkOpener
 from services.gateway.media_protocol import MediaProtocol
@@ -104,6 +105,15 @@ def build_state(
     )
 
 
+def pool_memory(settings: GatewaySettings) -> PoolMemory:
+    """Return how the pool is remembered while the bus is away."""
+    return PoolMemory(
+        keep_s=settings.gateway_pool_memory_s,
+        slow_s=settings.gateway_reserve_s,
+        zone=settings.gateway_zone,
+    )
+
+
 def _link_limits(settings: GatewaySettings) -> LinkLimits:
     return LinkLimits(
         connect_s=settings.gateway_link_connect_s,
@@ -160,16 +170,20 @@ def _rejected(_: Request, exc: Exception) -> Response:
 
 
 async def readiness(state: GatewayState, bus: Bus) -> Mapping[str, str]:
-    """Return each dependency's state, "ok" where new calls can be taken."""
+    """Return each dependency's state, "ok" where new calls can be taken.
+
+    While Redis is away they are taken for as long as the pool is remembered.
+    """
     states = {"redis": "ok", "workers": "ok", "gateway": "ok"}
-    if not await bus.ping():
-        states["redis"] = "unreachable"
     try:
         leases = await bus.workers.workers()
         if not any(not lease.draining for lease in leases):
             states["workers"] = "none"
+        if not await bus.ping():
+            states["redis"] = "ok: unreachable, calls go by the last known pool"
     except BusUnavailable:
         states["workers"] = "unknown"
+        states["redis"] = "ok" if await bus.ping() else "unreachable"
     if state.answering.is_draining:
         states["gateway"] = "draining"
     return states

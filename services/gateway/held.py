@@ -124,13 +124,19 @@ class HeldCalls:
         )
 
     async def _next_epoch(self, held: HeldCall) -> int:
-        held.attaches += 1
+        """Count up on the bus, and here while it is away; never back.
+
+        A bus that was away, or has lost its data, is brought up to what was given out meanwhile.
+        """
+        last, held.attaches = held.attaches, held.attaches + 1
+        key = f"epoch:{held.request.call_id}"
         try:
-            key = f"epoch:{held.request.call_id}"
             count = await self._values.increment(key, ttl_s=self._memory_s)
+            while count <= last:
+                count = await self._values.increment(key, ttl_s=self._memory_s)
         except BusUnavailable:
             return held.attaches
-        held.attaches = max(held.attaches, count)
+        held.attaches = count
         return count
 
     async def close_pending(self, held: HeldCall, code: LinkClose) -> None:

@@ -62,6 +62,13 @@ class GatewaySettings(ServiceSettings):
         description="said when the agent was lost",
     )
 
+    gateway_zone: str = Field("", description="workers of this zone are taken first")
+    gateway_pool_memory_s: float = Field(
+        60.0, ge=0, le=3600, description="calls go by the pool as last seen, while Redis is away"
+    )
+    gateway_reserve_s: float = Field(
+        0.4, gt=0, le=10, description="a slower reservation counts as Redis being away"
+    )
     gateway_worker_tries: int = Field(3, ge=1, le=10, description="workers asked for one call")
     gateway_link_connect_s: float = Field(1.0, gt=0, le=10, description="to open a worker's link")
     gateway_link_ping_s: float = Field(

@@ -45,6 +45,24 @@ class BusMetrics:
         )
 
 
+class DeferredMetrics:
+    """Changes of calls' records that one service could not write at once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.waiting = Gauge(
+            "voice_bus_deferred_changes",
+            "Changes of calls' records that wait in memory for the bus.",
+            registry=registry,
+        )
+        self.writes = Counter(
+            "voice_bus_deferred_changes_total",
+            "Changes of calls' records that the bus did not take at once: kept, then written; "
+            "refused (no room), unwritable, lost (not written when the process ended).",
+            ["outcome"],
+            registry=registry,
+        )
+
+
 class RuntimeMetrics:
     """The process itself."""
 
@@ -155,6 +173,17 @@ class GatewayMetrics:
         self.replayed_frames = Counter(
             "voice_gateway_replayed_frames_total",
             "Callers' frames that another worker was given again.",
+            registry=registry,
+        )
+        self.reservations = Counter(
+            "voice_gateway_reservations_total",
+            "Places on workers asked for, by who answered: bus, memory (the pool as last known).",
+            ["source"],
+            registry=registry,
+        )
+        self.pool_age = Gauge(
+            "voice_gateway_pool_age_seconds",
+            "Since the gateway last saw the pool on the bus.",
             registry=registry,
         )
         self.errands = Counter(

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 ReadyCheck = Callable[[], Awaitable[Mapping[str, str]]]
-"""Returns each dependency's state; the service is ready when every one is "ok"."""
+"""Returns each dependency's state; the service is ready when every one is "ok", or "ok: " and why."""
 
 
 def service_registry() -> CollectorRegistry:
@@ -42,7 +42,7 @@ def ops_routes(registry: CollectorRegistry, ready: ReadyCheck) -> list[Route]:
 
     async def readyz(_: Request) -> Response:
         states = dict(await ready())
-        is_ready = all(state == "ok" for state in states.values())
+        is_ready = all(state == "ok" or state.startswith("ok: ") for state in states.values())
         return JSONResponse({"ready": is_ready, **states}, status_code=200 if is_ready else 503)
 
     async def metrics(request: Request) -> Response:

@@ -7,7 +7,7 @@ the dialer for an outbound one, because an outbound call exists before Vobiz has
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, NewType, NotRequired, Self, TypedDict
 
@@ -333,3 +333,12 @@ def merge_change(
 
 
 _TIME_OF = {CallState.RINGING: "ringing_at", CallState.IN_PROGRESS: "answered_at"}
+
+
+def at_time(change: CallChange, now_iso: str) -> CallChange:
+    """Return a change that brings its times itself, to be merged later than it was made."""
+    state = change.state
+    times: dict[str, Any] = {"created_at": now_iso}
+    if state is not None and (state.is_final or state in _TIME_OF):
+        times[_TIME_OF.get(state, "ended_at")] = now_iso
+    return replace(change, fields=times | dict(change.fields))

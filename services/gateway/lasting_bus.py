@@ -1,0 +1,58 @@
+"""The bus as a gateway uses it: calls are still taken, and their ends kept, while Redis is away."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from services.gateway.last_known_pool import LastKnownPool, PoolMemory
+from services.gateway.outage import Outage, PromptValues
+from shared.bus.base import Bus
+from shared.bus.deferred_calls import DeferredCalls
+from shared.metrics.catalogue import DeferredMetrics, GatewayMetrics
+from shared.runtime.clock import Clock
+from shared.runtime.tasks import TaskOwner
+
+
+class LastingBus:
+    """Bus over another one.
+
+    A context: inside it the pool is looked at and what waits is written; leaving it writes the
+    rest, for a few seconds at most.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        memory: PoolMemory,
+        *,
+        metrics: GatewayMetrics,
+        deferred: DeferredMetrics,
+        clock: Clock,
+    ) -> None:
+        self._bus = bus
+        outage = Outage(clock)
+        self.events = bus.events
+        self.outbox = bus.outbox
+        self.calls = DeferredCalls(bus.calls, deferred, clock)
+        self.workers = LastKnownPool(bus.workers, outage, memory, metrics, clock)
+        self.values = PromptValues(bus.values, outage)
+        self._owner = TaskOwner("lasting_bus")
+
+    async def ping(self) -> bool:
+        """Whether the store itself answers now."""
+        return await self._bus.ping()
+
+    async def __aenter__(self) -> Self:
+        await self.calls.__aenter__()
+        self._owner.start(self.workers.run(), name="pool")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._owner.stop()
+        await self.calls.__aexit__(exc_type, exc, traceback)
