@@ -16,12 +16,16 @@ from services.gateway.routing import (
     PublicAddress,
     Texts,
     agent_name,
+    callback_query,
+    hold_answer,
     link_metadata,
     parting_answer,
     stream_answer,
 )
 from services.gateway.tokens import make_token
+from services.gateway.waiting_line import Turn, WaitingLine
 from shared.bus.base import BusUnavailable, KeyValue
+from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, CallRecord, Direction, EndClass, EndReason
 from shared.protocol.webhook import Webhook
 from shared.protocol.worker import LinkClose, LinkRequest
@@ -36,6 +40,7 @@ class AnswerOutcome(StrEnum):
 
     STREAM = "stream"
     BUSY = "busy"
+    WAITING = "waiting"
     REPEATED = "repeated"
     ENDED = "ended"
     DRAINING = "draining"
@@ -58,6 +63,8 @@ class AnswerRules:
     stream_max_retries: int
     texts: Texts
     token_secret: bytes
+    hold_text: str = ""
+    hold_pause_s: int = 5
 
     def open_stream(
         self, address: PublicAddress, call_id: CallId, call_uuid: str, now_unix_s: float
@@ -86,7 +93,11 @@ class Answering:
         rules: AnswerRules,
         clock: Clock,
         tasks: TaskOwner,
+        line: WaitingLine,
+        metrics: GatewayMetrics,
     ) -> None:
+        self._line = line
+        self._metrics = metrics
         self._calls = calls
         self._values = values
         self._records = records
@@ -141,9 +152,12 @@ class Answering:
             held.is_final = True
             self._calls.keep_a_while(held)
             await self._calls.close_pending(held, LinkClose.NORMAL)
+            self._line.leave(call_id)
             return self._ended()
         if link is None:
-            return await self._busy(call_id, held)
+            return self._hold(held, address) or await self._busy(call_id, held)
+        if self._line.leave(call_id):
+            self._count_line(Turn.SERVED)
         xml = self._rules.open_stream(
             address, call_id, webhook.call_uuid, self._clock.wall().timestamp()
         )
@@ -191,6 +205,28 @@ class Answering:
             return await self._calls.open_link(held)
         except NoWorker:
             return None
+
+    def _hold(self, held: HeldCall, address: PublicAddress) -> Answer | None:
+        """Let a call wait, or return None where it may not.
+
+        Such an answer is not remembered: the call asks again, here or elsewhere, for a better one.
+        """
+        call_id, now_s = held.request.call_id, self._clock.now_s()
+        if gone := self._line.forget_gone(now_s):
+            self._count_line(Turn.GONE, gone)
+        turn = self._line.ask(call_id, now_s)
+        if turn is not Turn.WAITS:
+            self._count_line(turn)
+        if turn not in {Turn.JOINED, Turn.WAITS}:
+            return None
+        self._calls.let_go(held)
+        query = callback_query(call_id, held.call_uuid) | {"agent": held.request.agent}
+        xml = hold_answer(address, query, self._rules.hold_text, self._rules.hold_pause_s)
+        return Answer(AnswerOutcome.WAITING, xml)
+
+    def _count_line(self, turn: Turn, calls: int = 1) -> None:
+        self._metrics.waiting_line.labels(turn).inc(calls)
+        self._metrics.waiting_calls.set(len(self._line))
 
     async def _busy(self, call_id: CallId, held: HeldCall) -> Answer:
         held.parting = Parting.BUSY

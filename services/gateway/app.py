@@ -27,6 +27,7 @@ from services.gateway.routing import Texts
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
 from services.gateway.switchboard import Switchboard
+from services.gateway.waiting_line import WaitingLine
 from services.gateway.webhook_auth import webhook_policy
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.catalogue import GatewayMetrics
@@ -65,6 +66,8 @@ def build_state(
         stream_max_retries=settings.gateway_stream_max_retries,
         texts=texts,
         token_secret=settings.token_secret,
+        hold_text=settings.gateway_hold_text,
+        hold_pause_s=settings.gateway_hold_pause_s,
     )
     answering = Answering(
         calls=calls,
@@ -73,6 +76,8 @@ def build_state(
         rules=rules,
         clock=clock,
         tasks=tasks,
+        line=WaitingLine(settings.gateway_waiting_calls, settings.gateway_waiting_s),
+        metrics=metrics,
     )
     errands = Errands(
         bus=bus, records=records, calls=calls, rules=rules, metrics=metrics, clock=clock

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from shared.protocol.call import CallId, CallRecord, Direction
 from shared.protocol.webhook import Webhook
-from shared.protocol.xml import Hangup, Redirect, Response, Speak, Stream
+from shared.protocol.xml import Hangup, Redirect, Response, Speak, Stream, Wait
 
 HANGUP_EVENT = "Hangup"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -151,6 +151,15 @@ def stream_answer(
         Redirect(address.webhook_url("fallback", **query), method="POST"),
         Speak(texts.apology),
         Hangup(),
+    ).to_bytes()
+
+
+def hold_answer(address: PublicAddress, query: dict[str, str], hold: str, pause_s: int) -> bytes:
+    """Return the XML of a call that waits for a worker: words, a pause, and it asks again."""
+    return Response(
+        Speak(hold),
+        Wait(length_s=pause_s),
+        Redirect(address.webhook_url("answer", **query), method="POST"),
     ).to_bytes()
 
 

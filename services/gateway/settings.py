@@ -55,6 +55,21 @@ class GatewaySettings(ServiceSettings):
         max_length=500,
         description="said when no worker has room",
     )
+    gateway_waiting_calls: int = Field(
+        0, ge=0, le=10_000, description="calls that may wait while no worker has room, each gateway"
+    )
+    gateway_waiting_s: float = Field(
+        60.0, gt=0, le=3600, description="longest wait; then the busy text"
+    )
+    gateway_hold_text: str = Field(
+        "All our lines are busy at the moment. Please stay on the line.",
+        min_length=1,
+        max_length=500,
+        description="said to calls that wait, each time they ask again",
+    )
+    gateway_hold_pause_s: int = Field(
+        5, ge=1, le=15, description="silence between hold texts; then a worker is asked for again"
+    )
     gateway_apology_text: str = Field(
         "We are sorry, there is a technical problem. Please call again in a few minutes. Goodbye.",
         min_length=1,

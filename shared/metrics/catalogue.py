@@ -87,8 +87,8 @@ class GatewayMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.answers = Counter(
             "voice_gateway_answers_total",
-            "Answer webhooks by what they were given: stream, busy, repeated, ended, hangup, "
-            "draining.",
+            "Answer webhooks by what they were given: stream, busy, waiting, repeated, ended, "
+            "hangup, draining.",
             ["outcome"],
             registry=registry,
         )
@@ -173,6 +173,18 @@ class GatewayMetrics:
         self.replayed_frames = Counter(
             "voice_gateway_replayed_frames_total",
             "Callers' frames that another worker was given again.",
+            registry=registry,
+        )
+        self.waiting_line = Counter(
+            "voice_gateway_waiting_line_total",
+            "Calls that found no worker, by what became of them: joined (the line), served, gone "
+            "(hung up), too_long, full; the last two heard the busy words.",
+            ["turn"],
+            registry=registry,
+        )
+        self.waiting_calls = Gauge(
+            "voice_gateway_waiting_calls",
+            "Calls that hear hold words until a worker has room.",
             registry=registry,
         )
         self.reservations = Counter(

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 ReadyCheck = Callable[[], Awaitable[Mapping[str, str]]]
-"""Returns each dependency's state; the service is ready when every one is "ok", or "ok: " and why."""
+"""Returns each dependency's state; ready when each is "ok", or begins with "ok: " and a caution."""
 
 
 def service_registry() -> CollectorRegistry:
