@@ -220,6 +220,35 @@ async def test_a_full_pool_is_told_politely(bus: MemoryBus) -> None:
 
 
 @pytest.mark.parametrize(("status", "reason"), [(503, "full"), (401, "unauthorized")])
+async def test_a_full_pool_may_be_waited_for(bus: MemoryBus) -> None:
+    """Hold words, then the same URL again, until a worker has room."""
+    async with (
+        FakeWorker(bus.workers, capacity=1) as worker,
+        running_gateway(bus, gateway_waiting_calls=1, gateway_hold_text="Hold on.") as gateway,
+    ):
+        first = new_call_id()
+        await MediaClient.open(await gateway.media_url(first), first)
+        waiting, third = new_call_id(), new_call_id()
+        held = await gateway.answer(waiting, path="/answer?agent=sales")
+        assert verbs(held.content) == ["Speak", "Wait", "Redirect"]
+        assert b"/answer?agent=sales" in held.content
+        assert verbs((await gateway.answer(third)).content) == ["Speak", "Hangup"]
+        again = await gateway.answer(waiting, path="/answer?agent=sales", Event="Redirect")
+        assert again.content == held.content
+        await gateway.hang_up(first)
+        await (await worker.call(first)).wait_closed()
+        await bus.workers.release(worker.worker_id, CallId(first))
+        served = await gateway.answer(waiting, path="/answer?agent=sales", Event="Redirect")
+        assert verbs(served.content)[0] == "Stream"
+        assert (await worker.call(waiting)).request.agent == "sales"
+        counts = [
+            gateway.metric("voice_gateway_waiting_line_total", turn=turn)
+            for turn in ("joined", "served", "full")
+        ]
+        assert counts == [1, 1, 1]
+        assert gateway.metric("voice_gateway_waiting_calls") == 0
+
+
 async def test_a_worker_that_refuses_is_followed_by_the_next(
     bus: MemoryBus, status: int, reason: str
 ) -> None:
