@@ -152,7 +152,8 @@ class Answering:
             held.is_final = True
             self._calls.keep_a_while(held)
             await self._calls.close_pending(held, LinkClose.NORMAL)
-            self._line.leave(call_id)
+            if self._line.leave(call_id):
+                self._count_line(Turn.GONE)
             return self._ended()
         if link is None:
             return self._hold(held, address) or await self._busy(call_id, held)

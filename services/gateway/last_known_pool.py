@@ -63,6 +63,7 @@ class LastKnownPool:
         self._leases: dict[WorkerId, WorkerLease] = {}
         self._seen_s = float("-inf")
         self._settled_s = float("-inf")
+        self._is_settling = False
         self._booked: dict[CallId, WorkerId] = {}
         self._doubted: dict[WorkerId, float] = {}
 
@@ -80,14 +81,15 @@ class LastKnownPool:
         """Take the pool as it is into memory; raises BusUnavailable."""
         leases = {lease.worker_id: lease for lease in await self._pool.workers()}
         now_s = self._clock.now_s()
-        is_settled = now_s >= self._settled_s
-        if self._outage.end() or (is_settled and self._leases and not leases):
-            self._settled_s = now_s + LEASE_S
-            is_settled = False
-        if is_settled:
-            self._booked.clear()
-        else:
+        was_away = self._outage.end()
+        if was_away or (not self._is_settling and self._leases and not leases):
+            self._is_settling, self._settled_s = True, now_s + LEASE_S
+        elif now_s >= self._settled_s:
+            self._is_settling = False
+        if self._is_settling:
             leases = self._leases | leases
+        else:
+            self._booked.clear()
         self._leases = leases
         self._seen_s = now_s
 

@@ -50,7 +50,7 @@ class DeferredMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.waiting = Gauge(
-            "voice_bus_deferred_changes",
+            "voice_bus_waiting_changes",
             "Changes of calls' records that wait in memory for the bus.",
             registry=registry,
         )

@@ -123,7 +123,7 @@ class BusContract:
 
     async def test_lesser_load_and_lag_are_taken_of_two(self, bus: Bus) -> None:
         await bus.workers.heartbeat(lease("busy", capacity=10), [CallId(f"b{n}") for n in range(5)])
-        await bus.workers.heartbeat(lease("late", capacity=10, lag_ms=60.0), [])
+        await bus.workers.heartbeat(lease("late", capacity=10, lag_ms=90.0), [])
         for n in range(4):
             booked = await bus.workers.reserve(CallId(f"c{n}"))
             assert booked is not None
