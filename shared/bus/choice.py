@@ -45,7 +45,7 @@ def choose(
 
 
 def better_of_two(leases: Sequence[WorkerLease], draws: Draws) -> WorkerLease | None:
-    """Return the lighter of two different workers drawn, the first drawn when they weigh the same.
+    """Return the lighter of two different workers drawn, by id where they weigh the same.
 
     The order of `leases` does not matter: they are drawn by their place in the order of ids.
     """
@@ -56,4 +56,4 @@ def better_of_two(leases: Sequence[WorkerLease], draws: Draws) -> WorkerLease | 
     second = int(draws[1] * (len(rows) - 1))
     if second >= first:
         second += 1
-    return rows[second] if weight(rows[second]) < weight(rows[first]) else rows[first]
+    return min(rows[first], rows[second], key=lambda lease: (weight(lease), lease.worker_id))

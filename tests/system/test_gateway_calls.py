@@ -219,7 +219,6 @@ async def test_a_full_pool_is_told_politely(bus: MemoryBus) -> None:
         assert (record.end_class, record.end_reason) == (EndClass.PLATFORM, EndReason.POOL_FULL)
 
 
-@pytest.mark.parametrize(("status", "reason"), [(503, "full"), (401, "unauthorized")])
 async def test_a_full_pool_may_be_waited_for(bus: MemoryBus) -> None:
     """Hold words, then the same URL again, until a worker has room."""
     async with (
@@ -249,6 +248,7 @@ async def test_a_full_pool_may_be_waited_for(bus: MemoryBus) -> None:
         assert gateway.metric("voice_gateway_waiting_calls") == 0
 
 
+@pytest.mark.parametrize(("status", "reason"), [(503, "full"), (401, "unauthorized")])
 async def test_a_worker_that_refuses_is_followed_by_the_next(
     bus: MemoryBus, status: int, reason: str
 ) -> None:

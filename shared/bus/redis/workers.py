@@ -102,8 +102,9 @@ if #open > 1 then
   local first = math.floor(tonumber(ARGV[5]) * #open) + 1
   local second = math.floor(tonumber(ARGV[6]) * (#open - 1)) + 1
   if second >= first then second = second + 1 end
-  best = open[first]
-  if open[second].weight < best.weight then best = open[second] end
+  best = open[math.min(first, second)]
+  local other = open[math.max(first, second)]
+  if other.weight < best.weight then best = other end
 end
 return {best.lease, book(best.id)}
 """

@@ -34,10 +34,11 @@ def test_the_heaviest_of_many_is_never_taken(drawn: tuple[float, float]) -> None
     assert taken in light
 
 
-def test_each_pair_can_be_drawn() -> None:
+def test_each_pair_can_be_drawn_and_equals_go_by_id() -> None:
     leases = [lease(f"w{n}") for n in range(3)]
-    taken = {better_of_two(leases, (n / 3, 0.0)) for n in range(3)}
-    assert taken == set(leases)
+    pairs = [(n / 3, m / 2) for n in range(3) for m in range(2)]
+    taken = [better_of_two(leases, pair) for pair in pairs]
+    assert [worker.worker_id for worker in taken if worker] == ["w0", "w0", "w0", "w1", "w0", "w1"]
 
 
 @given(
