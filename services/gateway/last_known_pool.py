@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from random import Random
 
-from services.gateway.outage import ASK_AGAIN_S, Outage
+from services.gateway.outage import Outage
 from shared.bus.base import BusUnavailable, WorkerRegistry
 from shared.bus.choice import better_of_two, choose
 from shared.bus.messages import LEASE_S, WorkerLease
@@ -21,6 +21,7 @@ from shared.protocol.call import CallId, WorkerId
 from shared.runtime.clock import Clock
 
 _REFRESH_S = 1.0
+_READ_S = 1.0
 _DOUBTED_S = 5.0
 
 
@@ -191,7 +192,7 @@ class LastKnownPool:
         """Return the pool, or what is remembered of it; raises BusUnavailable."""
         if not self._outage.is_on:
             try:
-                async with asyncio.timeout(ASK_AGAIN_S):
+                async with asyncio.timeout(_READ_S):
                     leases = await self._pool.workers()
                 if leases or self._clock.now_s() >= self._settled_s:
                     return leases

@@ -16,11 +16,12 @@ from shared.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
-ASK_AGAIN_S = 1.0
+ASK_AGAIN_S = 3.0
+"""More than from one look at the pool until the failure of the next: callers never wait for it."""
 
 
 class Outage:
-    """Remembers for a second that the bus did not answer."""
+    """Remembers for a few seconds that the bus did not answer, or until it does."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
