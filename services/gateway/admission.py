@@ -100,8 +100,9 @@ class Admission:
         try:
             holder = await self._take(call_id, is_late=is_late)
             if holder is None:
-                return False
-            if holder not in {_CLOSED, self._gateway_id}:
+                if not was_used_here:
+                    return False
+            elif holder not in {_CLOSED, self._gateway_id}:
                 await self._claim(call_id, holder)
         except BusUnavailable:
             _log.warning("token_use_unknown", call_id=call_id)
@@ -109,6 +110,10 @@ class Admission:
                 if is_late:
                     raise SocketRefused(Refusal.LATE) from None
                 return False
+        except SocketRefused as exc:
+            # The bus has lost what it knew of a socket that we have let in ourselves.
+            if exc.reason is not Refusal.LATE or not was_used_here:
+                raise
         if not await is_free_here():
             raise SocketRefused(Refusal.USED)
         await self._hold(call_id)

@@ -69,6 +69,14 @@ class Pool(RuleBasedStateMachine):
         calls = [CallId(call) for call in sorted(self.carried[worker])]
         now(self.pool.heartbeat(lease(Heartbeat(worker, frozenset())), calls))
 
+    def give_up(self, worker: str, call: str) -> None:
+        before = self.count(worker)
+        now(self.pool.release(WorkerId(worker), CallId(call)))
+        assert self.count(worker) == before - 1, "the place is not free again"
+
+    def count(self, worker: str) -> int:
+        return sum(w.active for w in now(self.pool.workers()) if w.worker_id == worker)
+
     @rule(worker=worker_names)
     def worker_starts_or_beats(self, worker: str) -> None:
         self.alive.add(worker)
@@ -102,13 +110,13 @@ class Pool(RuleBasedStateMachine):
         worker = self.carrier(call)
         if worker is not None:
             self.carried[worker].discard(call)
-            now(self.pool.release(WorkerId(worker), CallId(call)))
+            self.give_up(worker, call)
 
     @rule(call=call_names)
     def gateway_gives_up(self, call: str) -> None:
         if call in self.promised:
             _, worker = self.promised.pop(call)
-            now(self.pool.release(WorkerId(worker), CallId(call)))
+            self.give_up(worker, call)
 
     @rule(gateway=st.sampled_from(GATEWAYS))
     def gateway_dies(self, gateway: str) -> None:
