@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.bus.memory_workers import MemoryWorkers
 from shared.bus.messages import BOOKING_S, LEASE_S
@@ -34,6 +34,12 @@ T = TypeVar("T")
 GATEWAYS = ("g1", "g2")
 call_names = st.sampled_from(CALLS)
 worker_names = st.sampled_from(WORKERS)
+picks = st.integers(0, len(CALLS) - 1)
+
+
+def nth(calls: Collection[str], pick: int) -> str:
+    """Choose one of those there are."""
+    return sorted(calls)[pick % len(calls)]
 
 
 def now(work: Coroutine[Any, Any, T]) -> T:
@@ -77,6 +83,11 @@ class Pool(RuleBasedStateMachine):
     def count(self, worker: str) -> int:
         return sum(w.active for w in now(self.pool.workers()) if w.worker_id == worker)
 
+    @initialize()
+    def all_workers_start(self) -> None:
+        for worker in WORKERS:
+            self.worker_starts_or_beats(worker)
+
     @rule(worker=worker_names)
     def worker_starts_or_beats(self, worker: str) -> None:
         self.alive.add(worker)
@@ -94,29 +105,30 @@ class Pool(RuleBasedStateMachine):
         self.promised[call] = (gateway, got.worker_id)
         self.last_booking_s[call] = self.clock.now_s()
 
-    @rule(call=call_names)
+    @rule(pick=picks)
     @precondition(lambda self: self.promised)
-    def call_is_connected(self, call: str) -> None:
-        if call not in self.promised:
-            return
+    def call_is_connected(self, pick: int) -> None:
+        call = nth(self.promised, pick)
         _, worker = self.promised.pop(call)
-        if worker in self.alive:
-            assert len(self.carried[worker]) < CAPACITY, "booked where no place was free"
-            self.carried[worker].add(call)
-            self.beat(worker)
+        assert len(self.carried[worker]) < CAPACITY, "booked where no place was free"
+        self.carried[worker].add(call)
+        self.beat(worker)
 
-    @rule(call=call_names)
-    def call_ends(self, call: str) -> None:
+    @rule(pick=picks)
+    @precondition(lambda self: any(self.carried.values()))
+    def call_ends(self, pick: int) -> None:
+        call = nth(set.union(*self.carried.values()), pick)
         worker = self.carrier(call)
-        if worker is not None:
-            self.carried[worker].discard(call)
-            self.give_up(worker, call)
+        assert worker is not None
+        self.carried[worker].discard(call)
+        self.give_up(worker, call)
 
-    @rule(call=call_names)
-    def gateway_gives_up(self, call: str) -> None:
-        if call in self.promised:
-            _, worker = self.promised.pop(call)
-            self.give_up(worker, call)
+    @rule(pick=picks)
+    @precondition(lambda self: self.promised)
+    def gateway_gives_up(self, pick: int) -> None:
+        call = nth(self.promised, pick)
+        _, worker = self.promised.pop(call)
+        self.give_up(worker, call)
 
     @rule(gateway=st.sampled_from(GATEWAYS))
     def gateway_dies(self, gateway: str) -> None:
@@ -124,6 +136,7 @@ class Pool(RuleBasedStateMachine):
         self.promised = {c: p for c, p in self.promised.items() if p[0] != gateway}
 
     @rule(worker=worker_names)
+    @precondition(lambda self: len(self.alive) > 1)
     def worker_dies(self, worker: str) -> None:
         self.alive.discard(worker)
         self.carried[worker].clear()
@@ -131,6 +144,7 @@ class Pool(RuleBasedStateMachine):
         self.pass_time(LEASE_S)
 
     @rule(worker=worker_names)
+    @precondition(lambda self: len(self.alive) > 1)
     def worker_withdraws(self, worker: str) -> None:
         self.alive.discard(worker)
         self.carried[worker].clear()
