@@ -15,6 +15,9 @@ Outbox: what is to be delivered outside is kept until somebody has delivered it,
 workers one has an item at a time, and when that one dies another gets it. An item may therefore be
 delivered twice, never by two at once while leases are kept; its id tells the receiver.
 
+Sessions: what another worker needs to go on with a call. Of all who write under a call the one with
+the highest epoch is heard alone, from the moment it has claimed the call.
+
 Every call to an implementation is bounded in time and raises `BusUnavailable` when the store
 does not answer; nothing is retried behind the caller's back except a subscription's reconnect.
 """
@@ -208,6 +211,57 @@ class SharedCache(Protocol):
         ...
 
 
+class EpochPassed(Exception):
+    """A call was claimed under a higher epoch already."""
+
+    def __init__(self, call_id: CallId, epoch: int) -> None:
+        super().__init__(call_id, epoch)
+        self.call_id = call_id
+        self.epoch = epoch
+
+    def __str__(self) -> str:
+        return f"the call has gone on to epoch {self.epoch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The newest snapshot of a call's session, and the epoch it was written under."""
+
+    epoch: int
+    text: str
+
+
+class SessionStore(Protocol):
+    """Snapshots of calls' sessions, fenced by epoch."""
+
+    async def save(self, call_id: CallId, epoch: int, text: str) -> bool:
+        """Keep a snapshot in place of the one before; False, and nothing, under a passed epoch."""
+        ...
+
+    async def load(self, call_id: CallId) -> Saved | None:
+        """Return the newest snapshot, or None."""
+        ...
+
+    async def claim(self, call_id: CallId, epoch: int) -> Saved | None:
+        """Shut out all lower epochs from now on and return the newest snapshot, or None.
+
+        Raises:
+            EpochPassed: a higher epoch has claimed or written already; nothing is changed.
+        """
+        ...
+
+    async def forget(self, call_id: CallId, epoch: int) -> bool:
+        """Drop the snapshot of an ended call; False, and nothing, under a passed epoch.
+
+        The epoch is remembered for a while, so that whoever wakes late still sees that it is.
+        """
+        ...
+
+    async def epoch(self, call_id: CallId) -> int:
+        """Return the highest epoch that has claimed or written; 0 when there was none."""
+        ...
+
+
 class Bus(Protocol):
     """All of it, on one store."""
 
@@ -234,6 +288,11 @@ class Bus(Protocol):
     @property
     def outbox(self) -> Outbox:
         """The things to be delivered outside."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore:
+        """The snapshots of sessions."""
         ...
 
     async def ping(self) -> bool:

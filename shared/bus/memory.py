@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from shared.bus.base import CacheBounds
 from shared.bus.memory_outbox import MemoryOutbox
+from shared.bus.memory_sessions import MemorySessions
 from shared.bus.memory_workers import MemoryWorkers
 from shared.bus.messages import (
     Applied,
@@ -185,6 +186,7 @@ class MemoryBus:
         self.values = MemoryValues(clock)
         self.outbox = MemoryOutbox(clock)
         self.cache = MemoryCache(clock)
+        self.sessions = MemorySessions(clock)
 
     async def ping(self) -> bool:
         """Return True: memory answers."""

@@ -358,6 +358,22 @@ class AgentMetrics:
             "Agents' files that were not taken over because something is wrong with them.",
             registry=registry,
         )
+        self.resumed_calls = Counter(
+            "voice_agent_resumed_calls_total",
+            "Calls taken over from another worker, by outcome: restored, no_snapshot, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.snapshot_failures = Counter(
+            "voice_agent_snapshot_failures_total",
+            "Snapshots of calls that could not be written; the next one is tried soon after.",
+            registry=registry,
+        )
+        self.handed_over = Counter(
+            "voice_agent_handed_over_calls_total",
+            "Calls left to another worker because this one had no time left to drain.",
+            registry=registry,
+        )
         self.unknown_agents = Counter(
             "voice_agent_unknown_agents_total",
             "Calls that asked for an agent that is not there and got another.",

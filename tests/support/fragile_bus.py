@@ -19,6 +19,7 @@ class FragileBus:
         self.workers: Any = _Guarded(self, self._bus.workers)
         self.values: Any = _Guarded(self, self._bus.values)
         self.outbox: Any = _Guarded(self, self._bus.outbox)
+        self.sessions: Any = _Guarded(self, self._bus.sessions)
 
     @property
     def inner(self) -> MemoryBus:

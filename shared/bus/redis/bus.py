@@ -12,6 +12,7 @@ a cluster. Several installations on one Redis take different prefixes.
     {parley}:outbox:item:<id>  item, hash, expires         {parley}:outbox:seen:<id>  id is known
     {parley}:outbox:dead     dead letters by time          {parley}:outbox:refused    a count
     {parley}:cache:value:<key>  what can be made anew, with :cache:index, :cache:sizes, :cache:bytes
+    {parley}:session:<call>  epoch and newest snapshot of a session, hash, expires
     channels parley:calls, parley:hangups, parley:workers (named `<prefix>:ch:<channel>`)
 
 All times inside scripts are Redis's own, so that hosts need no common clock.
@@ -31,6 +32,7 @@ from shared.bus.redis.cache import RedisCache
 from shared.bus.redis.calls import RedisCalls
 from shared.bus.redis.events import RedisEvents
 from shared.bus.redis.outbox import RedisOutbox
+from shared.bus.redis.sessions import RedisSessions
 from shared.bus.redis.store import Store
 from shared.bus.redis.values import RedisValues
 from shared.bus.redis.workers import RedisWorkers
@@ -48,6 +50,7 @@ class RedisBus:
         self.values = RedisValues(store)
         self.outbox = RedisOutbox(store)
         self.cache = RedisCache(store)
+        self.sessions = RedisSessions(store)
 
     async def ping(self) -> bool:
         """Whether Redis answers PING in time."""
