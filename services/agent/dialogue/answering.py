@@ -8,6 +8,7 @@ from typing import assert_never
 
 from services.agent.agents.file import AgentFile
 from services.agent.dialogue.asides import Aside, Use
+from services.agent.dialogue.deeds import Deed
 from services.agent.dialogue.ear import Passages, for_ear
 from services.agent.dialogue.prompt import (
     NO_MORE_TOOLS,
@@ -17,7 +18,7 @@ from services.agent.dialogue.prompt import (
     system_text,
 )
 from services.agent.dialogue.state import DialogueState
-from services.agent.dialogue.tool_runs import Ran, ToolRuns
+from services.agent.dialogue.tool_runs import Ran, ToolRuns, canonical
 from services.agent.providers.base import (
     CallFacts,
     ChatMessage,
@@ -93,7 +94,8 @@ class Answerer:
         self._call = call
         self._state = state
         self._bounds = bounds
-        self._runs = ToolRuns(toolbox, call.call_id)
+        done = {state.asked: state.done} if state.asked else {}
+        self._runs = ToolRuns(toolbox, call.call_id, done=done)
         self._unreported: dict[str, ToolUsed] = {}
         passages = tuple(fill_facts(text, call) for text in file.turn_taking.uninterruptible)
         sentences = tuple(part for text in passages for part in split_sentences(text))
@@ -237,6 +239,9 @@ class Answerer:
         result = _AT_WORK if ran is None else ran.result.text
         use = Use(call.call_id, call.name, call.arguments, result)
         self._state.add_deed(Aside(turn.at, turn.after, uses=(use,)))
+        used = ToolUsed(call.name, {}, "failed", result, 0.0) if ran is None else ran.used
+        wish = (call.name, canonical(call.arguments))
+        self._state.add_done(turn.key, Deed(wish, used, None if ran is None else ran.result))
         if ran is not None:
             self._unreported[call.call_id] = ran.used
 

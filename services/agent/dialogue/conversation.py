@@ -61,7 +61,8 @@ class LanguageConversation:
         self._call = call
         self._state = DialogueState(file, call, variables)
         self._last_words = (-1, "", "")
-        self._turns = 0
+        self._again = self._state.asked
+        self._turns = _number_of(self._again)
         self._model_for = model_for
         self._owner = TaskOwner(f"dialogue:{call.call_id}")
         self._phrases = phrases
@@ -94,6 +95,7 @@ class LanguageConversation:
         pieces = list(self._without_model(heard)) if turn is None else []
         if turn is not None:
             self._state.set(keys="", misses="0")
+            self._state.begin_turn(turn.key)
         for used in self._answerer.take_unreported():
             yield used
         for piece in pieces:
@@ -102,9 +104,12 @@ class LanguageConversation:
             return
         if had_keys:
             yield self._expect()
-        async with closing(self._answerer.answer(turn, confirmation)) as answer:
-            async for piece in answer:
-                yield piece
+        try:
+            async with closing(self._answerer.answer(turn, confirmation)) as answer:
+                async for piece in answer:
+                    yield piece
+        finally:
+            self._state.end_turn()
 
     async def aclose(self) -> None:
         """See Conversation. Tools that act come to their end first, 10 s at most."""
@@ -116,11 +121,14 @@ class LanguageConversation:
     def _begin(self, heard: Heard, history: Sequence[Message]) -> Turn | None:
         """Return the turn for the model, its keys noted; None where no model is asked."""
         keys = self._state.keys
+        again, self._again = self._again, ""
+        if again and not isinstance(heard, Words):
+            return Turn(again, history, *place_of(history, len(history)))
         match heard:
             case Words():
                 if not heard.is_understood and not heard.text.strip():
                     return None
-                return self._begin_words(heard, history, keys)
+                return self._begin_words(heard, history, keys, again)
             case Digit():
                 if heard.digit != "#":
                     return None
@@ -134,26 +142,29 @@ class LanguageConversation:
             case _:
                 assert_never(heard)
 
-    def _begin_words(self, words: Words, history: Sequence[Message], keys: str) -> Turn:
+    def _begin_words(self, words: Words, history: Sequence[Message], keys: str, again: str) -> Turn:
         if not history or history[-1].role != "caller":
             history = [*history, Message("caller", words.text)]
         if keys:
             at, after = place_of(history, len(history) - 1)
             self._state.add(Aside(at, after, keys=f"(keypad) {_spell(keys)}"))
         at, after = place_of(history, len(history))
-        key = self._key_of(at, words.text)
+        key = self._key_of(at, words.text, again)
         if not words.is_understood:
             history = [*history[:-1], Message("caller", f"(unclear) {history[-1].text}")]
         return Turn(key, history, at, after)
 
-    def _key_of(self, at: int, text: str) -> str:
+    def _key_of(self, at: int, text: str, again: str) -> str:
         """Name a turn: as before when it goes on with the words of one that nobody answered.
 
         A caller who speaks on before the answer is heard says both at once then, at the same
-        place; what a tool has done for the first words is not done again for the whole.
+        place; what a tool has done for the first words is not done again for the whole. So does a
+        turn that another worker has begun to answer (`again`).
         """
         before_at, before_text, key = self._last_words
-        if at != before_at or not text.startswith(before_text):
+        if again:
+            key = again
+        elif at != before_at or not text.startswith(before_text):
             self._turns += 1  # not the variable `turn`, which a rewind takes back
             key = f"words {self._turns}"
         self._last_words = (at, text, key)
@@ -196,6 +207,12 @@ class LanguageConversation:
 
     def _fill(self, text: str) -> str:
         return fill_facts(text, self._call).strip()
+
+
+def _number_of(key: str) -> int:
+    """Return the number in the name of a turn by words; 0 in another's."""
+    kind, _, number = key.partition(" ")
+    return int(number) if kind == "words" and number.isdecimal() else 0
 
 
 def _spell(keys: str) -> str:

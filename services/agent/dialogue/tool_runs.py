@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import structlog
 
+from services.agent.dialogue.deeds import Deed
 from services.agent.providers.base import Confirmation, ToolCall, ToolUsed
 from services.agent.tools.base import ToolContext, ToolResult
 from services.agent.tools.toolbox import ToolBox
@@ -47,9 +48,20 @@ class ToolRuns:
         toolbox: the agent's tools.
         name: of the call, for tasks and logs.
         finish_s: the longest that the end of the call waits for what acts.
+        done: by turn, what another worker has done for it: not done again.
     """
 
-    def __init__(self, toolbox: ToolBox, name: str, *, finish_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        toolbox: ToolBox,
+        name: str,
+        *,
+        finish_s: float = 10.0,
+        done: Mapping[str, Sequence[Deed]] | None = None,
+    ) -> None:
+        self._done = {
+            (turn, *deed.wish): deed for turn, deeds in (done or {}).items() for deed in deeds
+        }
         self._finish_s = finish_s
         self._toolbox = toolbox
         self._owner = TaskOwner(f"tools:{name}")
@@ -102,7 +114,9 @@ class ToolRuns:
         confirmation: Confirmation,
         on_act: OnAct,
     ) -> Ran:
-        wish = (call.name, _canonical(call.arguments))
+        wish = (call.name, canonical(call.arguments))
+        if (deed := self._done.get((turn, *wish))) is not None:
+            return Ran(call, deed.used, _not_again(deed.outcome), is_repeat=True)
         task = self._acts.get((turn, *wish)) or self._running.get(wish)
         is_repeat = task is not None
         if task is None:
@@ -114,10 +128,7 @@ class ToolRuns:
             on_act(call, None)
             task.add_done_callback(lambda done: self._on_acted(wish, call, done, on_act))
         used, result = await asyncio.shield(task)
-        if is_repeat:
-            # Done once is enough: what the first asked of the call is not asked again.
-            result = replace(result, pieces=() if not result.ends_reply else result.pieces)
-        return Ran(call, used, result, is_repeat)
+        return Ran(call, used, _not_again(result) if is_repeat else result, is_repeat)
 
     def _on_acted(self, wish: tuple[str, str], call: ToolCall, task: _Task, on_act: OnAct) -> None:
         self._running.pop(wish, None)
@@ -134,7 +145,12 @@ class ToolRuns:
         await self._owner.stop()
 
 
-def _canonical(arguments: str) -> str:
+def _not_again(result: ToolResult) -> ToolResult:
+    """Done once is enough: what the first asked of the call is not asked again."""
+    return replace(result, pieces=() if not result.ends_reply else result.pieces)
+
+
+def canonical(arguments: str) -> str:
     """Return arguments in one form, whatever their order and spaces."""
     try:
         return json.dumps(json.loads(arguments or "{}"), sort_keys=True)

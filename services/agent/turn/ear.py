@@ -224,6 +224,12 @@ class Ear:
         return was_speaking
 
     @property
+    def open_since_s(self) -> float | None:
+        """When the oldest utterance began whose meaning is open still; None: there is none."""
+        all_ = [*self._owed, *([self._in_hand] if self._in_hand is not None else [])]
+        return min((u.onset_s for u in all_ if not (u.is_judged or u.is_void)), default=None)
+
+    @property
     def awaited(self) -> Utterance | None:
         """The newest utterance whose meaning is open still, its words being waited for."""
         waiting = [u for u in self._owed if not (u.is_judged or u.is_void)]

@@ -44,6 +44,7 @@ class Floor:
         self.started_s: float | None = None
         self.media_s = self.left_s = now_s
         self.end_reason: EndReason | None = None
+        self.is_gathering = False
         self.ear = ear
         self.mouth = Mouth(playout, rules)
         self.barge_in = BargeIn(rules.barge_in, rules.language)
@@ -232,7 +233,8 @@ class Floor:
             self.remember(reply, is_interrupted=False)
         if isinstance(deed, ev.End):
             return self.end(deed.reason, by_agent=deed.by_agent)
-        if isinstance(deed, ev.LeaveToGather):
+        self.is_gathering = isinstance(deed, ev.LeaveToGather)
+        if self.is_gathering:
             self.mouth.playout.leave()
         self.left_s = now_s
         self.move(State.AWAY)

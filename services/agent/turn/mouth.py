@@ -109,7 +109,8 @@ class Mouth:
             return []
         match piece:
             case base.Say():
-                return [self._speak(reply, text, piece) for text in split_sentences(piece.text)]
+                texts = [text for text in split_sentences(piece.text) if not reply.is_told(text)]
+                return [self._speak(reply, text, piece) for text in texts]
             case base.Spoken():
                 self._on_spoken(reply, piece)
             case base.EndCall():

@@ -39,7 +39,8 @@ class Sentence:
 
     `start_byte` is its place in the stream of everything sent since the last clear, None while
     nothing of it was sent; `skipped` is what a caller had heard of it before it was resumed.
-    `is_interruptible` False: the session lets it be heard to its end.
+    `is_interruptible` False: the session lets it be heard to its end. `formerly` is the checkpoint
+    that another worker sent it under: it was heard if that comes back before it is said again.
     """
 
     name: str
@@ -55,6 +56,17 @@ class Sentence:
     checkpoint: str | None = None
     end_s: float = 0.0
     is_played: bool = False
+    formerly: str | None = None
+
+    @property
+    def heard_s(self) -> float:
+        """How long it takes to be heard, as far as it is made."""
+        return len(self.audio) / _BYTES_PER_S
+
+    @property
+    def went_out_as(self) -> str | None:
+        """The checkpoint that may still come back for it."""
+        return self.checkpoint or self.formerly
 
     @property
     def is_sent(self) -> bool:
@@ -155,10 +167,16 @@ class Playout:
     # --- sentences ---------------------------------------------------------------------------
 
     def add_sentence(
-        self, name: str, generation: int, text: str, *, is_interruptible: bool = True
+        self,
+        name: str,
+        generation: int,
+        text: str,
+        *,
+        is_interruptible: bool = True,
+        formerly: str | None = None,
     ) -> None:
         """Queue a sentence whose audio will follow. Names are used once."""
-        sentence = Sentence(name, generation, text, is_interruptible)
+        sentence = Sentence(name, generation, text, is_interruptible, formerly=formerly)
         self._sentences.append(sentence)
         self._by_name[name] = sentence
 
@@ -206,6 +224,11 @@ class Playout:
     def is_making(self, name: str) -> bool:
         """Whether a sentence is wanted whose audio is not all there."""
         return name in self._by_name and not self._by_name[name].is_complete
+
+    @property
+    def sentences(self) -> tuple[Sentence, ...]:
+        """What is queued, sent or not, in order; to be read only."""
+        return tuple(self._sentences)
 
     @property
     def has_unplayed(self) -> bool:
@@ -305,11 +328,21 @@ class Playout:
 
     def on_played(self, checkpoint: str) -> None:
         """A checkpoint came back: it and all before it were heard. Unknown ones are old."""
+        self._on_played_formerly(checkpoint)
         if any(s.checkpoint == checkpoint for s in self._sentences):
             for sentence in self._sentences:
                 sentence.is_played = True
                 if sentence.checkpoint == checkpoint:
                     return
+
+    def _on_played_formerly(self, checkpoint: str) -> None:
+        """Take out what was heard before another worker's end, unless it is being said again."""
+        names = [s.formerly for s in self._sentences if s.sent == 0 and not s.is_sent]
+        if checkpoint not in names:
+            return
+        for sentence in list(self._sentences)[: names.index(checkpoint) + 1]:
+            sentence.is_played = sentence.is_complete = True
+            sentence.checkpoint = sentence.formerly or ""
 
     def take_heard(self, now_s: float) -> list[HeardSentence]:
         """Remove and return the sentences that were heard to their end.
@@ -421,6 +454,10 @@ class Playout:
                 )
             self._forget(sentence)
         return heard
+
+    def await_clear(self, now_s: float) -> None:
+        """What another worker had queued is being cleared: nothing goes out until it is."""
+        self._clear_sent_s = now_s
 
     def on_cleared(self, now_s: float) -> float | None:
         """Vobiz has cleared its queue; return how long that took, None if nobody had asked."""

@@ -54,6 +54,7 @@ class Reply:
         kept: pieces that take effect only when a speculative answer is confirmed.
         at_s: when its first audio was written.
         latency_ms: its turn's times by stage, where the turn passed all of them.
+        told: what the caller heard of it before it had to be asked for anew.
     """
 
     generation: int
@@ -75,6 +76,7 @@ class Reply:
     heard_s: float = 0.0
     at_s: float | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)
+    told: deque[str] = field(default_factory=deque)
     _sentences: int = 0
 
     def next_name(self) -> str:
@@ -83,6 +85,15 @@ class Reply:
         name = f"{self.generation}.{self._sentences}"
         self.awaited[name] = None
         return name
+
+    def is_told(self, text: str) -> bool:
+        """Whether the caller has heard its next sentence already; ask once for each."""
+        is_same = bool(self.told) and are_same_words(self.told[0], text)
+        if is_same:
+            self.told.popleft()
+        else:
+            self.told.clear()
+        return is_same
 
     @property
     def is_first(self) -> bool:

@@ -21,15 +21,19 @@ from services.agent.turn.floor import Floor
 from services.agent.turn.hearing import Hearing
 from services.agent.turn.own_words import OwnWords
 from services.agent.turn.playout import Due, Playout
+from services.agent.turn.resume import restore_floor, take_snapshot
 from services.agent.turn.rules import OnMachine, TurnTaking
+from services.agent.turn.snapshot import Snapshot
 from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector
 from shared.protocol.call import Direction, EndReason
+from shared.protocol.telephony import ClearAudio
 
 _AWAY_S = 90.0
 """The longest the network may have the caller: a dial attempt, or keys being collected."""
 _LAST_WORDS_S = 30.0
 """How long after its time limit a call ends whatever happens."""
+_NOBODY = 0  # a generation that is no answer's
 _NO_TURNS = (State.WAITING, State.HOLDING, State.AWAY, State.CLOSING)
 
 
@@ -97,6 +101,70 @@ class Session:
     def begin(self) -> list[Action]:
         """Start preparing the first words; call once, before any event."""
         return [ev.Greet(self._floor.mouth.begin(None, self._floor.media_s).generation)]
+
+    def restore(self, snapshot: Snapshot, now_s: float, wall_s: float) -> list[Action]:
+        """Go on from where another session stood; in place of `begin`.
+
+        Nothing of it goes out before the stream is there again (StreamStarted) and was cleared.
+
+        Args:
+            snapshot: of the other session.
+            now_s: the present, monotonic...
+            wall_s: ...and by the wall clock.
+        """
+        floor = self._floor
+        self._has_played = snapshot.begun_wall_s is not None
+        self._own_words.has_apologised = snapshot.has_apologised
+        self._is_machine = snapshot.is_machine
+        if self._has_played:
+            self._machine.on_judged()
+        actions = restore_floor(floor, snapshot, now_s, wall_s)
+        match self.state:
+            case State.HOLDING:
+                self._machine.begin_wait(now_s)
+            case State.AWAY if snapshot.is_gathering:
+                actions += floor.ask(base.Digits(""), now_s)
+            case State.AWAY:
+                actions += self._on_transfer_failed(now_s)
+            case _:
+                pass
+        return actions
+
+    def begin_amid(self, text: str, now_s: float) -> list[Action]:
+        """Begin in the midst of a call that nothing is known of; in place of `begin`.
+
+        The dialogue is asked for its first words too, because of what it expects; nobody hears
+        them.
+
+        Args:
+            text: what is said instead.
+            now_s: the present.
+        """
+        self._has_played = True
+        self._machine.on_judged()
+        reply = self._floor.mouth.begin(None, now_s)
+        reply.is_read = True
+        return [*self._floor.mouth.on_piece(reply, base.Say(text)), ev.Greet(_NOBODY)]
+
+    def clear(self, now_s: float) -> list[Action]:
+        """Have dropped what another worker may have queued at the network."""
+        self.playout.await_clear(now_s)
+        return [ev.Write(ClearAudio(self.playout.stream_id))]
+
+    def snapshot(self, now_s: float, wall_s: float) -> Snapshot:
+        """Take down where it stands, see `restore`."""
+        return take_snapshot(
+            self._floor,
+            now_s,
+            wall_s,
+            is_machine=self._is_machine,
+            has_apologised=self._own_words.has_apologised,
+        )
+
+    @property
+    def open_since_s(self) -> float | None:
+        """Since when the caller has said what no snapshot holds yet; None: all is in it."""
+        return self._ear.open_since_s
 
     def on_event(self, event: Event, now_s: float) -> list[Action]:
         """Take an event; return what is to be done, in order."""

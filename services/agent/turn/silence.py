@@ -15,7 +15,7 @@ class SilenceWatch:
     def __init__(self, *, usual_s: float) -> None:
         self._usual_s = usual_s
         self._since_s = 0.0
-        self._count = 0
+        self.count = 0
 
     def begin(self, now_s: float) -> None:
         """It is the caller's turn from now on."""
@@ -23,7 +23,7 @@ class SilenceWatch:
 
     def on_caller(self) -> None:
         """The caller did something: the next silence is the first."""
-        self._count = 0
+        self.count = 0
 
     def due(self, expectation: base.Expectation, now_s: float) -> base.Silence | None:
         """Return the silence that the dialogue is to be told of now, mostly None."""
@@ -31,5 +31,5 @@ class SilenceWatch:
         wait_s = self._usual_s if expectation.silence_s is None else expectation.silence_s
         if waited_s < wait_s:
             return None
-        self._count += 1
-        return base.Silence(waited_s, self._count)
+        self.count += 1
+        return base.Silence(waited_s, self.count)

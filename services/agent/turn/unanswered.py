@@ -18,6 +18,11 @@ class Unanswered:
         """Whether there are words."""
         return bool(self._texts)
 
+    @property
+    def at_ms(self) -> int:
+        """When the words began."""
+        return self._at_ms
+
     def keep(self, text: str, at_ms: int) -> None:
         """Keep words that began at `at_ms`."""
         if not self._texts:
