@@ -113,6 +113,7 @@ async def run(settings: AgentSettings) -> None:
             metrics=metrics,
             clock=SystemClock(),
             lead_s=settings.agent_lead_s,
+            sessions=bus.sessions,
         )
         loop = asyncio.get_running_loop()
         listener = socket.create_server(

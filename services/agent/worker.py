@@ -9,7 +9,9 @@ from typing import NoReturn
 import structlog
 from websockets.http11 import Request
 
+from services.agent.call.arrival import Arrival
 from services.agent.call.call import Call, Parts
+from services.agent.call.kept import KeptCall
 from services.agent.capacity import (
     AdaptiveCapacity,
     LatenessRule,
@@ -18,19 +20,21 @@ from services.agent.capacity import (
     refuse_attach,
     refuse_new_call,
 )
-from services.agent.company.cast import Company
+from services.agent.company.cast import Cast, Company
 from services.agent.providers.errors import ProviderError
 from services.agent.wire.link import Link, LinkHandler, Refused
 from services.agent.wire.network import network_event
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.protocol.call import CallId, EndReason
-from shared.protocol.worker import LinkRefused, LinkRequest
+from shared.protocol.worker import LinkClose, LinkRefused, LinkRequest
 from shared.runtime.lifecycle import LoopLag
 from shared.runtime.tasks import TaskOwner
 
 TICK_S = 0.02
 _HEARTBEAT_S = 1.0
+_STOOD_STILL_S = 0.8
+"""A worker that did nothing for so long may have lost its calls to others."""
 _STATUS = {
     Refusal.FULL: 503,
     Refusal.DRAINING: 503,
@@ -71,6 +75,7 @@ class Worker:
         self._secret = secret
         self._lag = lag
         self._calls: dict[CallId, Call] = {}
+        self._arrivals: dict[CallId, tuple[Arrival, Cast]] = {}
         self._owner = TaskOwner("worker")
         self._is_draining = False
         self._idle = asyncio.Event()
@@ -110,10 +115,18 @@ class Worker:
                 self._refuse(refusal)
             known.attach(link, asked)
             return known
-        load = Load(len(self._calls), self._room.calls, self._is_draining)
+        if (arriving := self._arrivals.get(asked.call_id)) is not None:
+            before = arriving[0]
+            if refusal := refuse_attach(before.request.epoch, asked.epoch):
+                self._refuse(refusal)
+            self._on_arrived(before, None)
+            before.give_up(LinkClose.SUPERSEDED)
+        load = Load(self._held, self._room.calls, self._is_draining)
         if refusal := refuse_new_call(load):
             self._refuse(refusal)
         cast = self._company.choose(asked.agent, asked.to_number)
+        if asked.resume:
+            return self._await_arrival(asked, link, cast)
         try:
             call = Call(asked, cast, self._parts, on_over=self._on_over)
         except ProviderError as exc:
@@ -121,11 +134,45 @@ class Worker:
             self._refuse(Refusal.FULL, exc)
         self._company.enter(cast)
         self._calls[asked.call_id] = call
-        self._idle.clear()
-        self._parts.metrics.active_calls.set(len(self._calls))
+        self._count()
         call.attach(link, asked)
         call.start()
         return call
+
+    def _await_arrival(self, asked: LinkRequest, link: Link, cast: Cast) -> Arrival:
+        """Take over a call that another worker has had."""
+
+        def make(kept: KeptCall | None) -> Call:
+            return Call(asked, cast, self._parts, on_over=self._on_over, kept=kept)
+
+        arrival = Arrival(asked, link, self._parts, make=make, on_ready=self._on_arrived)
+        self._company.enter(cast)
+        self._arrivals[asked.call_id] = arrival, cast
+        self._count()
+        self._owner.start(arrival.run(), name="arrival")
+        return arrival
+
+    def _on_arrived(self, arrival: Arrival, call: Call | None) -> None:
+        known = self._arrivals.get(arrival.request.call_id)
+        if known is None or known[0] is not arrival:
+            return
+        del self._arrivals[arrival.request.call_id]
+        if call is None:
+            self._company.leave(known[1])
+        else:
+            self._calls[arrival.request.call_id] = call
+        self._count()
+
+    @property
+    def _held(self) -> int:
+        return len(self._calls) + len(self._arrivals)
+
+    def _count(self) -> None:
+        self._parts.metrics.active_calls.set(self._held)
+        if self._held:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     def _refuse(self, reason: Refusal, cause: Exception | None = None) -> NoReturn:
         self._parts.metrics.refusals.labels(reason.value).inc()
@@ -134,10 +181,8 @@ class Worker:
     def _on_over(self, call: Call) -> None:
         if self._calls.get(call.request.call_id) is call:
             del self._calls[call.request.call_id]
-        self._parts.metrics.active_calls.set(len(self._calls))
         self._owner.start(self._let_go(call), name="let_go")
-        if not self._calls:
-            self._idle.set()
+        self._count()
 
     async def _let_go(self, call: Call) -> None:
         await call.stop()
@@ -165,12 +210,15 @@ class Worker:
         clock = self._parts.clock
         due_s = clock.now_s()
         while True:
+            has_stood_still = clock.now_s() - due_s > _STOOD_STILL_S
             due_s = max(due_s + TICK_S, clock.now_s())
             await asyncio.sleep(due_s - clock.now_s())
             for call in list(self._calls.values()):
+                if has_stood_still:
+                    call.on_woken()
                 call.on_tick()
             now_s = clock.now_s()
-            if self._room.on_turn(now_s - due_s, len(self._calls), now_s):
+            if self._room.on_turn(now_s - due_s, self._held, now_s):
                 self._tell_room()
 
     def _tell_room(self) -> None:
@@ -185,12 +233,12 @@ class Worker:
             lease = replace(
                 self._lease,
                 capacity=self._room.calls,
-                active=len(self._calls),
+                active=self._held,
                 lag_ms=self._lag.worst_ms,
                 draining=self._is_draining,
             )
             try:
-                await self._bus.workers.heartbeat(lease, list(self._calls))
+                await self._bus.workers.heartbeat(lease, [*self._calls, *self._arrivals])
                 is_lost = False
             except BusUnavailable as exc:
                 if not is_lost:
@@ -214,7 +262,10 @@ class Worker:
                 await asyncio.sleep(_HEARTBEAT_S)
 
     def _on_bus_event(self, event: BusEvent) -> None:
-        call = self._calls.get(event.call_id) if event.call_id else None
+        if event.call_id is None:
+            return
+        arriving = self._arrivals.get(event.call_id)
+        call = self._calls.get(event.call_id) or (arriving[0] if arriving else None)
         if call is None:
             return
         if event.channel is Channel.HANGUPS:
@@ -239,10 +290,19 @@ class Worker:
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """End the calls that are left and withdraw from the pool."""
+        """Leave the calls that are left to other workers and withdraw from the pool.
+
+        They end where nobody else could go on with them.
+        """
         self._is_draining = True
+        for arrival, _ in list(self._arrivals.values()):
+            self._on_arrived(arrival, None)
+            arrival.give_up(LinkClose.HANDOVER)
         for call in list(self._calls.values()):
-            call.over(EndReason.AGENT_FAILED)
+            if self._parts.sessions is not None:
+                self._owner.start(call.hand_over(), name="hand_over")
+            else:
+                call.over(EndReason.AGENT_FAILED)
         try:
             async with asyncio.timeout(3.0):
                 await self._idle.wait()

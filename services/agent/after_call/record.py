@@ -110,6 +110,30 @@ class RecordBuilder:
             self._latencies.append((at_ms, {}))
         self._latencies[-1][1][measure.stage.value] = round(measure.seconds * 1000, 1)
 
+    def kept(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON; what the owner does not want kept is in it still."""
+        return {
+            "events": list(self._events),
+            "lost": self._lost,
+            "tools": self._tools,
+            "usage": [[*key, amount] for key, amount in self._usage.items()],
+            "latencies": [[at_ms, dict(stages)] for at_ms, stages in self._latencies],
+            "tallies": {tally.value: count for tally, count in self._tallies.items()},
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` returned."""
+        self._events = [dict(entry) for entry in kept.get("events", ())]
+        self._lost = int(kept.get("lost", 0))
+        self._tools = int(kept.get("tools", 0))
+        self._usage = {
+            (kind, provider, unit): float(amount)
+            for kind, provider, unit, amount in kept.get("usage", ())
+        }
+        self._latencies = [(int(at_ms), dict(one)) for at_ms, one in kept.get("latencies", ())]
+        tallies = kept.get("tallies", {})
+        self._tallies = Counter({Tally(name): int(count) for name, count in tallies.items()})
+
     def on_count(self, tally: Tally) -> None:
         """Count something."""
         self._tallies[tally] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, assert_never
 
 from services.agent.after_call.record import RecordBuilder
 from services.agent.providers import base
@@ -111,6 +111,26 @@ class Account:
     def on_part_failed(self, kind: str) -> None:
         """The ears, the brain or the voice of this call broke, every provider of theirs."""
         self._metrics.provider_errors.labels(kind).inc()
+
+    # --- another worker's --------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """Return what another worker needs to go on with the account, ready for JSON."""
+        wall_s = self._clock.wall().timestamp()
+        begun_wall_s = None if self._started_s is None else wall_s - self.duration_s
+        return {
+            "milestones": dict(self.milestones),
+            "begun_wall_s": begun_wall_s,
+            "record": self._record.kept(),
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` returned."""
+        self.milestones.update(kept.get("milestones", {}))
+        if (begun_wall_s := kept.get("begun_wall_s")) is not None:
+            lasted_s = max(0.0, self._clock.wall().timestamp() - begun_wall_s)
+            self._started_s = self._clock.now_s() - lasted_s
+        self._record.restore(kept.get("record", {}))
 
     # --- the end -----------------------------------------------------------------------------
 

@@ -18,22 +18,28 @@ from services.agent.after_call.aftermath import Aftermath
 from services.agent.after_call.archive import Archive
 from services.agent.after_call.post_call import CallEnd
 from services.agent.call.account import Account
+from services.agent.call.consumed import Consumed
 from services.agent.call.ears import Ears
 from services.agent.call.errands import Errands
+from services.agent.call.keeper import Keeper
+from services.agent.call.kept import KeptCall
 from services.agent.call.mouth import Mouth
 from services.agent.call.wits import Wits
 from services.agent.company.cast import Cast
 from services.agent.dialogue.prompt import fill_facts
+from services.agent.dialogue.texts import phrases_in
 from services.agent.providers import base
 from services.agent.turn import events as ev
 from services.agent.turn.playout import Playout
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.session import Session
+from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector
 from services.agent.wire.caller_audio import CallerAudio
 from services.agent.wire.link import Link
 from services.agent.wire.network import Network, NetworkCall, NetworkEvent, transfer_caller_id
 from services.agent.wire.stream_gate import StreamGate, Verdict
+from shared.bus.base import SessionStore
 from shared.metrics.catalogue import AgentMetrics
 from shared.protocol.call import CallId, EndClass, EndReason, StreamId, WorkerId
 from shared.protocol.errors import MalformedMessage, OversizedMessage
@@ -55,11 +61,18 @@ from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
 _INTERNAL_ERROR = 1011
+_LOST = (1001, 1006, 1011, 1012, LinkClose.SUPERSEDED, LinkClose.STALE_EPOCH)
+"""A link closed so was given up for another: the caller may be there still."""
+_KEPT_TICKS = 50
+"""A call that nothing happens in is taken down once a second: little of it is to be heard again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What every call of a worker shares, whoever its agent is."""
+    """What every call of a worker shares, whoever its agent is.
+
+    `sessions` None: nobody else can go on with its calls.
+    """
 
     worker_id: WorkerId
     activity: base.VoiceActivity
@@ -72,6 +85,7 @@ class Parts:
     piece_timeout_s: float = 75.0
     send_timeout_s: float = 5.0
     reattach_grace_s: float = 5.0
+    sessions: SessionStore | None = None
 
 
 _END_CLASS = {
@@ -93,13 +107,20 @@ class Call:
         cast: who takes it.
         parts: shared with the worker's other calls.
         on_over: called once, when nothing of the call is left.
+        kept: what another worker has left of it, for `go_on`.
 
     Raises:
         ProviderError: nobody can hear or think for this call.
     """
 
     def __init__(
-        self, request: LinkRequest, cast: Cast, parts: Parts, *, on_over: Callable[[Call], None]
+        self,
+        request: LinkRequest,
+        cast: Cast,
+        parts: Parts,
+        *,
+        on_over: Callable[[Call], None],
+        kept: KeptCall | None = None,
     ) -> None:
         self.request = request
         self.cast = cast
@@ -107,7 +128,7 @@ class Call:
         self._on_over = on_over
         self._link: Link | None = None
         self._log = _log.bind(call_id=request.call_id, agent=cast.file.name)
-        self._language = cast.file.language
+        self._language = cast.file.language if kept is None else kept.language
         tongue = cast.tongue(self._language)
         now_s = parts.clock.now_s()
         facts = self._facts = _facts(request, cast)
@@ -126,7 +147,17 @@ class Call:
         self._errands = Errands(
             parts.network, self._owner, on_event=self._event, on_stop=self._stop_stream
         )
-        conversation, ear = cast.open(facts, {})
+        self._consumed = Consumed(None if kept is None else kept.consumed)
+        self._keeper = Keeper(
+            parts.sessions,
+            request.call_id,
+            epoch=lambda: self.epoch,
+            take=self._take,
+            on_passed=lambda: self.leave(LinkClose.STALE_EPOCH),
+            on_failed=parts.metrics.snapshot_failures.inc,
+        )
+        variables = {} if kept is None else kept.variables
+        conversation, ear = cast.open(replace(facts, language=self._language), variables)
         self._ears = Ears(
             ear,
             tongue.transcriber.open,
@@ -155,6 +186,10 @@ class Call:
         self._grace: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._is_ending = False
+        self._is_catching_up = False
+        self._at_s: float | None = None
+        self._ticks = 0
+        self._was: tuple[State, str | None] = (State.WAITING, None)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -167,7 +202,58 @@ class Call:
         """Begin: the first words are prepared before the caller's audio is there."""
         self._ears.start()
         self._mouth.warm()
+        self._keeper.start()
         self._perform(self._session.begin())
+
+    def go_on(self, kept: KeptCall | None) -> None:
+        """Go on with a call that another worker had; in place of `start`, after `attach`.
+
+        What the caller did meanwhile follows by `on_text`, then `caught_up`. Nothing is written
+        before that.
+
+        Args:
+            kept: as given to the constructor; None: nothing is known but that the call goes on.
+        """
+        self._is_catching_up = True
+        self._ears.start()
+        self._mouth.warm()
+        now_s = self._parts.clock.now_s()
+        if kept is None:
+            text = phrases_in(self._language).resumed
+            self._perform(self._session.begin_amid(text, now_s))
+        else:
+            self._account.restore(kept.account)
+            if (stream_id := self._consumed.stream_id) is not None:
+                self._session.playout.name_stream(StreamId(stream_id))
+            wall_s = self._parts.clock.wall().timestamp()
+            self._perform(self._session.restore(kept.session, now_s, wall_s))
+        self._has_begun = True
+        self._log.info("call_taken_over", epoch=self.epoch, is_restored=kept is not None)
+
+    def caught_up(self) -> None:
+        """All that the caller did meanwhile is known: speak, and keep what happens from now on."""
+        if self._is_ending:
+            return
+        self._perform(self._session.clear(self._parts.clock.now_s()))
+        self._is_catching_up = False
+        self._keeper.start()
+        self._keeper.touch()
+        self.play_due()
+
+    def _take(self) -> KeptCall:
+        clock = self._parts.clock
+        session = self._session
+        return KeptCall(
+            session.snapshot(clock.now_s(), clock.wall().timestamp()),
+            self._language,
+            self._wits.settled_variables,
+            self._account.kept(),
+            self._consumed.kept(session.open_since_s),
+        )
+
+    def on_woken(self) -> None:
+        """The worker stood still for a while: see at once whether the call is its own still."""
+        self._keeper.touch()
 
     def attach(self, link: Link, request: LinkRequest) -> None:
         """Take a link, in place of the one before."""
@@ -176,6 +262,7 @@ class Call:
         self._cancel_grace()
         if before is not None:
             before.close(LinkClose.SUPERSEDED)
+        self._keeper.release()
         if self._has_begun:
             self._gate.on_link()
 
@@ -191,7 +278,8 @@ class Call:
         self._link = None
         if self._errands.is_away:
             return
-        if code in (1006, 1001):
+        if code in _LOST:
+            self._keeper.hold()  # what nobody hears any more is not to be known as heard
             loop = asyncio.get_running_loop()
             self._grace = loop.call_later(
                 self._parts.reattach_grace_s, self.over, EndReason.CARRIER_LOST
@@ -226,8 +314,15 @@ class Call:
 
     # --- from the wire -----------------------------------------------------------------------
 
-    def on_text(self, text: str) -> None:
-        """Take one message of the media socket; what can't be read is counted and skipped."""
+    def on_text(self, text: str, *, at_s: float | None = None) -> None:
+        """Take one message of the media socket; what can't be read is counted and skipped.
+
+        Args:
+            text: the message.
+            at_s: when it came, if that was not now.
+        """
+        if self._is_ending:
+            return
         try:
             message = parse_inbound(text)
         except OversizedMessage:
@@ -236,11 +331,14 @@ class Call:
         except MalformedMessage:
             self._parts.metrics.messages.labels("malformed").inc()
             return
+        self._at_s = at_s
         try:
             self._on_message(message)
         except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
             self._log.exception("call_crashed")
             self._crash()
+        finally:
+            self._at_s = None
 
     def _on_message(
         self, message: Start | Media | PlayedStream | ClearedAudio | Dtmf | Stop | UnknownEvent
@@ -256,7 +354,10 @@ class Call:
                 self._event(ev.CheckpointPlayed(message.name))
             case ClearedAudio():
                 self._event(ev.AudioCleared())
+            case Dtmf() if self._consumed.is_old_key():
+                return
             case Dtmf():
+                self._consumed.on_key()
                 self._account.on_keys(message.digit)
                 self._event(ev.DigitPressed(message.digit))
             case Stop():
@@ -279,7 +380,7 @@ class Call:
         self.play_due()
 
     def _on_start(self, start: Start) -> bool:
-        now_s = self._parts.clock.now_s()
+        now_s = self._now_s()
         if self._gate.on_start(start.call_id, start.stream_id, now_s) is Verdict.FOREIGN:
             self._parts.metrics.messages.labels("foreign").inc()
             return False
@@ -289,7 +390,7 @@ class Call:
         return True
 
     def _on_media(self, media: Media) -> None:
-        now_s = self._parts.clock.now_s()
+        now_s = self._now_s()
         match self._gate.on_media(media.stream_id, now_s):
             case Verdict.FOREIGN:
                 self._parts.metrics.messages.labels("foreign").inc()
@@ -301,6 +402,10 @@ class Call:
                 pass
         if self._session.playout.stream_id is None and self._gate.stream_id is not None:
             self._session.playout.name_stream(self._gate.stream_id)
+        is_old = self._consumed.is_old_media(media)
+        self._consumed.on_media(media, now_s)
+        if is_old:
+            return
         for frame in self._audio.frames(media, now_s):
             self._ears.push(frame.pcm)
             self._event(ev.FrameScored(frame.probability, frame.level_dbfs))
@@ -309,8 +414,11 @@ class Call:
 
     def on_tick(self) -> None:
         """Write what is due and do what time alone brings; called each 20 ms by the wheel."""
-        if self._is_ending or self._errands.is_away:
+        if self._is_ending or self._is_catching_up or self._errands.is_away:
             return
+        self._ticks += 1
+        if self._ticks % _KEPT_TICKS == 0:
+            self._keeper.touch()
         try:
             if self._link is not None and self._link.stuck_s() > self._parts.send_timeout_s:
                 self._parts.metrics.send_timeouts.inc()
@@ -324,7 +432,7 @@ class Call:
 
     def play_due(self) -> None:
         """Write the audio that the schedule asks for."""
-        if self._link is None:
+        if self._link is None or self._is_catching_up or self._is_ending:
             return
         now_s = self._parts.clock.now_s()
         due = self._session.due(now_s)
@@ -341,8 +449,13 @@ class Call:
 
     # --- actions -----------------------------------------------------------------------------
 
+    def _now_s(self) -> float:
+        return self._parts.clock.now_s() if self._at_s is None else self._at_s
+
     def _event(self, event: ev.Event) -> None:
-        self._perform(self._session.on_event(event, self._parts.clock.now_s()))
+        self._perform(self._session.on_event(event, self._now_s()))
+        if isinstance(event, ev.CheckpointPlayed | ev.ReplyPiece | ev.ReplyRead):
+            self._keeper.touch()
 
     def _on_heard(self, event: ev.Event) -> None:
         """Words were recognised, or audio was made: something may be due at once."""
@@ -350,6 +463,10 @@ class Call:
         self.play_due()
 
     def _perform(self, actions: list[ev.Action]) -> None:
+        now = self._session.state, self._session.playout.newest_sent
+        if actions or now != self._was:
+            self._was = now
+            self._keeper.touch()
         for action in actions:
             match action:
                 case ev.Write():
@@ -444,6 +561,9 @@ class Call:
 
         The record comes first: the gateway's fallback asks it whether the agent ended the call.
         """
+        if await self._keeper.is_passed():
+            await self._depart(LinkClose.STALE_EPOCH)
+            return
         reason, end_class = action.reason, _END_CLASS.get(action.reason)
         duration_s = round(self._account.duration_s, 1)
         self._account.close(self._ears.usage_s, reason, end_class)
@@ -464,6 +584,7 @@ class Call:
         ended_at = self._parts.clock.wall().isoformat(timespec="milliseconds")
         end = CallEnd(reason, end_class or EndClass.CALLER, ended_at, duration_s)
         await self._parts.archive.keep(change, self._aftermath, end)
+        await self._keeper.forget()
         self._close_link(action)
         await self._ears.aclose()
         await self._wits.aclose()
@@ -487,6 +608,48 @@ class Call:
             link.close(_INTERNAL_ERROR)
         else:
             link.close(LinkClose.NORMAL)
+
+    # --- for another worker ------------------------------------------------------------------
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is over, or another worker's."""
+        return self._is_ending
+
+    async def hand_over(self) -> None:
+        """Leave the call to another worker: nothing of it is ended or recorded here."""
+        if self._is_ending:
+            return
+        self._keeper.hold()
+        self._fall_still()
+        await self._keeper.write_last()
+        self._parts.metrics.handed_over.inc()
+        await self._depart(LinkClose.HANDOVER)
+
+    def leave(self, code: LinkClose) -> None:
+        """The call is another worker's already: say and record nothing more of it."""
+        if not self._is_ending:
+            self._fall_still()
+            self._owner.start(self._depart(code), name="depart")
+
+    def _fall_still(self) -> None:
+        self._is_ending = True
+        self._cancel_grace()
+        self._errands.close()
+        for action in self._session.on_event(ev.CallOver(EndReason.CARRIER_LOST), self._now_s()):
+            if isinstance(action, ev.Abandon):
+                self._wits.abandon(action.generation, rewinds=False)
+                self._mouth.abandon(action.generation)
+
+    async def _depart(self, code: LinkClose) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close(code)
+        await self._keeper.aclose()
+        await self._ears.aclose()
+        await self._wits.aclose()
+        self._log.info("call_left", code=code.name.lower())
+        self._on_over(self)
 
     async def stop(self) -> None:
         """Cancel what still runs; called after `on_over`, by the worker."""

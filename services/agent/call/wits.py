@@ -59,6 +59,14 @@ class Wits:
         """The dialogue's state."""
         return self._conversation.variables
 
+    @property
+    def settled_variables(self) -> Mapping[str, str]:
+        """The dialogue's state, an answer to a mere guess left out: for a snapshot."""
+        asked = self._asked
+        if asked is not None and asked.has_begun and not asked.confirmation.is_given:
+            return asked.before
+        return self._conversation.variables
+
     def greet(
         self, generation: int, *, otherwise: Callable[[], base.Conversation] | None = None
     ) -> None:

@@ -11,7 +11,7 @@ A caller's utterance whose words are not settled is not here: its sound is heard
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeAlias
 
 from services.agent.providers import base
@@ -83,7 +83,7 @@ class Snapshot:
     begun_wall_s: float | None = None
     history: tuple[base.Message, ...] = ()
     transcript: tuple[Mapping[str, Any], ...] = ()
-    expectation: base.Expectation = base.Expectation()
+    expectation: base.Expectation = field(default_factory=base.Expectation)
     silences: int = 0
     unanswered: str = ""
     unanswered_ms: int = 0

@@ -1,0 +1,61 @@
+"""PURE. All that another worker needs to go on with a call, as one text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.agent.turn.snapshot import BadSnapshot, Snapshot, read_snapshot, write_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCall:
+    """A call as it stood.
+
+    Attributes:
+        session: the conversation.
+        language: the one spoken.
+        variables: the dialogue's, see Conversation.
+        account: see Account.
+        consumed: see Consumed.
+    """
+
+    session: Snapshot
+    language: str
+    variables: Mapping[str, str]
+    account: Mapping[str, Any] = field(default_factory=dict)
+    consumed: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_call(kept: KeptCall) -> str:
+    """Return a call as JSON."""
+    data = {
+        "session": write_snapshot(kept.session),
+        "language": kept.language,
+        "variables": dict(kept.variables),
+        "account": dict(kept.account),
+        "consumed": dict(kept.consumed),
+    }
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def read_call(text: str) -> KeptCall:
+    """Read what `write_call` wrote.
+
+    Raises:
+        BadSnapshot: of another version, or damaged.
+    """
+    try:
+        data = json.loads(text)
+        variables = {str(name): str(value) for name, value in data["variables"].items()}
+        return KeptCall(
+            read_snapshot(data["session"]),
+            str(data["language"]),
+            variables,
+            dict(data["account"]),
+            dict(data["consumed"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise BadSnapshot(str(exc)) from exc
