@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from services.agent.turn import events as ev
 from services.agent.turn.playout import Playout
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.session import Session
+from services.agent.turn.snapshot import Snapshot, read_snapshot, write_snapshot
 from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector
 from shared.protocol.call import Direction, StreamId
@@ -23,6 +25,7 @@ from shared.protocol.telephony import (
 )
 
 TICK_S = 0.02
+WALL_S = 1_800_000_000.0
 CHARS_PER_S = 15.0
 Script = Callable[[base.Heard], Sequence[base.Piece | None]]
 """The brain's pieces; None: it breaks off there."""
@@ -89,6 +92,9 @@ class Scene:
         direction: Direction = Direction.INBOUND,
         lead_s: float = 0.3,
         handset: Handset | None = None,
+        kept: Snapshot | None = None,
+        away_s: float = 0.0,
+        amid: str | None = None,
     ) -> None:
         self.now_s = 100.0
         self.script = script
@@ -115,7 +121,12 @@ class Scene:
         self._later: list[tuple[float, ev.Event]] = []
         self._words: deque[base.Final] = deque()
         self._spoken = 0
-        self._do(self.session.begin())
+        if amid is not None:
+            self._do(self.session.begin_amid(amid, self.now_s))
+        elif kept is None:
+            self._do(self.session.begin())
+        else:
+            self._do(self.session.restore(kept, self.now_s, WALL_S + away_s))
 
     # --- moving time -------------------------------------------------------------------------
 
@@ -244,6 +255,27 @@ class Scene:
         self.said_by[self._spoken % 200] = action.generation
         audio = bytes([self._spoken % 200]) * int(len(action.text) / CHARS_PER_S * 8000)
         return ev.SentenceAudio(name, audio, -20.0, is_last=True)
+
+    # --- another worker ----------------------------------------------------------------------
+
+    def taken_down(self) -> Snapshot:
+        """The session as text and back."""
+        text = json.dumps(write_snapshot(self.session.snapshot(self.now_s, WALL_S)))
+        return read_snapshot(json.loads(text))
+
+    def moved(self, *, away_s: float = 1.0) -> Scene:
+        """The same call on another worker, the caller's stream there again and cleared."""
+        other = Scene(
+            self.script,
+            synthesis_s=self.synthesis_s,
+            brain_s=self.brain_s,
+            piece_s=self.piece_s,
+            kept=self.taken_down(),
+            away_s=away_s,
+        )
+        other.start("stream-2")
+        other._do(other.session.clear(other.now_s))
+        return other
 
     # --- looking -----------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class Consumed:
 
     def __init__(self, kept: Mapping[str, Any] | None = None) -> None:
         kept = kept or {}
-        self._stream_id = kept.get("stream_id")
+        self._stream_id: str | None = kept.get("stream_id")
         self._until_ms: int | None = kept.get("media_ms")
         self._key_ms: int | None = kept.get("key_ms")
         self._before_ms = self._until_ms
@@ -46,8 +46,9 @@ class Consumed:
 
     def is_old_key(self) -> bool:
         """Whether another worker has dealt with a key that comes now."""
-        is_known = self._key_before_ms is not None and self._newest_ms is not None
-        return is_known and (self._newest_ms or 0) <= (self._key_before_ms or 0)
+        if self._key_before_ms is None or self._newest_ms is None:
+            return False
+        return self._newest_ms <= self._key_before_ms
 
     def _is_same(self, stream_id: str | None) -> bool:
         return stream_id is None or self._stream_id in (None, stream_id)
