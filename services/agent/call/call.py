@@ -8,7 +8,7 @@ ends this call alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -189,6 +189,7 @@ class Call:
         self._is_catching_up = False
         self._at_s: float | None = None
         self._ticks = 0
+        self._variables: Mapping[str, str] = {}
         self._was: tuple[State, str | None] = (State.WAITING, None)
 
     # --- life --------------------------------------------------------------------------------
@@ -265,6 +266,7 @@ class Call:
         self._keeper.release()
         if self._has_begun:
             self._gate.on_link()
+            self._consumed.on_link()
 
     def _cancel_grace(self) -> None:
         if self._grace is not None:
@@ -416,9 +418,7 @@ class Call:
         """Write what is due and do what time alone brings; called each 20 ms by the wheel."""
         if self._is_ending or self._is_catching_up or self._errands.is_away:
             return
-        self._ticks += 1
-        if self._ticks % _KEPT_TICKS == 0:
-            self._keeper.touch()
+        self._note_change()
         try:
             if self._link is not None and self._link.stuck_s() > self._parts.send_timeout_s:
                 self._parts.metrics.send_timeouts.inc()
@@ -429,6 +429,14 @@ class Call:
         except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
             self._log.exception("call_crashed")
             self._crash()
+
+    def _note_change(self) -> None:
+        """Have the call taken down when a tool has begun or ended, and now and then anyway."""
+        self._ticks += 1
+        variables = self._wits.settled_variables
+        if variables != self._variables or self._ticks % _KEPT_TICKS == 0:
+            self._variables = variables
+            self._keeper.touch()
 
     def play_due(self) -> None:
         """Write the audio that the schedule asks for."""

@@ -13,6 +13,9 @@ from shared.protocol.telephony import Media
 
 _BEFORE_ONSET_S = 0.4
 _FRAME_MS = 20
+_RING_MS = 15_000
+"""No gateway sends older pieces again: what seems to be one is of a stream that counts anew."""
+_EPOCH_MS = 100_000_000_000
 
 
 class Consumed:
@@ -42,7 +45,7 @@ class Consumed:
         at_ms = mark_of(media)
         if self._before_ms is None or at_ms is None or not self._is_same(media.stream_id):
             return False
-        return at_ms <= self._before_ms
+        return 0 <= self._before_ms - at_ms <= _RING_MS
 
     def is_old_key(self) -> bool:
         """Whether another worker has dealt with a key that comes now."""
@@ -61,6 +64,14 @@ class Consumed:
         self._stream_id = media.stream_id or self._stream_id
         if at_ms is not None:
             self._newest_ms, self._newest_s = at_ms, now_s
+
+    def on_link(self) -> None:
+        """A gateway has come anew and may send again what is dealt with already.
+
+        Nothing is old if the sender's times are not the wall's: they may begin anew themselves.
+        """
+        if self._newest_ms is not None and self._newest_ms > _EPOCH_MS:
+            self._before_ms, self._key_before_ms = self._newest_ms, self._key_ms
 
     def on_key(self) -> None:
         """A key was dealt with."""
