@@ -30,8 +30,8 @@ class Consumed:
         self._stream_id: str | None = kept.get("stream_id")
         self._until_ms: int | None = kept.get("media_ms")
         self._key_ms: int | None = kept.get("key_ms")
-        self._before_ms = self._until_ms
-        self._key_before_ms = self._key_ms
+        self._before_ms: int | None = self._until_ms
+        self._key_before_ms: int | None = self._key_ms
         self._newest_ms: int | None = None
         self._newest_s = 0.0
 

@@ -131,7 +131,7 @@ async def test_a_store_that_hangs_is_not_waited_for_long() -> None:
             await asyncio.sleep(60)
             raise BusUnavailable
 
-    keeper = Scene(Hanging()).keeper  # type: ignore[arg-type] - only `epoch` is asked
+    keeper = Scene(Hanging()).keeper  # type: ignore[arg-type]  # only `epoch` is asked
     async with asyncio.timeout(2):
         assert not await keeper.is_passed()
 
