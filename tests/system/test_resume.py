@@ -314,3 +314,83 @@ async def test_a_call_ends_as_ever_while_the_store_is_away() -> None:
         await asyncio.wait_for(stand.worker.wait_idle(), 2)
         assert await bus.calls.get(CALL) is not None
         assert stand.value("voice_agent_snapshot_failures_total") >= 1
+
+
+class Slow:
+    """A store whose claims wait until a test lets them."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self.gate = asyncio.Event()
+        self._sessions = bus.sessions
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sessions, name)
+
+    async def claim(self, call_id: CallId, epoch: int) -> Any:
+        await self.gate.wait()
+        return await self._sessions.claim(call_id, epoch)
+
+
+async def test_a_second_link_takes_the_place_of_one_that_still_waits_for_the_snapshot() -> None:
+    bus = MemoryBus()
+    slow = Slow(bus)
+    async with (
+        standing(bus, "w1") as first,
+        standing(bus, "w2", sessions=slow) as second,
+        AsyncExitStack() as stack,
+    ):
+        gateway = Gateway(stack)
+        link = await gateway.attach(first)
+        await gateway.until(lambda: gateway.kinds().count("checkpoint") == 1)
+        await gateway.read(0.1)
+        link.transport.abort()
+        waiting = await gateway.attach(second)
+        await gateway.attach(second)
+        slow.gate.set()
+        with suppress(ConnectionClosed):
+            await waiting.recv()
+        assert waiting.close_code == LinkClose.SUPERSEDED
+        await gateway.until(lambda: gateway.kinds().count("checkpoint") == 2)
+        assert second.voice.texts == ["Second of it.", "Third of it."]
+        assert second.value("voice_agent_active_calls") == 1
+        assert second.value("voice_agent_resumed_calls_total", outcome="restored") == 1
+
+
+async def test_a_caller_who_hangs_up_while_the_snapshot_is_waited_for_is_recorded_once() -> None:
+    bus = MemoryBus()
+    slow = Slow(bus)
+    async with (
+        standing(bus, "w1") as first,
+        standing(bus, "w2", sessions=slow) as second,
+        AsyncExitStack() as stack,
+    ):
+        gateway = Gateway(stack)
+        link = await gateway.attach(first)
+        await gateway.until(lambda: gateway.kinds().count("checkpoint") == 1)
+        await gateway.read(0.1)
+        link.transport.abort()
+        link = await gateway.attach(second)
+        await link.close(1000)
+        slow.gate.set()
+        await asyncio.wait_for(second.worker.wait_idle(), 2)
+        await asyncio.wait_for(first.worker.wait_idle(), 2)
+        record = await bus.calls.get(CALL)
+        assert record is not None
+        assert record.worker_id == "w2"
+        assert record.transcript[0]["text"] == "First of it."
+
+
+async def test_a_worker_that_stops_lets_arriving_calls_go_elsewhere() -> None:
+    bus = MemoryBus()
+    slow = Slow(bus)
+    async with standing(bus, "w2", sessions=slow) as second, AsyncExitStack() as stack:
+        gateway = Gateway(stack)
+        gateway.epoch = 1
+        link = await gateway.attach(second)
+        await asyncio.sleep(0.05)
+        assert second.value("voice_agent_active_calls") == 1
+        await second.worker.stop()
+        with suppress(ConnectionClosed):
+            await link.recv()
+        assert link.close_code == LinkClose.HANDOVER
+        assert second.value("voice_agent_active_calls") == 0

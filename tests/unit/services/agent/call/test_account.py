@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -123,3 +125,32 @@ def test_the_call_is_counted_by_how_it_ended(
     ]
     assert [(set(s.labels.values()), s.value) for s in found] == [(set(labels.values()), 1.0)]
     assert stage.metric("call_seconds_sum") == 5.0
+
+
+def test_another_worker_goes_on_with_the_account(stage: Stage) -> None:
+    stage.account.on_stream()
+    stage.clock.advance(3.0)
+    stage.account.on_note(ToolUsed("book", {"day": "Monday"}, "ok", "booked", 0.5))
+    stage.account.on_note(Usage("llm", "openai", "input_tokens", 7))
+    stage.account.on_measure(ev.Measure(ev.Stage.TOTAL, 0.8))
+    stage.account.on_count(ev.Tally.TURN_UNDERSTOOD)
+    stage.account.on_keys("12")
+    kept = json.loads(json.dumps(stage.account.kept()))
+
+    other = Stage()
+    other.clock.advance(100.0)
+    other.account.restore(kept)
+    assert other.account.duration_s == pytest.approx(
+        3.0 + (other.clock.wall() - stage.clock.wall()).total_seconds()
+    )
+    assert other.account.milestones == stage.account.milestones
+    assert other.record.fields([]) == stage.record.fields([])
+    assert other.record.fields([])["summary"]["tools"] == 1
+
+
+def test_the_account_of_a_call_that_has_not_begun_says_nothing(stage: Stage) -> None:
+    other = Stage()
+    other.account.restore(json.loads(json.dumps(stage.account.kept())))
+    assert other.account.duration_s == 0
+    other.account.restore({})
+    assert other.account.milestones == {}

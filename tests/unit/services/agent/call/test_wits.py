@@ -131,3 +131,13 @@ async def test_greeting_that_breaks_off_in_mid_word_is_not_begun_again(owner: Ta
     await settle()
     assert scene.events[-1] == ev.ReplyFailed(1)
     assert not scene.conversation.is_closed
+
+
+async def test_a_snapshot_knows_nothing_of_an_answer_to_a_guess(owner: TaskOwner) -> None:
+    scene = Scene(owner, FakeBrain())
+    scene.wits.ask(ev.Ask(1, HEARD, is_speculative=True))
+    await settle()
+    assert scene.wits.variables == {"turn": "1"}
+    assert scene.wits.settled_variables == {"turn": "0"}
+    scene.wits.confirm(1)
+    assert scene.wits.settled_variables == {"turn": "1"}

@@ -247,3 +247,39 @@ def test_nothing_goes_out_while_the_stream_is_left() -> None:
     assert playout.due(10.0).commands == ()
     playout.open(None)
     assert playout.due(10.0).commands != ()
+
+
+def moved() -> Playout:
+    """Two sentences that another worker has sent, and one that it has not."""
+    playout = Playout()
+    for name, formerly in (("s1", "1.1#1"), ("s2", "1.2#2"), ("s3", None)):
+        playout.add_sentence(name, 2, f"text {name}", formerly=formerly)
+    playout.open(None)
+    return playout
+
+
+def test_a_checkpoint_of_another_worker_means_heard_with_all_before_it() -> None:
+    playout = moved()
+    playout.on_played("1.2#2")
+    assert [one.name for one in playout.take_heard(10.0)] == ["s1", "s2"]
+    assert not playout.add_audio("s1", b"\x01" * 800, level_dbfs=-20.0, is_last=True)
+    assert [one.name for one in playout.sentences] == ["s3"]
+
+
+def test_a_checkpoint_of_another_worker_is_too_late_once_the_sentence_goes_out_again() -> None:
+    playout = moved()
+    playout.add_audio("s1", b"\x01" * SECOND, level_dbfs=-20.0, is_last=True)
+    playout.due(10.0)
+    playout.on_played("1.1#1")
+    assert playout.take_heard(10.1) == []
+    assert playout.sentences[0].went_out_as == "1.1#1"
+    playout.on_played("nobody's")
+    assert len(playout.sentences) == 3
+
+
+def test_nothing_goes_out_while_another_workers_audio_is_being_cleared() -> None:
+    playout = playing(("a", 1.0))
+    playout.await_clear(10.0)
+    assert frames(playout, 10.1) == 0
+    assert playout.on_cleared(10.2) == pytest.approx(0.2)
+    assert frames(playout, 10.2) == 15
