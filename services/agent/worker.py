@@ -113,8 +113,11 @@ class Worker:
         if known is not None:
             if refusal := refuse_attach(known.epoch, asked.epoch):
                 self._refuse(refusal)
-            known.attach(link, asked)
-            return known
+            if not self._may_be_behind(known, asked):
+                known.attach(link, asked)
+                return known
+            del self._calls[asked.call_id]
+            known.leave(LinkClose.SUPERSEDED)
         if (arriving := self._arrivals.get(asked.call_id)) is not None:
             before = arriving[0]
             if refusal := refuse_attach(before.request.epoch, asked.epoch):
@@ -138,6 +141,11 @@ class Worker:
         call.attach(link, asked)
         call.start()
         return call
+
+    def _may_be_behind(self, known: Call, asked: LinkRequest) -> bool:
+        """Whether another worker may have had the call since this one lost it."""
+        is_next = asked.epoch == known.epoch + 1
+        return asked.resume and not is_next and self._parts.sessions is not None
 
     def _await_arrival(self, asked: LinkRequest, link: Link, cast: Cast) -> Arrival:
         """Take over a call that another worker has had."""

@@ -394,3 +394,17 @@ async def test_a_worker_that_stops_lets_arriving_calls_go_elsewhere() -> None:
             await link.recv()
         assert link.close_code == LinkClose.HANDOVER
         assert second.value("voice_agent_active_calls") == 0
+
+
+async def test_a_call_that_another_worker_may_have_had_comes_back_by_its_snapshot() -> None:
+    async with two() as (gateway, first, _, __):
+        link = await gateway.attach(first)
+        await gateway.until(lambda: gateway.kinds().count("checkpoint") == 1)
+        await gateway.read(0.1)
+        link.transport.abort()
+        gateway.epoch += 1
+        await gateway.attach(first)
+        await gateway.until(lambda: gateway.kinds().count("checkpoint") == 2)
+        assert len(first.brain.conversations) == 2
+        assert first.value("voice_agent_active_calls") == 1
+        assert first.value("voice_agent_resumed_calls_total", outcome="restored") == 1
