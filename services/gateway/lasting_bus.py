@@ -34,6 +34,7 @@ class LastingBus:
         outage = Outage(clock)
         self.events = bus.events
         self.outbox = bus.outbox
+        self.sessions = bus.sessions
         self.calls = DeferredCalls(bus.calls, deferred, clock)
         self.workers = LastKnownPool(bus.workers, outage, memory, metrics, clock)
         self.values = PromptValues(bus.values, outage)

@@ -33,7 +33,7 @@ REPORTS = "/tmp/load"  # noqa: S108 - in the container, where nothing else is wr
 
 def run(*arguments: str, timeout_s: float = 120.0, **more: Any) -> str:
     """Run the docker command line; what it said, or a failed test."""
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         ["docker", *arguments],
         capture_output=True,
         text=True,
