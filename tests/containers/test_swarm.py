@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ("gateway", "agent", "dialer", "simulator")
 SECRETS = ("redis_password", "parley_link_secret")
-CALLS, OVER_S = 24, 40
+CALLS, OVER_S = 16, 30
 REPORTS = "/tmp/load"  # noqa: S108 - in the container, where nothing else is writable
 
 
@@ -67,6 +67,7 @@ class Swarm:
             "GATEWAY_PORT_MODE": "host",
             "GATEWAY_ENDPOINT_MODE": "dnsrr",
             "GATEWAY_PUBLISHED_PORT": "0",
+            "AGENT_LATENESS_BUDGET_S": "1",  # a machine that runs tests is late now and then
         }
         files = ("-c", "deploy/swarm/stack.yml", "-c", "deploy/swarm/trial.yml")
         run("stack", "deploy", "--resolve-image", "never", *files, self.name, env=environment)
