@@ -1,4 +1,7 @@
-"""The stack file on a real Swarm of one host: it comes up, and is updated under calls."""
+"""The stack file on a real Swarm of one host: it comes up, and is updated under calls.
+
+It takes two minutes, so it is run by `make soak`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from tests.support.engine import (
     why_no_engine,
 )
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.containers, pytest.mark.soak, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ("gateway", "agent", "dialer", "simulator")

@@ -86,6 +86,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         },
     }
     (agents / "default.yaml").write_text(yaml.safe_dump(agent))
+    agents.chmod(0o755)  # it is read by another user, in the container
     stack.environment |= {"AGENT_FILES": str(agents), "AGENT_DRAIN_S": "1"}
     try:
         stack.compose("build", "--quiet", timeout_s=600)
