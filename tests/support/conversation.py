@@ -264,7 +264,7 @@ class Scene:
         return read_snapshot(json.loads(text))
 
     def moved(self, *, away_s: float = 1.0) -> Scene:
-        """The same call on another worker, the caller's stream there again and cleared."""
+        """The same call on another worker, the caller's stream there again and draining."""
         other = Scene(
             self.script,
             synthesis_s=self.synthesis_s,
@@ -274,7 +274,7 @@ class Scene:
             away_s=away_s,
         )
         other.start("stream-2")
-        other._do(other.session.clear(other.now_s))
+        other._do(other.session.drain("drained#2", other.now_s))
         return other
 
     # --- looking -----------------------------------------------------------------------------

@@ -235,7 +235,8 @@ class Call:
         """All that the caller did meanwhile is known: speak, and keep what happens from now on."""
         if self._is_ending:
             return
-        self._perform(self._session.clear(self._parts.clock.now_s()))
+        name = f"drained#{self.epoch}"
+        self._perform(self._session.drain(name, self._parts.clock.now_s()))
         self._is_catching_up = False
         self._keeper.start()
         self._keeper.touch()

@@ -328,4 +328,4 @@ def _phrases(flow: Flow | None) -> tuple[str, ...]:
 
 
 def _links(taken: Sequence[Taken]) -> list[Link[Any]]:
-    return [Link(one.name, one.part, one.account) for one in taken]
+    return [Link(one.name, one.part, one.account, one.name == _OFFLINE) for one in taken]

@@ -25,6 +25,8 @@ from shared.protocol.telephony import Checkpoint, OutboundCommand, PlayAudio
 SILENCE = b"\xff"
 CLEAR_TIMEOUT_S = 1.0
 """Backstop of the wait for clearedAudio (vobiz.ai, clearAudio page)."""
+DRAIN_TIMEOUT_S = 0.45
+"""More than another worker keeps queued: what is not played by then is stuck."""
 CHECKPOINT_GRACE_S = 1.5
 """How long after its expected end a sentence counts as heard without playedStream."""
 _BYTES_PER_S = 8000
@@ -39,8 +41,9 @@ class Sentence:
 
     `start_byte` is its place in the stream of everything sent since the last clear, None while
     nothing of it was sent; `skipped` is what a caller had heard of it before it was resumed.
-    `is_interruptible` False: the session lets it be heard to its end. `formerly` is the checkpoint
-    that another worker sent it under: it was heard if that comes back before it is said again.
+    `is_interruptible` False: the session lets it be heard to its end. `formerly` is the name that
+    another worker gave it: it was heard if a checkpoint of that name comes back before it is said
+    again.
     """
 
     name: str
@@ -62,11 +65,6 @@ class Sentence:
     def heard_s(self) -> float:
         """How long it takes to be heard, as far as it is made."""
         return len(self.audio) / _BYTES_PER_S
-
-    @property
-    def went_out_as(self) -> str | None:
-        """The checkpoint that may still come back for it."""
-        return self.checkpoint or self.formerly
 
     @property
     def is_sent(self) -> bool:
@@ -123,6 +121,7 @@ class Playout:
         self._is_open = False
         self._is_held = False
         self._clear_sent_s: float | None = None
+        self._drain: tuple[str, float] | None = None
         self._total_sent = 0
         self._played_until_s = 0.0
         self._checkpoints = 0
@@ -157,7 +156,7 @@ class Playout:
         """
         self._retain_unheard(lost_s)
         self._rewind_to_word()
-        self._clear_sent_s = None
+        self._clear_sent_s = self._drain = None
         self.open(stream_id)
 
     def leave(self) -> None:
@@ -284,7 +283,7 @@ class Playout:
     def due(self, now_s: float) -> Due:
         """Return the commands to be written now, in order."""
         is_waiting = self._is_held or self._clear_sent_s is not None
-        if is_waiting or not self._is_open or not self._sentences:
+        if is_waiting or self._drain is not None or not self._is_open or not self._sentences:
             return _NOTHING
         commands: list[OutboundCommand] = []
         lateness: list[float] = []
@@ -328,19 +327,21 @@ class Playout:
 
     def on_played(self, checkpoint: str) -> None:
         """A checkpoint came back: it and all before it were heard. Unknown ones are old."""
-        self._on_played_formerly(checkpoint)
+        if self._drain is not None and checkpoint == self._drain[0]:
+            self._drain = None
+        self._on_played_formerly(checkpoint.partition("#")[0])
         if any(s.checkpoint == checkpoint for s in self._sentences):
             for sentence in self._sentences:
                 sentence.is_played = True
                 if sentence.checkpoint == checkpoint:
                     return
 
-    def _on_played_formerly(self, checkpoint: str) -> None:
+    def _on_played_formerly(self, name: str) -> None:
         """Take out what was heard before another worker's end, unless it is being said again."""
         names = [s.formerly for s in self._sentences if s.sent == 0 and not s.is_sent]
-        if checkpoint not in names:
+        if name not in names:
             return
-        for sentence in list(self._sentences)[: names.index(checkpoint) + 1]:
+        for sentence in list(self._sentences)[: names.index(name) + 1]:
             sentence.is_played = sentence.is_complete = True
             sentence.checkpoint = sentence.formerly or ""
 
@@ -392,7 +393,8 @@ class Playout:
             audio goes out again only after `on_cleared` or its backstop.
         """
         self._is_held = True
-        was_audible = self.is_audible(now_s)
+        was_audible = self.is_audible(now_s) or self._drain is not None
+        self._drain = None
         self._retain_unheard(now_s)
         if was_audible and self._is_open:
             self._clear_sent_s = now_s
@@ -455,9 +457,30 @@ class Playout:
             self._forget(sentence)
         return heard
 
-    def await_clear(self, now_s: float) -> None:
-        """What another worker had queued is being cleared: nothing goes out until it is."""
+    def drain(self, name: str, now_s: float) -> list[OutboundCommand]:
+        """Let what another worker has queued be heard: nothing goes out until it is.
+
+        So it is certain what the caller has heard: a sentence whose last sound is out already
+        would be said twice if its checkpoint were cleared.
+
+        Args:
+            name: of the checkpoint that ends it; used once in a stream.
+            now_s: the present.
+
+        Returns:
+            what is to be written; a checkpoint without audio before it may never come back.
+        """
+        self._drain = name, now_s
+        silence = PlayAudio(SILENCE * FRAME_BYTES, stream_id=self._stream_id)
+        return [silence, Checkpoint(name, stream_id=self._stream_id)]
+
+    def give_up_drain(self, now_s: float) -> bool:
+        """Stop waiting for it when that took too long, and say whether it has: clear instead."""
+        if self._drain is None or now_s - self._drain[1] < DRAIN_TIMEOUT_S:
+            return False
+        self._drain = None
         self._clear_sent_s = now_s
+        return True
 
     def on_cleared(self, now_s: float) -> float | None:
         """Vobiz has cleared its queue; return how long that took, None if nobody had asked."""

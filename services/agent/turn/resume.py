@@ -50,7 +50,7 @@ def _take_answer(floor: Floor, reply: Reply) -> Answer:
             texts += [one.text] if one.text else []
             heard_s += one.heard_s
         elif one.text and one.name not in reply.fillers:
-            unsaid.append(Unsaid(one.name, one.text, one.is_interruptible, one.went_out_as))
+            unsaid.append(Unsaid(one.name, one.text, one.is_interruptible))
     # Nothing that is heard follows what ends an answer.
     is_whole = not (reply.last_deed is None or isinstance(reply.last_deed, ev.SendKeys))
     return Answer(
@@ -129,7 +129,7 @@ def _say_again(floor: Floor, reply: Reply, answer: Answer) -> list[Action]:
             reply.generation,
             one.text,
             is_interruptible=one.is_interruptible,
-            formerly=one.checkpoint,
+            formerly=one.name,
         )
         actions.append(ev.Speak(name, reply.generation, one.text, is_first=reply.is_first))
     reply.steps.extend(Step(names.get(after), deed) for after, deed in answer.steps)

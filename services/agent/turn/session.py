@@ -105,7 +105,7 @@ class Session:
     def restore(self, snapshot: Snapshot, now_s: float, wall_s: float) -> list[Action]:
         """Go on from where another session stood; in place of `begin`.
 
-        Nothing of it goes out before the stream is there again (StreamStarted) and was cleared.
+        Nothing of it goes out before the stream is there again (StreamStarted) and has drained.
 
         Args:
             snapshot: of the other session.
@@ -146,10 +146,9 @@ class Session:
         reply.is_read = True
         return [*self._floor.mouth.on_piece(reply, base.Say(text)), ev.Greet(_NOBODY)]
 
-    def clear(self, now_s: float) -> list[Action]:
-        """Have dropped what another worker may have queued at the network."""
-        self.playout.await_clear(now_s)
-        return [ev.Write(ClearAudio(self.playout.stream_id))]
+    def drain(self, name: str, now_s: float) -> list[Action]:
+        """Let be heard what another worker may have queued at the network, see Playout."""
+        return [ev.Write(command) for command in self.playout.drain(name, now_s)]
 
     def snapshot(self, now_s: float, wall_s: float) -> Snapshot:
         """Take down where it stands, see `restore`."""
@@ -239,6 +238,8 @@ class Session:
         if self.state in (State.ENDED, State.WAITING):
             return []
         actions: list[Action] = []
+        if self.playout.give_up_drain(now_s):
+            actions.append(ev.Write(ClearAudio(self.playout.stream_id)))
         if self.playout.give_up_clear(now_s):
             actions.append(Count(Tally.CLEAR_TIMEOUT))
         actions += self._on_bounds(now_s)

@@ -20,7 +20,7 @@ from services.agent.turn.reply import Deed
 from services.agent.turn.states import State
 from shared.protocol.call import EndReason
 
-VERSION: Final = 1
+VERSION: Final = 2
 _Json: TypeAlias = dict[str, Any]
 
 
@@ -32,13 +32,12 @@ class BadSnapshot(ValueError):
 class Unsaid:
     """A sentence that the caller is not known to have heard.
 
-    `checkpoint` is the one it went out under, if it did: should that still come back, it was heard.
+    Should a checkpoint of its name still come back, it was.
     """
 
     name: str
     text: str
     is_interruptible: bool = True
-    checkpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +155,7 @@ def _write_answer(answer: Answer) -> _Json:
         "heard_s": answer.heard_s,
         "at_ms": answer.at_ms,
         "latency_ms": dict(answer.latency_ms or {}),
-        "unsaid": [
-            [one.name, one.text, one.is_interruptible, one.checkpoint] for one in answer.unsaid
-        ],
+        "unsaid": [[one.name, one.text, one.is_interruptible] for one in answer.unsaid],
         "steps": [[after, _write_deed(deed)] for after, deed in answer.steps],
         "is_read": answer.is_read,
         "is_own": answer.is_own,

@@ -14,8 +14,9 @@ class ChainLimits:
         next_s: each next piece of a model.
         tts_first_s: a voice's first audio, all tries of one voice together.
         tts_next_s: each next piece of a voice: the caller has heard the last one by then, mostly.
-        stt_final_s: a recogniser's text after the end of speech. The last one there is gets
-            `last_patience` times as much: nobody else would be sooner.
+        stt_final_s: a recogniser's text after the end of speech.
+        last_patience: so many times as much for whom nobody else would be sooner than: the last
+            recogniser of a chain, a voice that runs here.
         retries: how often one provider is asked again after a failure that may pass.
         retry_wait_s: the pause before that where a provider is too busy.
         breaker_failures: so many within `breaker_window_s` open its breaker, for `breaker_open_s`.

@@ -36,11 +36,14 @@ class Link(Generic[P_co]):
         part: the provider.
         account: tells providers of one name apart whose faults have nothing to do with each other
             (another key, another host), so that they don't share a breaker. Never shown.
+        is_here: it runs in this process: it is late only when the machine is, and then whoever
+            came next would be too.
     """
 
     name: str
     part: P_co
     account: str = ""
+    is_here: bool = False
 
 
 class Breakers:

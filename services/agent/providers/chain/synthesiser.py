@@ -137,12 +137,13 @@ class ChainSpeech:
 
     def _ask(self, link: Link[Synthesiser], text: str) -> AsyncIterator[Pcm]:
         limits = self._chain.limits
+        patience = limits.last_patience if link.is_here else 1.0
         return pieces_of(
             self._chain,
             link,
             lambda voice: _audible(link.name, voice, text),
-            first_s=limits.tts_first_s,
-            next_s=limits.tts_next_s,
+            first_s=patience * limits.tts_first_s,
+            next_s=patience * limits.tts_next_s,
         )
 
     def _note(self, link: Link[Synthesiser], text: str) -> None:

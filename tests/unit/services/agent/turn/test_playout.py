@@ -250,9 +250,9 @@ def test_nothing_goes_out_while_the_stream_is_left() -> None:
 
 
 def moved() -> Playout:
-    """Two sentences that another worker has sent, and one that it has not."""
+    """Three sentences that another worker had."""
     playout = Playout()
-    for name, formerly in (("s1", "1.1#1"), ("s2", "1.2#2"), ("s3", None)):
+    for name, formerly in (("s1", "1.1"), ("s2", "1.2"), ("s3", "1.3")):
         playout.add_sentence(name, 2, f"text {name}", formerly=formerly)
     playout.open(None)
     return playout
@@ -272,14 +272,35 @@ def test_a_checkpoint_of_another_worker_is_too_late_once_the_sentence_goes_out_a
     playout.due(10.0)
     playout.on_played("1.1#1")
     assert playout.take_heard(10.1) == []
-    assert playout.sentences[0].went_out_as == "1.1#1"
     playout.on_played("nobody's")
     assert len(playout.sentences) == 3
 
 
-def test_nothing_goes_out_while_another_workers_audio_is_being_cleared() -> None:
+def test_nothing_goes_out_before_another_workers_audio_is_heard() -> None:
     playout = playing(("a", 1.0))
-    playout.await_clear(10.0)
+    assert [type(command) for command in playout.drain("mark", 10.0)] == [PlayAudio, Checkpoint]
     assert frames(playout, 10.1) == 0
-    assert playout.on_cleared(10.2) == pytest.approx(0.2)
+    playout.on_played("another#1")
+    assert frames(playout, 10.2) == 0
+    playout.on_played("mark")
+    assert frames(playout, 10.2) == 15
+
+
+def test_another_workers_audio_that_does_not_end_is_cleared() -> None:
+    playout = playing(("a", 1.0))
+    playout.drain("mark", 10.0)
+    assert not playout.give_up_drain(10.4)
+    assert playout.give_up_drain(10.5)
+    assert not playout.give_up_drain(10.6)
+    assert frames(playout, 10.6) == 0
+    assert playout.on_cleared(10.7) == pytest.approx(0.2)
+    assert frames(playout, 10.7) == 15
+
+
+def test_a_caller_who_speaks_into_another_workers_audio_has_it_cleared() -> None:
+    playout = playing(("a", 1.0))
+    playout.drain("mark", 10.0)
+    assert playout.pause(10.1)
+    playout.on_cleared(10.12)
+    playout.resume()
     assert frames(playout, 10.2) == 15

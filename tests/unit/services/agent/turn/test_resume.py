@@ -13,7 +13,7 @@ from services.agent.turn import events as ev
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.states import State
 from shared.protocol.call import EndReason
-from shared.protocol.telephony import ClearAudio
+from shared.protocol.telephony import Checkpoint, ClearAudio
 from tests.support.conversation import WALL_S, Scene
 
 THREE = ("The first sentence is this one.", "The second one follows it.", "And here is a third.")
@@ -45,18 +45,22 @@ def test_goes_on_with_the_first_sentence_that_was_not_heard() -> None:
     first.run_until(lambda: len(first.session.snapshot(0, 0).answer.heard) == 1)  # type: ignore[union-attr]
     second = first.moved()
     assert spoken(second) == list(THREE[1:])
-    assert second.written(ClearAudio) == [second.now_s]
+    assert second.written(Checkpoint) == [second.now_s]
     second.until_listening()
     assert second.history()[:2] == first.history()
     assert second.history()[2] == ("agent", " ".join(THREE))
     assert second.asked == []
 
 
-def test_nothing_goes_out_before_the_clear_is_acknowledged() -> None:
+def test_what_another_worker_has_queued_is_cleared_when_it_does_not_end() -> None:
     first = asked(Scene(three))
     second = first.moved()
     second.handset.acknowledges = False
+    second.handset.queue.clear()
+    second.run(0.4)
     assert second.session.due(second.now_s).commands == ()
+    second.run(0.1)
+    assert len(second.written(ClearAudio)) == 1
     second.event(ev.AudioCleared())
     second.run(0.2)
     assert second.session.due(second.now_s + 0.1).commands != ()

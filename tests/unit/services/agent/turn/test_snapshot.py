@@ -36,7 +36,7 @@ _DEEDS = st.one_of(
     st.builds(ev.LeaveToGather, st.builds(base.GatherDigits, _TEXTS, st.integers(1, 9))),
     st.builds(ev.End, st.sampled_from(EndReason), by_agent=st.booleans()),
 )
-_UNSAID = st.builds(Unsaid, _TEXTS, _TEXTS, st.booleans(), st.none() | _TEXTS)
+_UNSAID = st.builds(Unsaid, _TEXTS, _TEXTS, st.booleans())
 _ANSWERS = st.builds(
     Answer,
     answers=_HEARD,

@@ -168,6 +168,16 @@ async def test_when_all_have_failed_the_last_error_comes_out() -> None:
 
 
 @in_virtual_time
+async def test_a_voice_that_runs_here_is_waited_for_while_the_machine_is_busy() -> None:
+    link = Link("offline", FaultyVoice(FIRST_HZ, stalled()), is_here=True)
+    began_s = asyncio.get_running_loop().time()
+    with pytest.raises(ProviderTimeout):
+        await heard(FallbackSynthesiser([link], LIMITS, Meters().breakers).speak(TEXT))
+    waited_s = asyncio.get_running_loop().time() - began_s
+    assert waited_s == pytest.approx(LIMITS.last_patience * LIMITS.tts_first_s, abs=0.1)
+
+
+@in_virtual_time
 async def test_a_text_with_words_and_no_audio_is_a_failure_and_dots_are_not() -> None:
     class Mute:
         sample_rate_hz = 8000
