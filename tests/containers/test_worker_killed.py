@@ -19,7 +19,7 @@ import yaml
 
 from tests.containers.test_compose import ROOT, Stack
 from tests.support.engine import docker
-from tests.support.story import AGENT, CALLER, GOODBYE, GREETING, OPENING, STORY, Ends, Told
+from tests.support.story import CALLER, GOODBYE, GREETING, OPENING, STORY, Ends, Told, storyteller
 
 pytestmark = [pytest.mark.containers, pytest.mark.soak, pytest.mark.timeout(1200)]
 
@@ -33,7 +33,7 @@ Act = Callable[[Stack, str], None]
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("calls"))
     agents = tmp_path_factory.mktemp("agents")
-    (agents / "default.yaml").write_text(yaml.safe_dump(dict(AGENT)))
+    (agents / "default.yaml").write_text(yaml.safe_dump(storyteller()))
     agents.chmod(0o755)  # it is read by another user, in the container
     stack.environment |= {"AGENT_FILES": str(agents), "AGENT_DRAIN_S": "1"}
     try:

@@ -30,34 +30,38 @@ STORY = [f"After that the traveller came to an old and quiet {place}." for place
 GREETING = "Which table is yours?"
 OPENING = "This is for table four two."
 GOODBYE = "Goodbye table four two."
-AGENT: Mapping[str, Any] = {
-    "greeting": GREETING,
-    "prompt": "Tell a story.",
-    "providers": {"stt": ["offline"], "llm": ["offline"], "tts": ["offline"]},
-    "flow": {
-        "steps": {
-            "ask": {"prompt": "Which table?", "digits": {"then": "story", "most": 2}},
-            "story": {"prompt": " ".join(["This is for table {spoken_digits}.", *STORY])},
-        },
-        "common": {
-            "bye": {
-                "phrases": ["goodbye"],
-                "say": "Goodbye table {spoken_digits}.",
-                "then": "hang_up",
-            }
-        },
-    },
-}
 CALLER = (
     *("--press", "42", "--say", "Goodbye.", "--turn-silence", "4"),
     *("--patience", "150", "--linger", "6", "--max-duration", "170"),
 )
+SHORT_CALLER = (
+    *("--press", "42", "--press", "9", "--turn-silence", "1.5"),
+    *("--patience", "40", "--linger", "4", "--max-duration", "60"),
+)
+"""Says nothing, so that many calls at once cost no recognition."""
 _RATE_HZ = 8000
 _STEP_S = STEP_SAMPLES / _RATE_HZ
 _AUDIBLE_DBFS = -50.0
 _PAUSE_S = 0.11
 _END_S = 0.4
 _ALIKE = 0.85
+
+
+def storyteller(story: Sequence[str] = STORY) -> dict[str, Any]:
+    """Return the agent's file; it ends the call at "goodbye" or the key 9."""
+    bye = {"phrases": ["goodbye"], "say": "Goodbye table {spoken_digits}.", "then": "hang_up"}
+    return {
+        "greeting": GREETING,
+        "prompt": "Tell a story.",
+        "providers": {"stt": ["offline"], "llm": ["offline"], "tts": ["offline"]},
+        "flow": {
+            "steps": {
+                "ask": {"prompt": "Which table?", "digits": {"then": "story", "most": 2}},
+                "story": {"prompt": " ".join(["This is for table {spoken_digits}.", *story])},
+            },
+            "common": {"bye": {**bye, "key": "9"}},
+        },
+    }
 
 
 @dataclass(frozen=True)
