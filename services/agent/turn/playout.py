@@ -2,8 +2,9 @@
 
 Sentences wait here as mu-law audio. `due` hands out the frames that the schedule asks for: the
 caller's playback is kept a small lead ahead of real time, no more, so that an interruption loses
-little and is silent at once. A checkpoint follows each sentence. From what was sent, when, and
-which checkpoints came back, `clear` tells what the caller has really heard.
+little and is silent at once. A checkpoint follows the last sound of each sentence, before the
+silence that it ends with. From what was sent, when, and which checkpoints came back, `clear` tells
+what the caller has really heard.
 
 The schedule is absolute: a frame is due when the playback would otherwise fall a whole frame
 behind the lead, counted from when the playback began; it goes out at the last tick before that. A
@@ -33,6 +34,9 @@ _BYTES_PER_S = 8000
 _CLOCK_GRAIN_S = 1e-6
 _SPOKEN_CHARS_PER_S = 15.0
 _WORD_SEARCH_FRAMES = 25
+_LONGEST_PAUSE_BYTES = 8000
+_AUDIBLE_CODE = 0x18
+"""A magnitude of 260 of 32768 (G.711, mu-law, bits inverted)."""
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Sentence:
     end_s: float = 0.0
     is_played: bool = False
     formerly: str | None = None
+    _sound_bytes: int | None = None
 
     @property
     def heard_s(self) -> float:
@@ -69,7 +74,14 @@ class Sentence:
     @property
     def is_sent(self) -> bool:
         """Whether all of it, checkpoint included, went out."""
-        return self.checkpoint is not None
+        return self.checkpoint is not None and self.sent >= len(self.audio)
+
+    @property
+    def sound_bytes(self) -> int:
+        """Its length without the silence at its end; to be asked once it is complete."""
+        if self._sound_bytes is None:
+            self._sound_bytes = _sound_bytes(self.audio)
+        return self._sound_bytes
 
     @property
     def expected_bytes(self) -> int:
@@ -307,18 +319,25 @@ class Playout:
                 self._has_sent_frame = True
                 self._total_sent += FRAME_BYTES
                 self._played_until_s += FRAME_S
+                is_marked = sentence.checkpoint is not None or not sentence.is_complete
+                if not is_marked and sentence.sent >= sentence.sound_bytes:
+                    commands.append(self._mark(sentence))
             if not (sentence.is_complete and sentence.sent >= len(sentence.audio)):
                 break
-            sentence.end_s = self._played_until_s
-            if sentence.start_byte is None:
+            if sentence.checkpoint is None and sentence.start_byte is None:
                 # Nothing to be said: no audio, so no checkpoint that could come back.
                 sentence.checkpoint = ""
                 sentence.is_played = True
-                continue
-            self._checkpoints += 1
-            sentence.checkpoint = f"{sentence.name}#{self._checkpoints}"
-            commands.append(Checkpoint(sentence.checkpoint, stream_id=self._stream_id))
+            elif sentence.checkpoint is None:
+                # Its end became known after its last frame had gone out.
+                commands.append(self._mark(sentence))
         return Due(tuple(commands), tuple(lateness), has_underrun)
+
+    def _mark(self, sentence: Sentence) -> Checkpoint:
+        sentence.end_s = self._played_until_s
+        self._checkpoints += 1
+        sentence.checkpoint = f"{sentence.name}#{self._checkpoints}"
+        return Checkpoint(sentence.checkpoint, stream_id=self._stream_id)
 
     def _unsent(self) -> Iterator[Sentence]:
         return iter([s for s in self._sentences if not s.is_sent])
@@ -403,9 +422,10 @@ class Playout:
     def _retain_unheard(self, now_s: float) -> None:
         for sentence in self._sentences:
             heard = self._heard_bytes(sentence, now_s)
-            if sentence.is_sent and heard >= len(sentence.audio):
+            if sentence.checkpoint is not None and heard >= sentence.sound_bytes:
                 # Whether or not its checkpoint comes back still: it is over.
                 sentence.is_played = True
+                sentence.sent = len(sentence.audio)
                 continue
             sentence.sent = sentence.skipped = heard
             sentence.start_byte = None
@@ -496,6 +516,14 @@ class Playout:
             return False
         self._clear_sent_s = None
         return True
+
+
+def _sound_bytes(ulaw: bytearray) -> int:
+    """Return where the last sound of a sentence ends; nothing that ends it is over -42 dBFS."""
+    codes = np.frombuffer(ulaw[-_LONGEST_PAUSE_BYTES:], dtype=np.uint8)
+    sounds = np.flatnonzero((~codes & 0x7F) >= _AUDIBLE_CODE)
+    silent = len(codes) - 1 - int(sounds[-1]) if len(sounds) else len(codes)
+    return len(ulaw) - silent
 
 
 def _next_frame(sentence: Sentence) -> bytes | None:

@@ -304,3 +304,58 @@ def test_a_caller_who_speaks_into_another_workers_audio_has_it_cleared() -> None
     playout.on_cleared(10.12)
     playout.resume()
     assert frames(playout, 10.2) == 15
+
+
+SILENT = b"\xff"
+
+
+def ending_in_silence() -> Playout:
+    """A second of sound and half a second of silence."""
+    playout = Playout()
+    playout.add_sentence("a", 1, "hello")
+    playout.add_audio("a", b"\x01" * SECOND + SILENT * 4000, level_dbfs=-20.0, is_last=True)
+    playout.open(None)
+    return playout
+
+
+def kinds(playout: Playout, until_s: float) -> list[type]:
+    out: list[type] = []
+    for tick in range(round((until_s - 10.0) / 0.02)):
+        out += [type(command) for command in playout.due(10.0 + tick * 0.02).commands]
+    return out
+
+
+def test_the_checkpoint_comes_before_the_silence_that_ends_a_sentence() -> None:
+    playout = ending_in_silence()
+    assert kinds(playout, 12.0) == [PlayAudio] * 50 + [Checkpoint] + [PlayAudio] * 25
+    playout.on_played("a#1")
+    assert [one.is_whole for one in playout.take_heard(11.1)] == [True]
+
+
+def test_the_silence_is_sent_though_the_sentence_was_heard() -> None:
+    playout = ending_in_silence()
+    kinds(playout, 11.0)
+    playout.on_played("a#1")
+    assert playout.take_heard(11.0) == []
+    assert kinds(playout, 12.0)[-1] is PlayAudio
+    assert len(playout.take_heard(12.0)) == 1
+
+
+def test_an_interruption_in_the_silence_is_after_the_sentence() -> None:
+    playout = ending_in_silence()
+    kinds(playout, 11.1)
+    playout.pause(11.1)
+    playout.on_cleared(11.11)
+    playout.resume()
+    assert playout.due(11.12).commands == ()
+    assert len(playout.take_heard(11.12)) == 1
+
+
+def test_a_sentence_whose_end_is_known_late_has_its_checkpoint_too() -> None:
+    playout = Playout()
+    playout.add_sentence("a", 1, "hello")
+    playout.add_audio("a", b"\x01" * 800, level_dbfs=-20.0, is_last=False)
+    playout.open(None)
+    assert kinds(playout, 10.1) == [PlayAudio] * 5
+    playout.add_audio("a", b"", level_dbfs=-20.0, is_last=True)
+    assert [type(one) for one in playout.due(10.1).commands] == [Checkpoint]
