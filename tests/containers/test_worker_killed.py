@@ -36,7 +36,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     agents = tmp_path_factory.mktemp("agents")
     (agents / "default.yaml").write_text(yaml.safe_dump(storyteller()))
     agents.chmod(0o755)  # it is read by another user, in the container
-    stack.environment |= {"AGENT_FILES": str(agents), "AGENT_DRAIN_S": "1"}
+    # A container comes back under its old address in a network with a subnet of its own alone.
+    networks = tmp_path_factory.mktemp("networks") / "subnet.yml"
+    subnet = {"default": {"ipam": {"config": [{"subnet": "10.213.0.0/24"}]}}}
+    networks.write_text(yaml.safe_dump({"networks": subnet}))
+    stack.environment |= {
+        "AGENT_FILES": str(agents),
+        "AGENT_DRAIN_S": "1",
+        "COMPOSE_FILE": f"docker-compose.yml{os.pathsep}{networks}",
+    }
     try:
         stack.compose("build", "--quiet", timeout_s=600)
         stack.compose("up", "--detach", "--wait", "--wait-timeout", "90", "--scale", "agent=3")
@@ -89,7 +97,8 @@ def _cut_off(stack: Stack, container: str) -> None:
     address = docker("inspect", "--format", wanted, container).stdout.strip()
     docker("network", "disconnect", network, container)
     time.sleep(5.0)
-    docker("network", "connect", "--ip", address, "--alias", "agent", network, container)
+    back = docker("network", "connect", "--ip", address, "--alias", "agent", network, container)
+    assert back.returncode == 0, back.stderr
 
 
 def _ask_to_go(_stack: Stack, container: str) -> None:

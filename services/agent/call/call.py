@@ -63,6 +63,7 @@ _log = structlog.get_logger(__name__)
 _INTERNAL_ERROR = 1011
 _LOST = (1001, 1006, 1011, 1012, LinkClose.SUPERSEDED, LinkClose.STALE_EPOCH)
 """A link closed so was given up for another: the caller may be there still."""
+_CUT_OFF_S = 60.0
 _KEPT_TICKS = 50
 """A call that nothing happens in is taken down once a second: little of it is to be heard again."""
 
@@ -570,7 +571,9 @@ class Call:
 
         The record comes first: the gateway's fallback asks it whether the agent ended the call.
         """
-        if await self._keeper.is_passed():
+        # A worker that is cut off from gateway and store alike can't know whose the call is.
+        patience_s = _CUT_OFF_S if action.reason is EndReason.CARRIER_LOST else 0.0
+        if await self._keeper.is_passed(patience_s=patience_s):
             await self._depart(LinkClose.STALE_EPOCH)
             return
         reason, end_class = action.reason, _END_CLASS.get(action.reason)

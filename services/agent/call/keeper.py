@@ -114,15 +114,24 @@ class Keeper:
             await self._owner.stop()
             await self._write(self._store)
 
-    async def is_passed(self) -> bool:
-        """Whether a higher epoch has claimed the call; False where nobody can tell in time."""
+    async def is_passed(self, *, patience_s: float = 0.0) -> bool:
+        """Whether a higher epoch has claimed the call; False where nobody can tell in time.
+
+        Args:
+            patience_s: ask again for so long while the store is away.
+        """
         if self._store is None:
             return False
-        try:
-            async with asyncio.timeout(_WRITE_S):
-                return await self._store.epoch(self._call_id) > self._epoch()
-        except (BusUnavailable, TimeoutError):
-            return False
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + patience_s
+        while True:
+            try:
+                async with asyncio.timeout(_WRITE_S):
+                    return await self._store.epoch(self._call_id) > self._epoch()
+            except (BusUnavailable, TimeoutError):
+                if loop.time() >= until_s:
+                    return False
+            await asyncio.sleep(_AGAIN_S)
 
     async def forget(self) -> None:
         """The call is over: stop, and drop its snapshot."""

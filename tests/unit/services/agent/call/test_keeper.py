@@ -109,6 +109,17 @@ async def test_nobody_is_passed_while_the_store_is_away(scene: Scene) -> None:
     await scene.keeper.forget()
 
 
+async def test_who_was_cut_off_is_told_when_the_store_is_back(scene: Scene) -> None:
+    await scene.bus.inner.sessions.claim(CALL, 3)
+    scene.bus.is_away = True
+    asking = asyncio.ensure_future(scene.keeper.is_passed(patience_s=10))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    scene.bus.is_away = False
+    async with asyncio.timeout(2):
+        assert await asking
+
+
 async def test_the_last_snapshot_is_the_one_that_was_held(scene: Scene) -> None:
     scene.number = 4
     scene.keeper.hold()
