@@ -127,7 +127,7 @@ class Link(asyncio.Protocol):
             self._restart_timer(_CLOSE_S, self.abort)
 
     def _flush(self) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         for data in self._protocol.data_to_send():
             if data:

@@ -32,7 +32,8 @@ class Store:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await command
-        except (RedisError, OSError, TimeoutError) as exc:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
+            # RuntimeError is what uvloop raises on a connection that broke in the same moment.
             if self.metrics is not None:
                 self.metrics.errors.labels(operation).inc()
             raise BusUnavailable(f"{operation}: {type(exc).__name__}: {exc}") from exc
