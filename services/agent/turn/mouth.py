@@ -130,7 +130,13 @@ class Mouth:
     def _speak(self, reply: Reply, text: str, say: base.Say) -> Action:
         name = reply.next_name()
         may_stop = say.is_interruptible and not self._passages.hold(text)
-        self.playout.add_sentence(name, reply.generation, text, is_interruptible=may_stop)
+        self.playout.add_sentence(
+            name,
+            reply.generation,
+            text,
+            is_interruptible=may_stop,
+            formerly=reply.former_name(text),
+        )
         return ev.Speak(name, reply.generation, text, is_first=reply.is_first)
 
     def _on_spoken(self, reply: Reply, piece: base.Spoken) -> None:

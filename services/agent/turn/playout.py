@@ -35,6 +35,7 @@ _CLOCK_GRAIN_S = 1e-6
 _SPOKEN_CHARS_PER_S = 15.0
 _WORD_SEARCH_FRAMES = 25
 _LONGEST_PAUSE_BYTES = 8000
+_MOST_STRAYS = 16
 _AUDIBLE_CODE = 0x18
 """A magnitude of 260 of 32768 (G.711, mu-law, bits inverted)."""
 
@@ -134,6 +135,7 @@ class Playout:
         self._is_held = False
         self._clear_sent_s: float | None = None
         self._drain: tuple[str, float] | None = None
+        self._strays: deque[str] = deque(maxlen=_MOST_STRAYS)
         self._total_sent = 0
         self._played_until_s = 0.0
         self._checkpoints = 0
@@ -190,6 +192,8 @@ class Playout:
         sentence = Sentence(name, generation, text, is_interruptible, formerly=formerly)
         self._sentences.append(sentence)
         self._by_name[name] = sentence
+        if formerly in self._strays:
+            self._on_played_formerly(str(formerly))
 
     def add_first(self, name: str, generation: int, text: str) -> None:
         """Queue a sentence before all others; only while nothing of them was sent."""
@@ -349,7 +353,10 @@ class Playout:
         if self._drain is not None and checkpoint == self._drain[0]:
             self._drain = None
         self._on_played_formerly(checkpoint.partition("#")[0])
-        if any(s.checkpoint == checkpoint for s in self._sentences):
+        if all(s.checkpoint != checkpoint for s in self._sentences):
+            # Perhaps of a sentence that another worker sent and the brain is still to give again.
+            self._strays.append(checkpoint.partition("#")[0])
+        else:
             for sentence in self._sentences:
                 sentence.is_played = True
                 if sentence.checkpoint == checkpoint:

@@ -54,7 +54,8 @@ class Reply:
         kept: pieces that take effect only when a speculative answer is confirmed.
         at_s: when its first audio was written.
         latency_ms: its turn's times by stage, where the turn passed all of them.
-        told: what the caller heard of it before it had to be asked for anew.
+        told: what the caller heard of it before it had to be asked for anew...
+        sent: ...and what was on its way then: name and text.
     """
 
     generation: int
@@ -77,6 +78,7 @@ class Reply:
     at_s: float | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)
     told: deque[str] = field(default_factory=deque)
+    sent: deque[tuple[str, str]] = field(default_factory=deque)
     _sentences: int = 0
 
     def next_name(self) -> str:
@@ -94,6 +96,13 @@ class Reply:
         else:
             self.told.clear()
         return is_same
+
+    def former_name(self, text: str) -> str | None:
+        """Return the name under which its next sentence was on its way; ask once for each."""
+        if self.sent and are_same_words(self.sent[0][1], text):
+            return self.sent.popleft()[0]
+        self.sent.clear()
+        return None
 
     @property
     def is_first(self) -> bool:

@@ -149,4 +149,5 @@ def _ask_again(floor: Floor, answer: Answer, heard: base.Heard, now_s: float) ->
     reply = floor.mouth.begin(heard, now_s)
     reply.has_used_tools = answer.has_used_tools
     reply.told += answer.heard
+    reply.sent += [(one.name, one.text) for one in answer.unsaid]
     return [ev.Ask(reply.generation, heard, history=tuple(floor.record.history))]

@@ -91,6 +91,19 @@ def test_an_answer_still_being_thought_is_asked_for_anew_with_what_was_heard_as_
     assert said_by_agent(second) == f"{GREETING} {' '.join(THREE)}"
 
 
+def test_a_sentence_heard_to_its_end_meanwhile_is_not_said_when_the_answer_comes_again() -> None:
+    first = asked(Scene(three, piece_s=2.5))
+    first.run_until(lambda: first.session.playout.sentences[0].is_sent)
+    old = first.session.playout.sentences[0].checkpoint
+    second = Scene(three, kept=first.taken_down(), piece_s=2.5)
+    second.start("stream-2")
+    assert old is not None
+    second.event(ev.CheckpointPlayed(old))
+    second.until_listening()
+    assert said_by_agent(second) == f"{GREETING} {' '.join(THREE)}"
+    assert len(second.handset.heard) < len(" ".join(THREE[1:])) / 15 * 8000 + 800
+
+
 def test_an_answer_that_has_another_beginning_is_said_whole() -> None:
     first = asked(Scene(three, piece_s=2.5))
     first.run_until(lambda: len(first.session.snapshot(0, 0).answer.heard) == 1)  # type: ignore[union-attr]
