@@ -162,11 +162,12 @@ def _call_minutes(metrics_port: int) -> float:
 
 
 def _cpu_s(pid: int) -> _Cpu:
-    children_s = sum(_own_cpu_s(child) for child in _descendants(pid))
-    return _Cpu(_own_cpu_s(pid) + children_s, children_s)
+    children_s = sum(own_cpu_s(child) for child in _descendants(pid))
+    return _Cpu(own_cpu_s(pid) + children_s, children_s)
 
 
-def _own_cpu_s(pid: int) -> float:
+def own_cpu_s(pid: int) -> float:
+    """Return the CPU-seconds (user and system) of one process; 0 where it is gone."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
