@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeAlias
+
+from services.agent.turn.echo import EchoMemory
 
 FRAME_S = 0.02
 _FRESH_FRAMES = 10  # the newest 200 ms may already be the caller's first sounds
@@ -86,8 +87,11 @@ class SpeechDetector:
         self._tuning = tuning or VadTuning()
         self._recent: deque[_Frame] = deque(maxlen=round(self._tuning.lookback_s / FRAME_S) + 1)
         least_s, most_s = self._tuning.echo_learn_s
-        self._echo_least = round(least_s / FRAME_S) + _FRESH_FRAMES
-        self._echo_db: deque[float] = deque(maxlen=round(most_s / FRAME_S) + _FRESH_FRAMES)
+        self._echo = EchoMemory(
+            least_frames=round(least_s / FRAME_S),
+            most_frames=round(most_s / FRAME_S),
+            fresh_frames=_FRESH_FRAMES,
+        )
         self._agent_dbfs: float | None = None
         self._agent_heard_s = 0.0
         self._onset_s: float | None = None
@@ -140,7 +144,7 @@ class SpeechDetector:
         self._recent.append(frame)
         gate = self._gate_dbfs(agent_dbfs, now_s)
         if agent_dbfs is not None and self._onset_s is None:
-            self._echo_db.append(level_dbfs - agent_dbfs)
+            self._echo.push(level_dbfs - agent_dbfs)
         loudness = max(level_dbfs, before.level_dbfs)
         if self._onset_s is None:
             if probability < self._tuning.start_probability or loudness < gate:
@@ -173,10 +177,10 @@ class SpeechDetector:
         return max(self._tuning.gate_dbfs, self._agent_dbfs - self._echo_margin_db())
 
     def _echo_margin_db(self) -> float:
-        if len(self._echo_db) < self._echo_least:
+        peak_db = self._echo.peak_db
+        if peak_db is None:
             return self._tuning.echo_margin_db
-        observed = islice(self._echo_db, len(self._echo_db) - _FRESH_FRAMES)
-        return max(self._tuning.echo_margin_db, -max(observed) - self._tuning.echo_headroom_db)
+        return max(self._tuning.echo_margin_db, -peak_db - self._tuning.echo_headroom_db)
 
     def _find_onset(self) -> float:
         """Go back from the deciding frame while the sound is near it in level and rising.
