@@ -126,3 +126,15 @@ def test_silero_still_hears_speech_after_minutes_of_tones() -> None:
     scores = [float(activity.score([state], f[np.newaxis])[0]) for f in frames_of(speech())[:50]]
     assert max(scores) > 0.9
     assert int(np.argmax(np.array(scores) >= 0.4)) < 12
+
+
+def test_silero_judges_sound_after_silence_as_if_it_had_heard_all_of_it() -> None:
+    """Frames too quiet to be speech are skipped; what follows them must not suffer by it."""
+    noise = np.random.default_rng(3).normal(0, 18, 8000)  # -65 dBFS
+    line = np.concatenate([noise, speech()[:16000].astype(float), noise]).astype(np.int16)
+    skipping, hearing = SileroVoiceActivity(), SileroVoiceActivity(quiet_dbfs=-200.0)
+    scores, wanted = np.array(score_all(skipping, line)), np.array(score_all(hearing, line))
+    onset = int(np.argmax(wanted >= 0.4))
+    assert abs(int(np.argmax(scores >= 0.4)) - onset) <= 1
+    assert np.abs(scores - wanted)[onset + 5 :].mean() < 0.05
+    assert not scores[:40].any()
