@@ -38,6 +38,7 @@ from services.agent.speech.shared_speech import SharedSpeech
 from services.agent.tools.base import ToolUnusable
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.wire.network import VobizNetwork
+from services.agent.wire.scorer import FrameScorer
 from services.agent.worker import Worker
 from shared.bus.deferred_calls import DeferredCalls
 from shared.bus.messages import WorkerLease
@@ -106,7 +107,7 @@ async def run(settings: AgentSettings) -> None:
         )
         parts = Parts(
             worker_id=worker_id,
-            activity=SileroVoiceActivity(),
+            scorer=FrameScorer(SileroVoiceActivity(), metrics, SystemClock()),
             make_detector=lambda: SpeechDetector(tuning),
             archive=Archive(calls, deliverer),
             network=VobizNetwork(bus.values, vobiz if settings.vobiz_account else None),

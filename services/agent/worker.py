@@ -221,6 +221,7 @@ class Worker:
             has_stood_still = clock.now_s() - due_s > _STOOD_STILL_S
             due_s = max(due_s + TICK_S, clock.now_s())
             await asyncio.sleep(due_s - clock.now_s())
+            self._parts.scorer.on_turn()
             for call in list(self._calls.values()):
                 if has_stood_still:
                     call.on_woken()

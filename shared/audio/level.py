@@ -23,5 +23,19 @@ def level_dbfs(pcm: NDArray[np.int16]) -> float:
     if not len(pcm):
         return SILENCE_DBFS
     samples = pcm.astype(np.float64)
-    power = float(np.dot(samples, samples)) / len(samples)
+    return _dbfs(float(np.dot(samples, samples)) / len(samples))
+
+
+def levels_dbfs(frames: NDArray[np.int16]) -> list[float]:
+    """Return the level of each row, as `level_dbfs` would; much quicker for many.
+
+    Args:
+        frames: `[n, samples]`, int16, at least one sample a row.
+    """
+    samples = frames.astype(np.float64)
+    powers: list[float] = (np.einsum("ij,ij->i", samples, samples) / samples.shape[1]).tolist()
+    return [_dbfs(power) for power in powers]
+
+
+def _dbfs(power: float) -> float:
     return 20 * math.log10(math.sqrt(power) / 32_768) if power else SILENCE_DBFS

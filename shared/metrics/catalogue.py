@@ -257,6 +257,13 @@ class AgentMetrics:
             ["direction"],
             registry=registry,
         )
+        self.scoring_wait = Histogram(
+            "voice_agent_scoring_wait_seconds",
+            "From when the first of the frames that are scored together arrived until all were "
+            "scored and dealt with.",
+            buckets=FRAME_BUCKETS_S,
+            registry=registry,
+        )
         self.messages = Counter(
             "voice_agent_messages_total",
             "Messages on the media socket by event; malformed, oversized, foreign and unknown are "

@@ -24,6 +24,7 @@ from services.agent.speech.phone_speech import PhoneSpeech
 from services.agent.turn.rules import EndpointingRules, TurnTaking
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.wire.network import VobizNetwork
+from services.agent.wire.scorer import FrameScorer
 from services.agent.worker import Worker
 from shared.bus.base import BusUnavailable
 from shared.bus.memory import MemoryBus
@@ -84,13 +85,14 @@ async def standing(bus: MemoryBus, name: str, **more: Any) -> AsyncIterator[Stan
         PhoneSpeech(voice),
         TurnTaking(silence_s=20.0, endpointing=endpointing),
     )
+    metrics = AgentMetrics(registry)
     parts = Parts(
         worker_id=WorkerId(name),
-        activity=LevelVoiceActivity(),
+        scorer=FrameScorer(LevelVoiceActivity(), metrics, SystemClock()),
         make_detector=lambda: SpeechDetector(VadTuning()),
         archive=Archive(bus.calls, quiet_deliverer(bus, registry)),
         network=VobizNetwork(bus.values, None),
-        metrics=AgentMetrics(registry),
+        metrics=metrics,
         clock=SystemClock(),
         **{"sessions": bus.sessions, "reattach_grace_s": 0.3, **more},
     )

@@ -28,6 +28,7 @@ from services.agent.speech.phone_speech import PhoneSpeech
 from services.agent.turn.rules import EndpointingRules, TurnTaking
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.wire.network import VobizNetwork
+from services.agent.wire.scorer import FrameScorer
 from services.agent.worker import Worker
 from shared.audio.g711 import encode_ulaw
 from shared.bus.memory import MemoryBus
@@ -113,13 +114,14 @@ async def standing(brain: FakeBrain | None = None, **more: Any) -> AsyncIterator
         TurnTaking(silence_s=20.0, endpointing=endpointing),
     )
     cast = Cast(AgentFile(), "v1", {"en": tongue}, brain)
+    metrics = AgentMetrics(registry)
     parts = Parts(
         worker_id=WorkerId("w1"),
-        activity=LevelVoiceActivity(),
+        scorer=FrameScorer(LevelVoiceActivity(), metrics, SystemClock()),
         make_detector=lambda: SpeechDetector(VadTuning()),
         archive=Archive(bus.calls, quiet_deliverer(bus, registry)),
         network=VobizNetwork(bus.values, None),
-        metrics=AgentMetrics(registry),
+        metrics=metrics,
         clock=SystemClock(),
         **more,
     )

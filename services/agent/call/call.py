@@ -1,8 +1,9 @@
 """One call on a worker: hands events to the session and performs what it asks for.
 
-Everything that comes from the wire is dealt with inside the callback that read it. Providers run
-as owned tasks (`ears`, `wits`, `mouth`) and come back as events. An exception that nobody expected
-ends this call alone.
+What comes from the wire is dealt with inside the callback that read it, but for the caller's audio,
+which is scored with that of other calls (wire/scorer.py): whatever happens next to the call finds
+that done. Providers run as owned tasks (`ears`, `wits`, `mouth`) and come back as events. An
+exception that nobody expected ends this call alone.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ from services.agent.turn.rules import TurnTaking
 from services.agent.turn.session import Session
 from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector
-from services.agent.wire.caller_audio import CallerAudio
+from services.agent.wire.caller_audio import CallerAudio, CallerFrame
 from services.agent.wire.link import Link
 from services.agent.wire.network import Network, NetworkCall, NetworkEvent, transfer_caller_id
+from services.agent.wire.scorer import FrameScorer
 from services.agent.wire.stream_gate import StreamGate, Verdict
 from shared.bus.base import SessionStore
 from shared.metrics.catalogue import AgentMetrics
@@ -76,7 +78,7 @@ class Parts:
     """
 
     worker_id: WorkerId
-    activity: base.VoiceActivity
+    scorer: FrameScorer
     make_detector: Callable[[], SpeechDetector]
     archive: Archive
     network: Network
@@ -143,7 +145,12 @@ class Call:
         self._aftermath = Aftermath(cast.file, cast.version, facts)
         self._account = Account(parts.metrics, parts.clock, self._aftermath.builder)
         self._owner = TaskOwner(f"call:{request.call_id}", on_failure=self._on_task_failed)
-        self._audio = CallerAudio(parts.activity, parts.metrics)
+        self._audio = CallerAudio(
+            parts.scorer.activity.open(),
+            parts.metrics,
+            on_frame=self._on_frame,
+            on_broken=self._crash,
+        )
         self._gate = StreamGate()
         self._errands = Errands(
             parts.network, self._owner, on_event=self._event, on_stop=self._stop_stream
@@ -244,6 +251,7 @@ class Call:
         self.play_due()
 
     def _take(self) -> KeptCall:
+        self._settle()  # what is not scored is not consumed
         clock = self._parts.clock
         session = self._session
         return KeptCall(
@@ -260,6 +268,7 @@ class Call:
 
     def attach(self, link: Link, request: LinkRequest) -> None:
         """Take a link, in place of the one before."""
+        self._settle()
         before, self._link = self._link, link
         self.request = request
         self._cancel_grace()
@@ -352,6 +361,7 @@ class Call:
                 self._on_media(message)
                 return
             case Start():
+                self._settle()
                 if not self._on_start(message):
                     return
             case PlayedStream():
@@ -400,6 +410,7 @@ class Call:
                 self._parts.metrics.messages.labels("foreign").inc()
                 return
             case Verdict.BEGINS:
+                self._settle()
                 self._audio.begin(None)
                 self._begin_stream(media.stream_id)
             case Verdict.GOES_ON:
@@ -410,9 +421,29 @@ class Call:
         self._consumed.on_media(media, now_s)
         if is_old:
             return
-        for frame in self._audio.frames(media, now_s):
+        self._audio.take(media, now_s)
+        if self._is_catching_up:
+            self._settle()
+        else:
+            self._parts.scorer.ask(self._audio)
+
+    def _on_frame(self, frame: CallerFrame) -> None:
+        """Hear 20 ms of the caller, at the time they came; what they ask for is done now."""
+        if self._is_ending:
+            return
+        before, self._at_s = self._at_s, frame.at_s
+        try:
             self._ears.push(frame.pcm)
             self._event(ev.FrameScored(frame.probability, frame.level_dbfs))
+        except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
+            self._log.exception("call_crashed")
+            self._crash()
+        finally:
+            self._at_s = before
+
+    def _settle(self) -> None:
+        """Have the audio that came so far scored: what comes next comes after it."""
+        self._parts.scorer.score_now(self._audio)
 
     # --- by the clock ------------------------------------------------------------------------
 
@@ -463,9 +494,18 @@ class Call:
         return self._parts.clock.now_s() if self._at_s is None else self._at_s
 
     def _event(self, event: ev.Event) -> None:
+        if not isinstance(event, ev.FrameScored):
+            self._settle()
         self._perform(self._session.on_event(event, self._now_s()))
         if isinstance(event, ev.CheckpointPlayed | ev.ReplyPiece | ev.ReplyRead):
             self._keeper.touch()
+
+    def _with_wait(self, measure: ev.Measure) -> ev.Measure:
+        """Add to a time that ends now what the caller's frame waited to be scored."""
+        if measure.stage is not ev.Stage.BARGE_IN or self._at_s is None or self._is_catching_up:
+            return measure
+        waited_s = self._parts.clock.now_s() - self._at_s
+        return ev.Measure(measure.stage, measure.seconds + waited_s)
 
     def _on_heard(self, event: ev.Event) -> None:
         """Words were recognised, or audio was made: something may be due at once."""
@@ -517,7 +557,7 @@ class Call:
                 case ev.Note():
                     self._account.on_note(action.piece)
                 case ev.Measure():
-                    self._account.on_measure(action)
+                    self._account.on_measure(self._with_wait(action))
                 case ev.Count():
                     self._account.on_count(action.tally)
                 case ev.End():
