@@ -109,7 +109,11 @@ def write_snapshot(snapshot: Snapshot) -> _Json:
             [one.role, one.text, one.is_interrupted, one.heard_s] for one in snapshot.history
         ],
         "transcript": [dict(entry) for entry in snapshot.transcript],
-        "expectation": asdict(snapshot.expectation),
+        "expectation": {  # not asdict, which copies each of some hundred phrases
+            "phrases": list(snapshot.expectation.phrases),
+            "digits": snapshot.expectation.digits,
+            "silence_s": snapshot.expectation.silence_s,
+        },
         "answer": None if answer is None else _write_answer(answer),
     }
 
