@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,7 +251,7 @@ async def _measure(
     loop, run = asyncio.get_running_loop(), secrets.token_hex(3)
     lines = [_Line(number, run) for number in range(calls)]
     for line in lines:
-        await loop.create_connection(lambda line=line: line, "127.0.0.1", port)
+        await loop.create_connection(partial(_same, line), "127.0.0.1", port)
     frames = _caller(noise)
     await _play(lines, frames, _SETTLE_S)
     before = [own_cpu_s(pid) for pid in pids]
@@ -271,6 +272,10 @@ async def _measure(
         _p95_ms(text, after, "voice_agent_pacing_lateness_seconds"),
         round(float(np.percentile(late, 99)) * 1000, 1),
     )
+
+
+def _same(line: _Line) -> _Line:
+    return line
 
 
 def _caller(noise_dbfs: float) -> list[bytes]:
