@@ -190,6 +190,8 @@ class Call:
             on_failed=lambda exc: self._on_provider_failed("tts", exc),
             on_full=self._on_lane_full,
         )
+        self._count_out = parts.metrics.frames.labels("out").inc
+        self._observe_lateness = parts.metrics.pacing_lateness.observe
         self._stream_call_id: CallId | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._has_begun = False
@@ -479,11 +481,10 @@ class Call:
         due = self._session.due(now_s)
         if not due.commands:
             return
-        for command in due.commands:
-            self._link.send_text(serialize_command(command))
-        self._parts.metrics.frames.labels("out").inc(len(due.commands))
+        self._link.send_texts([serialize_command(command) for command in due.commands])
+        self._count_out(len(due.commands))
         for lateness_s in due.lateness_s:
-            self._parts.metrics.pacing_lateness.observe(lateness_s)
+            self._observe_lateness(lateness_s)
         if due.has_underrun:
             self._parts.metrics.underruns.inc()
         self._perform(self._session.on_audio_written(now_s))

@@ -1,25 +1,29 @@
 """The worker's end of a gateway's link: a WebSocket without a task or a queue of its own.
 
-The Sans-I/O half of `websockets` does the protocol; this class moves bytes between it and an
-asyncio transport. A text frame reaches its call within the callback that read it, and what is
-written goes straight to the transport, so that a clearAudio can't wait behind anything of ours.
+The Sans-I/O half of `websockets` does the protocol, but for plain text frames (text_frames.py);
+this class moves bytes between it and an asyncio transport. A text frame reaches its call within the
+callback that read it, and what is written goes straight to the transport, so that a clearAudio
+can't wait behind anything of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import structlog
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame, Opcode, apply_mask
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from services.agent.wire.text_frames import FrameSplitter, text_frame
+
 MAX_FRAME_BYTES = 1 << 20
 _WRITE_BUFFER_BYTES = 256 * 1024
+_HEAD_END = b"\r\n\r\n"
 _HANDSHAKE_S = 5.0
 _CLOSE_S = 2.0
 
@@ -73,6 +77,7 @@ class Link(asyncio.Protocol):
         self._protocol = ServerProtocol(max_size=MAX_FRAME_BYTES)
         self._transport: asyncio.Transport | None = None
         self._handler: LinkHandler | None = None
+        self._splitter: FrameSplitter | None = None
         self._fragments: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
@@ -89,10 +94,21 @@ class Link(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the protocol and act on what comes out."""
+        """Hand text to the call, and all else to the protocol, in the order it came."""
         self._heard_s = asyncio.get_running_loop().time()
-        self._protocol.receive_data(data)
-        self._after_input()
+        if self._splitter is None:
+            self._protocol.receive_data(data)
+            self._after_input()
+            # Only where the request ends with these bytes does a frame begin with the next.
+            if self._handler is not None and data.find(_HEAD_END) == len(data) - len(_HEAD_END):
+                self._splitter = FrameSplitter(MAX_FRAME_BYTES, apply_mask)
+            return
+        for piece, is_text in self._splitter.push(data):
+            if not is_text:
+                self._protocol.receive_data(piece)
+                self._after_input()
+            elif self._protocol.close_rcvd is None and self._protocol.parser_exc is None:
+                self._on_text(piece)
 
     def eof_received(self) -> bool:
         """Tell the protocol; the transport closes by itself."""
@@ -156,11 +172,18 @@ class Link(asyncio.Protocol):
             self._fragments.append(bytes(frame.data))
         else:
             return
-        if not frame.fin or self._handler is None:
+        if self._splitter is not None:
+            self._splitter.is_plain = frame.fin
+        if not frame.fin:
             return
         data, self._fragments = b"".join(self._fragments), []
-        if not self._is_text:
+        if self._is_text:
+            self._on_text(data)
+        elif self._handler is not None:
             self._on_malformed()
+
+    def _on_text(self, data: bytes) -> None:
+        if self._handler is None:
             return
         try:
             text = data.decode()
@@ -200,9 +223,12 @@ class Link(asyncio.Protocol):
 
     def send_text(self, text: str) -> None:
         """Write one text frame; nothing happens on a link that is closing."""
-        if self.is_open:
-            self._protocol.send_text(text.encode())
-            self._flush()
+        self.send_texts((text,))
+
+    def send_texts(self, texts: Sequence[str]) -> None:
+        """Write text frames, all in one go; nothing happens on a link that is closing."""
+        if self.is_open and self._transport is not None:
+            self._transport.write(b"".join([text_frame(text.encode()) for text in texts]))
 
     def close(self, code: int, reason: str = "") -> None:
         """Begin the closing handshake; the transport follows within two seconds."""
