@@ -13,6 +13,7 @@ from services.gateway.admission import Admission
 from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
 from services.gateway.errands import Errands
+from services.gateway.frame_socket import SocketLimits
 from services.gateway.held import HeldCalls
 from services.gateway.last_known_pool import PoolMemory
 from services.gateway.limits import RequestLimits
@@ -34,6 +35,10 @@ from shared.metrics.catalogue import GatewayMetrics
 from shared.metrics.server import ops_routes
 from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
+
+_CALLER_SLICE_BYTES = 2048
+_LINK_SLICE_BYTES = 16_384
+"""A worker may send a sentence at once, and is no stranger that floods us."""
 
 
 def build_state(
@@ -106,6 +111,7 @@ def build_state(
         nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
         metrics=metrics,
         clock=clock,
+        caller_limits=_socket_limits(settings, slice_bytes=_CALLER_SLICE_BYTES),
         public_base=settings.public_url,
     )
 
@@ -124,10 +130,17 @@ def _link_limits(settings: GatewaySettings) -> LinkLimits:
         connect_s=settings.gateway_link_connect_s,
         ping_s=settings.gateway_link_ping_s,
         pong_s=settings.gateway_link_pong_s,
+        tries=settings.gateway_worker_tries,
+        socket=_socket_limits(settings, slice_bytes=_LINK_SLICE_BYTES),
+    )
+
+
+def _socket_limits(settings: GatewaySettings, *, slice_bytes: int) -> SocketLimits:
+    return SocketLimits(
+        message_max_bytes=settings.gateway_message_hard_max_bytes,
         send_s=settings.gateway_send_timeout_s,
         close_s=settings.gateway_close_timeout_s,
-        message_max_bytes=settings.gateway_message_hard_max_bytes,
-        tries=settings.gateway_worker_tries,
+        slice_bytes=slice_bytes,
     )
 
 
@@ -138,7 +151,6 @@ def _bridge_limits(settings: GatewaySettings) -> BridgeLimits:
         message_max_chars=settings.gateway_message_max_bytes,
         caller_idle_s=settings.gateway_caller_idle_s,
         reconnect_grace_s=settings.gateway_reconnect_grace_s,
-        send_timeout_s=settings.gateway_send_timeout_s,
         worker_tries=settings.gateway_worker_tries,
         replay_s=settings.gateway_replay_s,
         worker_wait_s=settings.gateway_worker_wait_s,
@@ -197,9 +209,10 @@ async def readiness(state: GatewayState, bus: Bus) -> Mapping[str, str]:
 def server_options(settings: GatewaySettings) -> dict[str, object]:
     """Return uvicorn's options.
 
-    `websockets-sansio` costs half of the `websockets` implementation a frame. A pong that does not
-    come ends nothing: whether Vobiz answers pings is not documented; a silent caller is noticed by
-    its missing frames. Forwarding headers are not looked at, because anybody can send them.
+    The WebSocket implementation does the opening handshake alone, and keeps the interval of pings.
+    A pong that does not come ends nothing: whether Vobiz answers pings is not documented; a silent
+    caller is noticed by its missing frames. Forwarding headers are not looked at, because anybody
+    can send them.
     """
     return {
         "http": "h11",

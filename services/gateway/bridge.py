@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.gateway.caller import CallerLimits, CallerSide, CallerSocket
+from services.gateway.caller import CallerSide, CallerSocket
+from services.gateway.frame_socket import Listener
 from services.gateway.links import LinkClosed, NoWorker, WorkerLink
 from services.gateway.relay import (
     Cause,
@@ -31,6 +32,7 @@ from services.gateway.relay import (
 )
 from services.gateway.replay import CallerMessages, ReplayLimits
 from services.gateway.routing import Parting
+from services.gateway.tally import Tally
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, WorkerId
 from shared.protocol.worker import LinkClose
@@ -60,7 +62,6 @@ class BridgeLimits:
     message_max_chars: int
     caller_idle_s: float
     reconnect_grace_s: float
-    send_timeout_s: float
     worker_tries: int
     replay_s: float = 4.0
     worker_wait_s: float = 3.0
@@ -116,14 +117,16 @@ class Bridge:
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
-        self._to_worker = metrics.relayed_frames.labels(to="worker")
+        self._to_worker = Tally(metrics.relayed_frames.labels(to="worker").inc)
         self._messages = CallerMessages(limits.queue_frames, ReplayLimits(replay_s=limits.replay_s))
         self._gate = FloodGate(limits.message_rate, clock.now_s())
-        self._has_frames = asyncio.Event()
+        self._listening: WorkerLink | None = None
         self._is_flushed = asyncio.Event()
         self._is_flushed.set()
-        caller_limits = CallerLimits(limits.caller_idle_s, limits.send_timeout_s)
-        self._caller = CallerSide(call_id, caller_limits, metrics, clock)
+        self._is_caller_behind = False
+        self._caller = CallerSide(
+            call_id, limits.caller_idle_s, metrics, clock, self._on_caller_writable
+        )
         self._grace: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner("bridge")
         self._losses = Losses(limits.worker_tries)
@@ -163,7 +166,7 @@ class Bridge:
             self._grace.cancel()
             self._grace = None
         self._wants_stream_id = True
-        await self._caller.take(caller)
+        self._caller.take(caller)
         code = _ABNORMAL
         try:
             code = await self._caller.read(caller, self._on_caller_message)
@@ -171,9 +174,9 @@ class Bridge:
             if self._caller.leave(caller):
                 self._on_caller_left(code)
 
-    async def drop_caller(self) -> None:
+    def drop_caller(self) -> None:
         """Close the caller's socket and wait for a reconnect as if it had broken."""
-        await self._caller.close(LinkClose.SUPERSEDED)
+        self._caller.close(LinkClose.SUPERSEDED)
 
     def _on_caller_message(self, message: str | bytes, now_s: float) -> None:
         problem = self._problem(message, now_s)
@@ -191,11 +194,15 @@ class Bridge:
                 self._hooks.on_first_frame(self.worker_id)
         elif event == "stop":
             self._caller.has_stopped = True
-        self._metrics.relay_queue.observe(len(self._messages))
+        link = self._listening
+        if link is not None and link.is_writable and self._is_flushed.is_set():
+            self._messages.pass_by(message, event, now_s)
+            link.send_text(message)
+            self._count_to_worker()
+            return
         if not self._messages.put(message, event, now_s):
             self._metrics.dropped_frames.labels(reason="queue_full").inc()
         self._is_flushed.clear()
-        self._has_frames.set()
 
     def _problem(self, message: str | bytes, now_s: float) -> str | None:
         if not self._gate.admits(now_s):
@@ -261,7 +268,7 @@ class Bridge:
                 if self._link is not None:
                     await self._link.close(code_for_worker(code))
                 await self._hooks.on_over(parting)
-                await self._dismiss_caller(parting, code)
+                self._dismiss_caller(parting, code)
             finally:
                 self._over.set()
                 await self._tasks.stop()
@@ -378,40 +385,65 @@ class Bridge:
         self._metrics.reattachments.labels(cause=cause, outcome=outcome).inc()
 
     async def _relay(self, link: WorkerLink) -> LinkClosed:
-        """Pass frames both ways until the link closes; return how it did."""
-        if len(self._messages):
-            self._is_flushed.clear()
-            self._has_frames.set()
-        pump = self._tasks.start(self._pump(link), name=f"pump/{self._call_id}")
-        try:
-            while True:
-                await self._caller.send(await link.receive())
-        except LinkClosed as exc:
-            return exc
-        finally:
-            pump.cancel()
+        """Pass frames both ways until the link closes; return how it did.
 
-    async def _pump(self, link: WorkerLink) -> None:
-        try:
-            while True:
-                await self._has_frames.wait()
-                while len(self._messages):
-                    await link.send(self._messages.take())
-                    self._to_worker.inc()
-                self._has_frames.clear()
-                self._is_flushed.set()
-        except LinkClosed:
-            return  # _relay sees it too, and decides
-        except TimeoutError:
+        The frames pass in callbacks of the two sockets; this only waits for the end.
+        """
+        closed: asyncio.Future[LinkClosed] = asyncio.get_running_loop().create_future()
+
+        def on_closed(code: int) -> None:
+            self._listening = None
+            if not closed.done():
+                closed.set_result(LinkClosed(code, was_silent=link.was_silent))
+
+        def on_writable(_: bool) -> None:
+            self._pass_waiting()
+
+        def on_stuck() -> None:
             self._metrics.send_timeouts.labels(to="worker").inc()
             _log.warning("worker_does_not_read", call_id=self._call_id, worker_id=link.worker_id)
-            link.abort()
 
-    async def _dismiss_caller(self, parting: Parting | None, code: int) -> None:
+        if len(self._messages):
+            self._is_flushed.clear()
+        self._listening = link
+        if self._is_caller_behind:
+            link.pause_reading()
+        link.listen(Listener(self._caller.send, on_closed, on_writable, on_stuck))
+        self._pass_waiting()
+        try:
+            return await closed
+        finally:
+            self._listening = None
+            self._to_worker.flush()
+            self._caller.flush_counts()
+
+    def _pass_waiting(self) -> None:
+        """Give the worker what waits for it, as far as it takes it."""
+        link, messages = self._listening, self._messages
+        while link is not None and link.is_writable and len(messages):
+            link.send_text(messages.take())
+            self._count_to_worker()
+        if not len(messages):
+            self._is_flushed.set()
+
+    def _count_to_worker(self) -> None:
+        if self._to_worker.add():
+            self._metrics.relay_queue.observe(len(self._messages))
+
+    def _on_caller_writable(self, is_writable: bool) -> None:
+        """A caller that does not keep up slows the worker down, and nothing waits here."""
+        self._is_caller_behind = not is_writable
+        link = self._listening
+        if link is not None and is_writable:
+            link.resume_reading()
+        elif link is not None:
+            link.pause_reading()
+
+    def _dismiss_caller(self, parting: Parting | None, code: int) -> None:
         """Close the caller's socket, if there is one.
 
         A socket closed without `stop` is one that Vobiz may try again; with it the next verb runs
         at once. After the agent's own `stop` nothing more is said.
         """
         is_left = parting in {Parting.ENDED, Parting.AWAY} and code == LinkClose.NORMAL
-        await self._caller.close(code, with_stop=parting is Parting.LOST or is_left)
+        self._caller.close(code, with_stop=parting is Parting.LOST or is_left)

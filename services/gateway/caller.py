@@ -1,20 +1,20 @@
 """The caller's side of a call: the sockets of the telephony cloud, one after another.
 
 A caller has one socket at a time; a newer one takes the place of the one before. What is read
-goes to whoever carries the call; what is sent is bounded in time, and a socket that takes nothing
-is cut.
+goes to whoever carries the call; a socket that takes nothing, or brings nothing, is cut.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from services.gateway.relay import peek_event
+from services.gateway.frame_socket import Listener
+from services.gateway.relay import is_stop
+from services.gateway.tally import Tally
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, StreamId
 from shared.protocol.telephony import StopStream, serialize_command
@@ -24,65 +24,57 @@ from shared.runtime.clock import Clock
 _log = structlog.get_logger(__name__)
 _ABNORMAL = 1006
 _INTERNAL_ERROR = 1011
-_YIELD_EVERY = 32
-_LONGEST_STOP_CHARS = 512
 
 
 class CallerGone(Exception):
-    """The caller's socket is closed.
-
-    Args:
-        code: the close code, 1005 or 1006 when the connection broke.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+    """The caller's socket is closed before it was open."""
 
 
 class CallerSocket(Protocol):
-    """The telephony cloud's socket, as a bridge sees it."""
+    """The telephony cloud's socket, as a bridge sees it. What it is sent is bounded in time."""
 
-    async def accept(self) -> None:
-        """Complete the upgrade, before all else. Raises CallerGone."""
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of what comes, from what has come already on."""
         ...
 
-    async def receive(self) -> str | bytes:
-        """Return the next message, or raise CallerGone."""
+    def send_text(self, text: str) -> None:
+        """Send a text frame; nothing happens on a closed socket."""
         ...
 
-    async def send(self, text: str) -> None:
-        """Send a text frame; waits while the other side does not read. Raises CallerGone."""
-        ...
-
-    async def close(self, code: int) -> None:
+    def close(self, code: int) -> None:
         """Close; does nothing on a closed socket."""
         ...
 
-    def abort(self) -> None:
-        """Cut the connection, with whatever waits in it."""
+
+class CallerDoor(Protocol):
+    """A caller that asks to come in."""
+
+    async def accept(self) -> CallerSocket:
+        """Complete the upgrade. Raises CallerGone."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class CallerLimits:
-    """Bounds of a caller's socket."""
-
-    idle_s: float
-    send_timeout_s: float
-
-
 class CallerSide:
-    """A call's present socket, if there is one, and what was said on it and on those before."""
+    """A call's present socket, if there is one, and what was said on it and on those before.
+
+    `on_writable` hears whether the present socket takes what it is sent; True when there is none,
+    as what is sent to nobody is dropped.
+    """
 
     def __init__(
-        self, call_id: CallId, limits: CallerLimits, metrics: GatewayMetrics, clock: Clock
+        self,
+        call_id: CallId,
+        idle_s: float,
+        metrics: GatewayMetrics,
+        clock: Clock,
+        on_writable: Callable[[bool], None],
     ) -> None:
         self._call_id = call_id
-        self._limits = limits
+        self._idle_s = idle_s
         self._metrics = metrics
-        self._passed_on = metrics.relayed_frames.labels(to="caller")
+        self._passed_on = Tally(metrics.relayed_frames.labels(to="caller").inc)
         self._clock = clock
+        self._on_writable = on_writable
         self._socket: CallerSocket | None = None
         self._left = asyncio.Event()
         self._last_frame_s = clock.now_s()
@@ -95,19 +87,21 @@ class CallerSide:
         """Whether a socket is open."""
         return self._socket is not None
 
-    async def take(self, socket: CallerSocket) -> None:
+    def take(self, socket: CallerSocket) -> None:
         """Carry a socket from now on; an earlier one is closed."""
         earlier, self._socket = self._socket, socket
         self._left.clear()
         self._last_frame_s = self._clock.now_s()
+        self._on_writable(True)
         if earlier is not None:
-            await self._close(earlier, LinkClose.SUPERSEDED)
+            earlier.close(LinkClose.SUPERSEDED)
 
     def leave(self, socket: CallerSocket) -> bool:
         """Forget a socket that has closed; False when a newer one has taken its place."""
         if self._socket is not socket:
             return False
         self._socket = None
+        self._on_writable(True)
         self._left.set()
         return True
 
@@ -135,32 +129,49 @@ class CallerSide:
     async def read(
         self, socket: CallerSocket, on_message: Callable[[str | bytes, float], None]
     ) -> int:
-        """Hand on what a socket brings, with the time it came, until it closes; return its code."""
-        idle_s = self._limits.idle_s
-        loop = asyncio.get_running_loop()
-        in_a_row = 0
-        try:
-            async with asyncio.timeout(idle_s) as idle:
-                while True:
-                    message = await socket.receive()
-                    now_s = self._clock.now_s()
-                    if in_a_row == 0 or now_s - self._last_frame_s > 1.0:
-                        idle.reschedule(loop.time() + idle_s)
-                    self._last_frame_s = now_s
-                    on_message(message, now_s)
-                    in_a_row += 1
-                    if in_a_row >= _YIELD_EVERY:
-                        # A socket that has much to read never suspends: others want the loop.
-                        in_a_row = 0
-                        await asyncio.sleep(0)
-        except CallerGone as exc:
-            return exc.code
-        except TimeoutError:
-            _log.warning("caller_silent", call_id=self._call_id)
-            await self._close(socket, _INTERNAL_ERROR)
-            return _ABNORMAL
+        """Hand on what a socket brings, with the time it came, until it closes; return its code.
 
-    async def send(self, message: str | bytes) -> None:
+        One that brings nothing for too long is closed, and counts as broken.
+        """
+        loop = asyncio.get_running_loop()
+        closed: asyncio.Future[int] = loop.create_future()
+        now_s = self._clock.now_s
+        look: asyncio.TimerHandle
+
+        def on_frame(message: str | bytes) -> None:
+            came_s = self._last_frame_s = now_s()
+            on_message(message, came_s)
+
+        def on_closed(code: int) -> None:
+            if not closed.done():
+                closed.set_result(code)
+
+        def on_writable(is_writable: bool) -> None:
+            if self._socket is socket:
+                self._on_writable(is_writable)
+
+        def on_look() -> None:
+            nonlocal look
+            left_s = self._last_frame_s + self._idle_s - now_s()
+            if left_s > 0:
+                look = loop.call_later(left_s, on_look)
+                return
+            _log.warning("caller_silent", call_id=self._call_id)
+            on_closed(_ABNORMAL)
+            socket.close(_INTERNAL_ERROR)
+
+        look = loop.call_later(self._idle_s, on_look)
+        socket.listen(Listener(on_frame, on_closed, on_writable, self._on_stuck))
+        try:
+            return await closed
+        finally:
+            look.cancel()
+
+    def _on_stuck(self) -> None:
+        self._metrics.send_timeouts.labels(to="caller").inc()
+        _log.warning("caller_does_not_read", call_id=self._call_id)
+
+    def send(self, message: str | bytes) -> None:
         """Pass a worker's frame on; it is dropped and counted when nobody is here to take it."""
         socket = self._socket
         if not isinstance(message, str):
@@ -170,40 +181,20 @@ class CallerSide:
             self._metrics.dropped_frames.labels(reason="no_caller").inc()
             return
         self.has_heard = True
-        if len(message) < _LONGEST_STOP_CHARS and peek_event(message) == "stop":
+        if is_stop(message):
             self.has_stopped = True
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await socket.send(message)
-            self._passed_on.inc()
-        except CallerGone:
-            self._metrics.dropped_frames.labels(reason="no_caller").inc()
-        except TimeoutError:
-            self._metrics.send_timeouts.labels(to="caller").inc()
-            _log.warning("caller_does_not_read", call_id=self._call_id)
-            socket.abort()
+        socket.send_text(message)
+        self._passed_on.add()
 
-    async def close(self, code: int, *, with_stop: bool = False) -> None:
+    def flush_counts(self) -> None:
+        """Have the counters say what they should."""
+        self._passed_on.flush()
+
+    def close(self, code: int, *, with_stop: bool = False) -> None:
         """Close the socket, if there is one, after `stop` where that is wanted and not yet said."""
         socket = self._socket
         if socket is None:
             return
         if with_stop and self.stream_id and not self.has_stopped:
-            await self._say_stop(socket)
-        await self._close(socket, code)
-
-    async def _say_stop(self, socket: CallerSocket) -> None:
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await socket.send(serialize_command(StopStream(StreamId(self.stream_id))))
-        except (CallerGone, TimeoutError):
-            return
-
-    async def _close(self, socket: CallerSocket, code: int) -> None:
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await socket.close(code)
-        except CallerGone:
-            return
-        except TimeoutError:
-            socket.abort()
+            socket.send_text(serialize_command(StopStream(StreamId(self.stream_id))))
+        socket.close(code)

@@ -13,9 +13,9 @@ from typing import Protocol
 
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.protocol import State
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
+from services.gateway.frame_socket import FrameSocket, Listener, SocketLimits
 from services.gateway.liveness import Liveness, Sign
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import WorkerLease
@@ -25,7 +25,8 @@ from shared.protocol.worker import LinkRequest
 from shared.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
-_ABNORMAL = 1006
+_END_OF_HEAD = b"\r\n\r\n"
+_SWITCHING = b" 101"
 _REASONS = {
     401: "unauthorized",
     403: "unauthorized",
@@ -35,18 +36,17 @@ _REASONS = {
 }
 
 
-class LinkClosed(Exception):
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
     """The worker's side of a link is closed.
 
-    Args:
+    Attributes:
         code: the close code, 1006 when the connection broke.
         was_silent: we broke it, because the worker said nothing any more.
     """
 
-    def __init__(self, code: int, *, was_silent: bool = False) -> None:
-        super().__init__(code)
-        self.code = code
-        self.was_silent = was_silent
+    code: int
+    was_silent: bool = False
 
 
 class NoWorker(Exception):
@@ -66,83 +66,55 @@ class WorkerLink(Protocol):
         """Whether frames can be sent, as far as is known."""
         ...
 
-    async def send(self, text: str) -> None:
-        """Send a text frame.
-
-        Raises:
-            LinkClosed: too late.
-            TimeoutError: the worker does not read.
-        """
+    @property
+    def is_writable(self) -> bool:
+        """Whether the worker takes what it is sent."""
         ...
 
-    async def receive(self) -> str | bytes:
-        """Return the next message.
+    @property
+    def was_silent(self) -> bool:
+        """Whether we cut the link because the worker said nothing any more."""
+        ...
 
-        Raises:
-            LinkClosed: there will be none.
-        """
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of what comes, from what has come already on."""
+        ...
+
+    def send_text(self, text: str) -> None:
+        """Send a text frame; nothing happens on a closed link."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Let the worker wait."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Go on."""
         ...
 
     async def close(self, code: int) -> None:
         """Close, bounded in time. Does nothing on a closed link."""
         ...
 
-    def abort(self) -> None:
-        """Cut the connection: nothing that is under way is waited for."""
-        ...
-
-
-class WatchedConnection(ClientConnection):
-    """A client connection that is cut when the other end falls silent.
-
-    The library's own pings take a pong alone for a sign of life, hold our late looks against the
-    worker, and wait for a closing handshake with one that can't answer.
-    """
-
-    was_silent = False
-    _liveness: Liveness | None = None
-    _look: asyncio.TimerHandle | None = None
-
-    def watch(self, liveness: Liveness) -> None:
-        """Begin to listen for silence; times are the loop's."""
-        self._liveness = liveness
-        self._look = self.loop.call_at(liveness.due_s, self._on_look)
-
-    def data_received(self, data: bytes) -> None:
-        """Any byte is a sign of life."""
-        if self._liveness is not None:
-            self._liveness.heard_s = self.loop.time()
-        super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
-        if self._look is not None:
-            self._look.cancel()
-        super().connection_lost(exc)
-
-    def _on_look(self) -> None:
-        assert self._liveness is not None
-        is_reading = not self.recv_messages.paused
-        sign = self._liveness.on_look(self.loop.time(), is_reading=is_reading)
-        if sign is Sign.LOST:
-            self.was_silent = True
-            self.transport.abort()
-            return
-        if sign is Sign.ASK and self.state is State.OPEN:
-            self.protocol.send_ping(b"")
-            self.send_data()
-        self._look = self.loop.call_at(self._liveness.due_s, self._on_look)
-
 
 class SocketLink:
-    """WorkerLink on a WebSocket client of the `websockets` package."""
+    """WorkerLink on a socket that is cut when the other end falls silent.
 
-    def __init__(
-        self, connection: WatchedConnection, lease: WorkerLease, *, send_timeout_s: float
-    ) -> None:
-        self._connection = connection
-        self._send_timeout_s = send_timeout_s
+    Any byte is a sign of life; a look at it now and then is all it costs. No closing handshake is
+    waited for with a worker that can't answer.
+    """
+
+    def __init__(self, socket: FrameSocket, lease: WorkerLease, liveness: Liveness) -> None:
+        self._socket = socket
+        self._liveness = liveness
+        self._loop = asyncio.get_running_loop()
+        self._look = self._loop.call_at(liveness.due_s, self._on_look)
         self.lease = lease
+        self.was_silent = False
+        self.send_text = socket.send_text
+        self.listen = socket.listen
+        self.pause_reading = socket.pause_reading
+        self.resume_reading = socket.resume_reading
 
     @property
     def worker_id(self) -> WorkerId:
@@ -152,39 +124,53 @@ class SocketLink:
     @property
     def is_open(self) -> bool:
         """Whether no close was sent or seen yet."""
-        return self._connection.state is State.OPEN
+        return self._socket.is_open
 
-    async def send(self, text: str) -> None:
-        """Send a text frame."""
-        try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await self._connection.send(text)
-        except ConnectionClosed as exc:
-            raise self._closed() from exc
-
-    async def receive(self) -> str | bytes:
-        """Return the next message; only one task may wait."""
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as exc:
-            raise self._closed() from exc
+    @property
+    def is_writable(self) -> bool:
+        """Whether the worker takes what it is sent."""
+        return self._socket.is_writable
 
     async def close(self, code: int) -> None:
-        """Close; the connection's own close timeout bounds it."""
-        await self._connection.close(code)
+        """Close; the socket bounds it."""
+        self._socket.close(code)
+        await self._socket.wait_lost()
 
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._connection.transport.abort()
+    def _on_look(self) -> None:
+        if not self._socket.is_open:
+            return
+        self._liveness.heard_s = max(self._liveness.heard_s, self._socket.heard_s)
+        sign = self._liveness.on_look(self._loop.time(), is_reading=self._socket.is_reading)
+        if sign is Sign.LOST:
+            self.was_silent = True
+            self._socket.abort()
+            return
+        if sign is Sign.ASK:
+            self._socket.ping()
+        self._look = self._loop.call_at(self._liveness.due_s, self._on_look)
 
-    def _closed(self) -> LinkClosed:
-        code = self._connection.close_code or _ABNORMAL
-        return LinkClosed(code, was_silent=self._connection.was_silent)
+
+class _Handshake(ClientConnection):
+    """Opens a link and then stands aside: behind the answer's head nothing is read here."""
+
+    _head = b""
+    early = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Look for the end of the answer."""
+        self._head += data
+        head, end, rest = self._head.partition(_END_OF_HEAD)
+        if not end or _SWITCHING not in head.partition(b"\r\n")[0]:
+            super().data_received(data)
+            return
+        self.early = rest
+        self.transport.pause_reading()
+        super().data_received(data[: len(data) - len(rest)])
 
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """Bounds of a link, in seconds and bytes.
+    """Bounds of a link.
 
     A worker that says nothing for `ping_s` is asked, and lost `pong_s` later.
     """
@@ -192,10 +178,8 @@ class LinkLimits:
     connect_s: float
     ping_s: float
     pong_s: float
-    send_s: float
-    close_s: float
-    message_max_bytes: int
     tries: int
+    socket: SocketLimits
 
 
 class LinkOpener:
@@ -276,9 +260,8 @@ class LinkOpener:
                 proxy=None,
                 open_timeout=limits.connect_s,
                 ping_interval=None,
-                close_timeout=limits.close_s,
-                max_size=limits.message_max_bytes,
-                create_connection=WatchedConnection,
+                close_timeout=limits.socket.close_s,
+                create_connection=_Handshake,
             )
         except InvalidStatus as exc:
             raise _Refused(_REASONS.get(exc.response.status_code, "status")) from exc
@@ -288,10 +271,13 @@ class LinkOpener:
             raise _Refused("protocol") from exc
         except OSError as exc:
             raise _Refused("unreachable") from exc
-        assert isinstance(connection, WatchedConnection)
+        assert isinstance(connection, _Handshake)
         now_s = asyncio.get_running_loop().time()
-        connection.watch(Liveness(limits.ping_s, limits.pong_s, now_s))
-        return SocketLink(connection, lease, send_timeout_s=limits.send_s)
+        # The package's part ends here; it is told nothing more of this connection.
+        socket = FrameSocket(
+            connection.transport, limits.socket, is_server=False, early=connection.early
+        )
+        return SocketLink(socket, lease, Liveness(limits.ping_s, limits.pong_s, now_s))
 
 
 class _Refused(Exception):

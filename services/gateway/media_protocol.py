@@ -1,33 +1,40 @@
-"""uvicorn's WebSocket protocol, made fit for media: fair when flooded, and able to cut.
+"""uvicorn's WebSocket protocol up to the upgrade; then the socket is the relay's own.
 
-A read may bring a quarter of a megabyte; thousands of tiny frames in it would hold the event loop,
-and with it every other call, until all are parsed. Here they are parsed a few kilobytes at a time
-with the loop in between. A media frame has 350 bytes, so ordinary traffic takes the direct way.
+Routing, refusals before the upgrade and the opening handshake stay uvicorn's and ASGI's affair. A
+frame that had to pass through ASGI's `receive` and `send` would cost three times what it costs to
+relay it: so the application takes the connection over, by an ASGI extension.
 """
 
 from __future__ import annotations
 
 import socket
+from asyncio import TimerHandle
 from asyncio.transports import BaseTransport
-from collections import deque
+from collections.abc import Callable
 
-from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-ABORT_EXTENSION = "parley.abort"
-_SLICE_BYTES = 2048
-_MOST_WAITING_BYTES = 1_048_576
-_MOST_WAITING_MESSAGES = 64
+from services.gateway.frame_socket import FrameSocket, SocketLimits
+
+TAKE_EXTENSION = "parley.take"
+"""A callable that takes SocketLimits and gives the FrameSocket; after `websocket.accept`."""
+
+Take = Callable[[SocketLimits], FrameSocket]
+
+_MOST_EARLY_BYTES = 65_536
+_SERVICE_RESTART = 1012
 
 
 class MediaProtocol(WebSocketsSansIOProtocol):
-    """Takes what it reads in slices; offers `abort` to the application as an ASGI extension."""
+    """Offers its connection to the application, and steps aside once it is taken."""
+
+    _frames: FrameSocket | None = None
+    _ping: TimerHandle | None = None
+    _early = b""
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin; Nagle's algorithm would hold back frames of 20 ms."""
-        self._slices: deque[bytes] = deque()
-        self._is_parsing = False
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -38,47 +45,47 @@ class MediaProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         scope = getattr(self, "scope", None)
         if scope is not None:
-            scope["extensions"][ABORT_EXTENSION] = {"abort": self.transport.abort}
+            scope["extensions"][TAKE_EXTENSION] = self.take
 
     def data_received(self, data: bytes) -> None:
-        """Parse a small read at once, a large one slice by slice."""
-        if len(data) <= _SLICE_BYTES and not self._slices:
+        """Read the request; what comes behind it before it is answered is kept."""
+        if not self.handshake_initiated:
             super().data_received(data)
             return
-        if sum(map(len, self._slices)) > _MOST_WAITING_BYTES:
+        self._early += data
+        if len(self._early) > _MOST_EARLY_BYTES:
             self.transport.abort()
-            return
-        for begin in range(0, len(data), _SLICE_BYTES):
-            self._slices.append(data[begin : begin + _SLICE_BYTES])
-        # No more is read until these are parsed: that bounds what waits here.
-        self.transport.pause_reading()
-        self._parse_soon()
 
-    async def receive(self) -> ASGIReceiveEvent:
-        """Return the next message; reading goes on when all of the last read is consumed."""
-        message = await self.queue.get()
-        if self._slices:
-            self._parse_soon()
-        elif self.read_paused and self.queue.empty():
-            self.read_paused = False
-            self.transport.resume_reading()
-        return message
+    def take(self, limits: SocketLimits) -> FrameSocket:
+        """Give the connection away; what is left here is uvicorn's book-keeping."""
+        self.stop_keepalive()
+        early, self._early = self._early, b""
+        self._frames = FrameSocket(
+            self.transport,
+            limits,
+            is_server=True,
+            early=early,
+            on_lost=self.connection_lost,
+        )
+        if self.ping_interval:
+            self._ping = self.loop.call_later(self.ping_interval, self._on_ping_due)
+        return self._frames
 
-    def _parse_soon(self) -> None:
-        if not self._is_parsing and self.queue.qsize() < _MOST_WAITING_MESSAGES:
-            self._is_parsing = True
-            self.loop.call_soon(self._parse_slice)
+    def _on_ping_due(self) -> None:
+        assert self._frames is not None
+        assert self.ping_interval is not None
+        self._frames.ping()
+        self._ping = self.loop.call_later(self.ping_interval, self._on_ping_due)
 
-    def _parse_slice(self) -> None:
-        self._is_parsing = False
-        if self.disconnected or self.transport.is_closing():
-            self._slices.clear()
-            return
-        if self._slices:
-            super().data_received(self._slices.popleft())
-        if self._slices:
-            self._parse_soon()
-        elif self.queue.empty() and not self.transport.is_closing():
-            # Else the application's next `receive` resumes it.
-            self.read_paused = False
-            self.transport.resume_reading()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._ping is not None:
+            self._ping.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: the caller may go to another one."""
+        if self._frames is not None:
+            self._frames.close(_SERVICE_RESTART)
+        else:
+            super().shutdown()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _PROTECTED = frozenset({"start", "stop", "dtmf", "playedStream", "clearedAudio"})
 
@@ -22,8 +23,7 @@ class ReplayLimits:
     max_chars: int = 524_288
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(NamedTuple):
     text: str
     event: str
     came_s: float
@@ -74,6 +74,14 @@ class CallerMessages:
                 return
         self._waiting.popleft()
 
+    def pass_by(self, text: str, event: str, now_s: float) -> None:
+        """Remember a message that is given to the worker at once, as nothing waits before it."""
+        message = _Message(text, event, now_s)
+        if event == "start":
+            self._start = message
+        else:
+            self._remember(message)
+
     def take(self) -> str:
         """Remove and return the next message for the worker; it is remembered from now on.
 
@@ -82,19 +90,20 @@ class CallerMessages:
         """
         message = self._again.popleft() if self._again else self._waiting.popleft()
         if message.event != "start":
-            self._taken.append(message)
-            self._taken_chars += len(message.text)
-            self._forget(message.came_s - self._limits.replay_s)
+            self._remember(message)
         return message.text
 
-    def _forget(self, before_s: float) -> None:
-        limits = self._limits
-        while self._taken and (
-            self._taken[0].came_s < before_s
-            or len(self._taken) > limits.max_frames
+    def _remember(self, message: _Message) -> None:
+        limits, taken = self._limits, self._taken
+        taken.append(message)
+        self._taken_chars += len(message.text)
+        before_s = message.came_s - limits.replay_s
+        while taken and (
+            taken[0].came_s < before_s
+            or len(taken) > limits.max_frames
             or self._taken_chars > limits.max_chars
         ):
-            self._taken_chars -= len(self._taken.popleft().text)
+            self._taken_chars -= len(taken.popleft().text)
             self._is_whole = False
 
     def rewind(self) -> int:

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from services.gateway.answering import Answering
 from services.gateway.errands import Errands
+from services.gateway.frame_socket import SocketLimits
 from services.gateway.held import HeldCalls
 from services.gateway.nonces import NonceMemory
 from services.gateway.records import Records
@@ -37,6 +38,7 @@ class GatewayState:
     nonces: NonceMemory
     metrics: GatewayMetrics
     clock: Clock
+    caller_limits: SocketLimits
     public_base: str | None
 
     def address(self, host: str) -> PublicAddress | None:

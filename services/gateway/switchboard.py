@@ -23,7 +23,7 @@ from services.gateway.admission import (
     SocketRefused,
 )
 from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits
-from services.gateway.caller import CallerGone, CallerSocket
+from services.gateway.caller import CallerDoor, CallerGone
 from services.gateway.errands import Errands, parting_key, publish_once
 from services.gateway.held import HeldCall, HeldCalls
 from services.gateway.links import SocketLink
@@ -225,12 +225,12 @@ class Switchboard:
         if is_parted or (record is not None and record.state.is_final):
             raise SocketRefused(Refusal.ENDED)
 
-    async def serve(self, admitted: Admitted, caller: CallerSocket) -> None:
+    async def serve(self, admitted: Admitted, door: CallerDoor) -> None:
         """Accept an admitted socket and carry it until it closes."""
         held = admitted.call
         call_id = held.request.call_id
         try:
-            await caller.accept()
+            caller = await door.accept()
         except CallerGone:
             self._opening.discard(call_id)
             await self._admission.left(call_id)
@@ -238,7 +238,7 @@ class Switchboard:
         if held.is_over:
             # A hang-up came between.
             self._opening.discard(call_id)
-            await caller.close(LinkClose.NORMAL)
+            caller.close(LinkClose.NORMAL)
             return
         bridge = held.bridge
         if bridge is None or bridge.is_over:
@@ -357,7 +357,7 @@ class Switchboard:
         if bridge is None:
             await self._admission.left(call_id)
         elif await bridge.caller_is_gone(silent_s=SILENT_S, timeout_s=CLAIM_S - SILENT_S):
-            await bridge.drop_caller()
+            bridge.drop_caller()
             await self._admission.left(call_id)
 
     async def keep_house(self) -> None:

@@ -10,64 +10,40 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.gateway.admission import Refusal, SocketRefused
 from services.gateway.caller import CallerGone
-from services.gateway.media_protocol import ABORT_EXTENSION
+from services.gateway.frame_socket import FrameSocket, SocketLimits
+from services.gateway.media_protocol import TAKE_EXTENSION, Take
 from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState, gateway_state
 from shared.protocol.call import CallId
 
 _log = structlog.get_logger(__name__)
-_ABNORMAL = 1006
 
 State = Annotated[GatewayState, Depends(gateway_state)]
 router = APIRouter()
 
 
-class AsgiCaller:
-    """CallerSocket on an accepted ASGI WebSocket.
+class AsgiDoor:
+    """CallerDoor of an ASGI WebSocket; ASGI is left behind once it is open."""
 
-    Speaks ASGI itself: Starlette's WebSocket checks its state at each of a hundred frames a
-    second.
-    """
-
-    def __init__(self, socket: WebSocket) -> None:
+    def __init__(self, socket: WebSocket, limits: SocketLimits) -> None:
         self._socket = socket
-        self._receive = socket.receive
-        self._send = socket.send
-        self._abort = socket.scope.get("extensions", {}).get(ABORT_EXTENSION, {}).get("abort")
+        self._limits = limits
+        self._take: Take = socket.scope["extensions"][TAKE_EXTENSION]
+        self._frames: FrameSocket | None = None
 
-    async def accept(self) -> None:
+    async def accept(self) -> FrameSocket:
         """Complete the upgrade; no subprotocol is chosen."""
         try:
             await self._socket.accept()
         except (WebSocketDisconnect, RuntimeError, OSError) as exc:
-            raise CallerGone(_ABNORMAL) from exc
+            raise CallerGone from exc
+        self._frames = self._take(self._limits)
+        return self._frames
 
-    async def receive(self) -> str | bytes:
-        """Return the next message."""
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            raise CallerGone(message.get("code") or _ABNORMAL)
-        text: str | None = message.get("text")
-        return text if text is not None else bytes(message["bytes"])
-
-    async def send(self, text: str) -> None:
-        """Send a text frame."""
-        try:
-            await self._send({"type": "websocket.send", "text": text})
-        except (WebSocketDisconnect, RuntimeError, OSError) as exc:
-            raise CallerGone(_ABNORMAL) from exc
-
-    async def close(self, code: int) -> None:
-        """Close."""
-        try:
-            await self._send({"type": "websocket.close", "code": code})
-        except (WebSocketDisconnect, RuntimeError, OSError) as exc:
-            raise CallerGone(_ABNORMAL) from exc
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        if self._abort is not None:
-            self._abort()
+    async def wait_lost(self) -> None:
+        """Wait until nothing of the connection is left; after a close that is bounded."""
+        if self._frames is not None:
+            await self._frames.wait_lost()
 
 
 @router.websocket("/ws/{call_id}/{token}")
@@ -90,4 +66,7 @@ async def media(socket: WebSocket, call_id: str, token: str, state: State) -> No
     outcome = "reconnected" if admitted.is_reconnect else "opened"
     metrics.media_sockets.labels(outcome=outcome).inc()
     _log.info("media_socket_open", call_id=call_id, is_reconnect=admitted.is_reconnect)
-    await state.switchboard.serve(admitted, AsgiCaller(socket))
+    door = AsgiDoor(socket, state.caller_limits)
+    await state.switchboard.serve(admitted, door)
+    # The connection goes with this call of the application: the goodbye needs it still.
+    await door.wait_lost()

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits
-from services.gateway.caller import CallerGone
-from services.gateway.links import LinkClosed, NoWorker, WorkerLink
+from services.gateway.frame_socket import Listener
+from services.gateway.links import NoWorker, WorkerLink
 from services.gateway.routing import Parting
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, WorkerId
@@ -26,91 +26,113 @@ LIMITS = BridgeLimits(
     message_max_chars=1000,
     caller_idle_s=5,
     reconnect_grace_s=5,
-    send_timeout_s=0.05,
     worker_tries=2,
     worker_wait_s=0,
 )
 START = '{"event":"start","start":{"streamId":"s-1"}}'
 
 
-class FakeCaller:
-    """A caller's socket; `sent` is what it was told, `is_stuck` makes sends wait for ever."""
+class Inlet:
+    """What a socket brings: given to whoever listens, kept until somebody does.
 
-    def __init__(self, *messages: str | bytes) -> None:
-        self.inbox: asyncio.Queue[str | bytes | int] = asyncio.Queue()
-        for message in messages:
-            self.inbox.put_nowait(message)
+    A number is a close code; after it nothing more is heard.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[str | bytes | int] = []
+        self.listener: Listener | None = None
+        self.is_closed = False
+
+    def put_nowait(self, message: str | bytes | int) -> None:
+        self._kept.append(message)
+        self._deliver()
+
+    def listen(self, listener: Listener) -> None:
+        self.listener = listener
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while self.listener is not None and self._kept and not self.is_closed:
+            message = self._kept.pop(0)
+            if isinstance(message, int):
+                self.is_closed = True
+                self.listener.on_closed(message)
+            else:
+                self.listener.on_message(message)
+
+
+class FakeSocket:
+    """What both sides have in common: `sent` is what this one was told."""
+
+    def __init__(self) -> None:
+        self.inlet = Inlet()
         self.sent: asyncio.Queue[str] = asyncio.Queue()
         self.closed_with: int | None = None
-        self.is_aborted = False
-        self.is_stuck = False
-        self.is_gone = False
+        self.is_writable = True
 
-    async def accept(self) -> None:
-        return
+    def listen(self, listener: Listener) -> None:
+        self.inlet.listen(listener)
 
-    async def receive(self) -> str | bytes:
-        message = await self.inbox.get()
-        if isinstance(message, int):
-            raise CallerGone(message)
-        return message
+    def send_text(self, text: str) -> None:
+        if not self.inlet.is_closed:
+            self.sent.put_nowait(text)
 
-    async def send(self, text: str) -> None:
-        if self.is_stuck:
-            await asyncio.Event().wait()
-        if self.is_gone:
-            raise CallerGone(1006)
-        self.sent.put_nowait(text)
+    def does_not_read(self) -> None:
+        self.is_writable = False
+        assert self.inlet.listener is not None
+        self.inlet.listener.on_writable(False)
 
-    async def close(self, code: int) -> None:
-        if self.is_stuck:
-            await asyncio.Event().wait()
-        if self.is_gone:
-            raise CallerGone(1006)
-        self.closed_with = code
-        self.inbox.put_nowait(code)
+    def reads_again(self) -> None:
+        self.is_writable = True
+        assert self.inlet.listener is not None
+        self.inlet.listener.on_writable(True)
 
-    def abort(self) -> None:
-        self.is_aborted = True
-        self.inbox.put_nowait(1006)
+    def is_cut_for_not_reading(self) -> None:
+        assert self.inlet.listener is not None
+        self.inlet.listener.on_stuck()
+        self.inlet.put_nowait(1006)
 
 
-class FakeLink:
+class FakeCaller(FakeSocket):
+    """A caller's socket."""
+
+    def __init__(self, *messages: str | bytes) -> None:
+        super().__init__()
+        self.inbox = self.inlet
+        for message in messages:
+            self.inbox.put_nowait(message)
+
+    def close(self, code: int) -> None:
+        if not self.inlet.is_closed:
+            self.closed_with = code
+            self.inlet.put_nowait(code)
+
+
+class FakeLink(FakeSocket):
     """A worker's link."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.worker_id = WorkerId(name)
-        self.is_open = True
-        self.is_stuck = False
-        self.is_aborted = False
         self.was_silent = False
-        self.got: asyncio.Queue[str] = asyncio.Queue()
-        self.outbox: asyncio.Queue[str | bytes | int] = asyncio.Queue()
-        self.closed_with: int | None = None
+        self.is_read = True
+        self.got = self.sent
+        self.outbox = self.inlet
 
-    async def send(self, text: str) -> None:
-        if self.is_stuck:
-            raise TimeoutError
-        if not self.is_open:
-            raise LinkClosed(1006)
-        self.got.put_nowait(text)
+    @property
+    def is_open(self) -> bool:
+        return not self.inlet.is_closed
 
-    async def receive(self) -> str | bytes:
-        message = await self.outbox.get()
-        if isinstance(message, int):
-            self.is_open = False
-            raise LinkClosed(message, was_silent=self.was_silent)
-        return message
+    def pause_reading(self) -> None:
+        self.is_read = False
 
-    def abort(self) -> None:
-        self.is_aborted = True
-        self.outbox.put_nowait(1006)
+    def resume_reading(self) -> None:
+        self.is_read = True
 
     async def close(self, code: int) -> None:
         if self.is_open:
-            self.is_open = False
             self.closed_with = code
-            self.outbox.put_nowait(code)
+            self.inlet.put_nowait(code)
 
 
 @dataclass
@@ -227,41 +249,87 @@ async def test_a_hangup_while_a_worker_is_looked_for_closes_what_comes() -> None
         assert second.closed_with == LinkClose.NORMAL
 
 
-async def test_a_worker_that_does_not_read_is_cut_and_counted() -> None:
+async def test_a_worker_that_does_not_read_in_time_is_counted_and_lost() -> None:
     link = FakeLink("a")
-    link.is_stuck = True
     limits = replace(LIMITS, worker_tries=0)
     async with running(link, limits=limits) as stage:
         caller = FakeCaller(START)
-        await stage.bridge.serve(caller)
-        assert link.is_aborted
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        link.is_cut_for_not_reading()
+        await serving
         assert stage.metric("voice_gateway_send_timeouts_total", to="worker") == 1
         assert stage.partings == [Parting.LOST]
 
 
-async def test_a_caller_that_does_not_read_is_cut() -> None:
+async def test_a_caller_that_does_not_read_in_time_is_counted_and_waited_for() -> None:
     link = FakeLink("a")
     async with running(link) as stage:
         caller = FakeCaller(START)
-        caller.is_stuck = True
-        link.outbox.put_nowait("words")
-        await stage.bridge.serve(caller)
-        assert caller.is_aborted
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        caller.is_cut_for_not_reading()
+        await serving
         assert stage.metric("voice_gateway_send_timeouts_total", to="caller") == 1
         assert stage.partings == []
 
 
-async def test_a_caller_stuck_at_the_end_is_cut() -> None:
+async def test_a_worker_waits_for_a_caller_that_does_not_keep_up_and_for_no_other() -> None:
+    link, other = FakeLink("a"), FakeLink("b")
+    async with running(link, other) as stage:
+        caller = FakeCaller(START)
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        link.outbox.put_nowait("words")
+        caller.does_not_read()
+        assert not link.is_read
+        link.outbox.put_nowait(1006)
+        assert await other.got.get() == START
+        assert not other.is_read
+        caller.reads_again()
+        assert other.is_read
+        caller.does_not_read()
+        back = FakeCaller(START)
+        serving_again = asyncio.ensure_future(stage.bridge.serve(back))
+        await serving
+        assert caller.closed_with == LinkClose.SUPERSEDED
+        assert other.is_read
+        await other.close(LinkClose.ENDED)
+        await serving_again
+
+
+async def test_frames_wait_for_a_worker_that_does_not_keep_up_in_their_order() -> None:
     link = FakeLink("a")
     async with running(link) as stage:
         caller = FakeCaller(START)
-        caller.is_stuck = True
         serving = asyncio.ensure_future(stage.bridge.serve(caller))
         await link.got.get()
+        link.does_not_read()
+        for text in MEDIA[:3]:
+            caller.inbox.put_nowait(text)
+        assert link.got.empty()
+        link.reads_again()
+        caller.inbox.put_nowait(MEDIA[3])
+        assert [link.got.get_nowait() for _ in range(4)] == MEDIA[:4]
         await link.close(LinkClose.ENDED)
         await serving
-        assert caller.is_aborted
-        assert stage.partings == [Parting.ENDED]
+
+
+async def test_of_frames_that_wait_too_long_the_oldest_are_dropped_and_counted() -> None:
+    link = FakeLink("a")
+    async with running(link) as stage:
+        caller = FakeCaller(START)
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        link.does_not_read()
+        for n in range(LIMITS.queue_frames + 3):
+            caller.inbox.put_nowait(f'{{"event":"media","chunk":{n}}}')
+        assert stage.metric("voice_gateway_dropped_frames_total", reason="queue_full") == 3
+        link.reads_again()
+        assert link.got.qsize() == LIMITS.queue_frames
+        assert '"chunk":3}' in link.got.get_nowait()
+        await link.close(LinkClose.ENDED)
+        await serving
 
 
 async def test_frames_for_a_caller_that_is_away_are_counted() -> None:
@@ -269,16 +337,29 @@ async def test_frames_for_a_caller_that_is_away_are_counted() -> None:
     async with running(link) as stage:
         link.outbox.put_nowait("early")
         caller = FakeCaller(START)
-        caller.is_gone = True
         serving = asyncio.ensure_future(stage.bridge.serve(caller))
         await link.got.get()
-        link.outbox.put_nowait("late")
-        link.outbox.put_nowait(b"binary")
-        await until(lambda: stage.metric("voice_gateway_dropped_frames_total", reason="binary"))
-        assert stage.metric("voice_gateway_dropped_frames_total", reason="no_caller") == 2
-        await link.close(LinkClose.ENDED)
         caller.inbox.put_nowait(1006)
         await serving
+        link.outbox.put_nowait("late")
+        link.outbox.put_nowait(b"binary")
+        assert stage.metric("voice_gateway_dropped_frames_total", reason="binary") == 1
+        assert stage.metric("voice_gateway_dropped_frames_total", reason="no_caller") == 2
+
+
+async def test_frames_are_counted_by_the_time_the_call_is_over() -> None:
+    link = FakeLink("a")
+    async with running(link) as stage:
+        caller = FakeCaller(START)
+        serving = asyncio.ensure_future(stage.bridge.serve(caller))
+        await link.got.get()
+        for n in range(75):
+            caller.inbox.put_nowait(f'{{"event":"media","chunk":{n}}}')
+            link.outbox.put_nowait("words")
+        await link.close(LinkClose.ENDED)
+        await serving
+        relayed = "voice_gateway_relayed_frames_total"
+        assert (stage.metric(relayed, to="worker"), stage.metric(relayed, to="caller")) == (76, 75)
 
 
 async def test_a_call_that_moved_elsewhere_leaves_no_parting() -> None:
