@@ -2,7 +2,9 @@
 
 That a token was used, and by which gateway, is kept on the bus, so that any gateway refuses a
 second use. A reconnect is let in once the socket before it has closed or fallen silent, wherever
-it was held: a gateway asks the one that holds it by a `socket_claim` event.
+it was held: a gateway asks the one that holds it by a `socket_claim` event. One that was killed
+answers nothing; it counts as gone with its last heartbeat, a second later, which is when Vobiz
+tries again.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ _log = structlog.get_logger(__name__)
 SOCKET_CLAIM = "socket_claim"
 SILENT_S = 0.5
 CLAIM_S = 1.5
-HEARTBEAT_S = 1.0
-_HEARTBEAT_LIFE_S = 4.0
+HEARTBEAT_S = 0.25
+_HEARTBEAT_LIFE_S = 1.0
 _POLL_S = 0.1
 _CLOSED = "closed"
 

@@ -246,23 +246,30 @@ class FrameSocket(asyncio.Protocol):
         reader = self._reader
         if reader.error is not None:
             return  # what follows a fault means nothing; it is read until the peer closes
+        text = reader.whole_text(data)
+        if text is not None:
+            self._on_text(text)
+            return
         for opcode, payload in reader.feed(data):
             if opcode == TEXT:
-                if self._state is not _State.OPEN:
-                    continue
-                try:
-                    text = payload.decode()
-                except UnicodeDecodeError:
-                    self._fail(INVALID_DATA)
-                    return
-                if self._listener is not None:
-                    self._listener.on_message(text)
-                else:
-                    self._hold(text)
+                self._on_text(payload)
             else:
                 self._on_other(opcode, payload)
         if reader.error is not None:
             self._fail(reader.error.code)
+
+    def _on_text(self, payload: bytes) -> None:
+        if self._state is not _State.OPEN:
+            return
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            self._fail(INVALID_DATA)
+            return
+        if self._listener is not None:
+            self._listener.on_message(text)
+        else:
+            self._hold(text)
 
     def _on_other(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:

@@ -86,6 +86,7 @@ class Knobs:
     reconnect: ReconnectKnob = ReconnectKnob.A
     drop_socket_at_s: tuple[float, ...] = ()  # after the answer; each allows one more retry
     reconnect_delay_s: float = 1.0
+    reconnect_to: str | None = None  # host:port of later sockets: a balancer's choice, URL as ever
 
     # Chance
     seed: int = 1

@@ -179,7 +179,7 @@ class MediaStream:
     async def _run_socket(self, *, is_first: bool) -> StreamEnd:
         if not is_first:
             self.stream_id = str(uuid.uuid4())
-        opened = await self._connect()
+        opened = await self._connect(None if is_first else self._knobs.reconnect_to)
         if opened is None:
             self._report("DroppedStream", {"Error": DROPPED})
             return StreamEnd.LOST
@@ -238,7 +238,9 @@ class MediaStream:
         context = self._context
         return StreamCore(identity, self.plan, context.line, knobs, context.rng, context.timeline)
 
-    async def _connect(self) -> ClientConnection | None:
+    async def _connect(self, elsewhere: str | None) -> ClientConnection | None:
+        host, _, port = (elsewhere or "").rpartition(":")
+        address = {"host": host, "port": int(port)} if elsewhere else {}
         try:
             opened = await connect(
                 self.plan.url,
@@ -250,6 +252,7 @@ class MediaStream:
                 ping_interval=self._knobs.ping_interval_s,
                 ping_timeout=None,  # how long pongs may take is the application's affair
                 max_size=MAX_COMMAND_CHARS,
+                **address,
             )
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ConnectionClosed) as exc:
             self._note(Moment.SOCKET_FAILED, problem=f"{type(exc).__name__}: {exc}")

@@ -45,7 +45,8 @@ def read_here(data: bytes, cuts: list[int], *, is_masked: bool) -> tuple[list[ob
     ours = reader(is_masked=is_masked)
     found: list[object] = []
     for piece in pieces_of(data, cuts):
-        for opcode, payload in ours.feed(piece):
+        text = ours.whole_text(piece)
+        for opcode, payload in ours.feed(piece) if text is None else [(TEXT, text)]:
             found.append((opcode, payload))
             if opcode == CLOSE:
                 return found, None
