@@ -1,9 +1,10 @@
 """What the gateway's relay costs and how long it keeps a frame: `python -m deploy.bench.relay`.
 
 A gateway process stands between callers and a worker that send one frame each 20 ms, both ways,
-and do nothing else. Its CPU time is the kernel's, from /proc; a frame's delay is from before it is
-written at one end until it has been read at the other, both in one process. How late that process
-itself is stands beside it: it shares the machine, and its lateness is in every delay.
+and do nothing else; so does a floor, a relay that passes bytes and looks at none: judge by the
+ratio. The CPU time is the kernel's, from /proc; a frame's delay is from before it is written at one
+end until it has been read at the other, both in one process. How late that process itself is stands
+beside it: it shares the machine, and its lateness is in every delay.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from array import array
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,9 +42,12 @@ _FRAME_S = 0.020
 _SLOTS = 20
 _SETTLE_S = 2.0
 _REST_S = 0.3
+_SPLICE_START_S = 1.0
 _START_S = 15.0
 _HEARTBEAT_S = 1.0
 _CAPACITY = 1000
+_HEAD = """CPU-seconds a call-minute; a frame's delay, and the load's own lateness, in milliseconds
+relay    calls    CPU-s     p50     p95     p99     max  load p99  lost     MB"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class RelayCost:
     `cpu_s` is of the gateway, user and system, for each call-minute.
     """
 
+    relay: str
     calls: int
     seconds: float
     cpu_s: float
@@ -95,7 +99,6 @@ class _Load:
 
     async def open_calls(self, calls: int) -> None:
         """Have the gateway answer, and open the media sockets."""
-        loop = asyncio.get_running_loop()
         async with httpx.AsyncClient(timeout=10) as client:
             for _ in range(calls):
                 call_id = str(uuid.uuid4())
@@ -107,14 +110,23 @@ class _Load:
                 stream = ElementTree.fromstring(answer.content).find("Stream")  # noqa: S314 - ours
                 if stream is None or stream.text is None:
                     raise RuntimeError(f"the gateway gave no stream: {answer.content[:200]!r}")
-                end = CallerEnd(stream.text.strip(), self._delays_us)
-                await loop.create_connection(partial(_the, end), *end.address)
-                end.ask()
-                async with asyncio.timeout(5):
-                    await end.is_upgraded.wait()
-                self._callers.append(end)
+                await self._open(stream.text.strip())
 
-    async def speak(self, seconds: float, pid: int) -> RelayCost:
+    async def open_spliced(self, calls: int, port: int) -> None:
+        """Open the media sockets through a relay that only passes bytes."""
+        for _ in range(calls):
+            await self._open(f"ws://127.0.0.1:{port}/calls/spliced")
+
+    async def _open(self, url: str) -> None:
+        end = CallerEnd(url, self._delays_us)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: end, *end.address)
+        end.ask()
+        async with asyncio.timeout(5):
+            await end.is_upgraded.wait()
+        self._callers.append(end)
+
+    async def speak(self, relay: str, seconds: float, pid: int) -> RelayCost:
         """Send frames for so long after a while to settle, and measure that time."""
         await self._beat(_SETTLE_S)
         await asyncio.sleep(_REST_S)
@@ -129,6 +141,7 @@ class _Load:
         calls = len(self._callers)
         delays_ms = sorted(delay_us / 1000 for delay_us in self._delays_us)
         return RelayCost(
+            relay=relay,
             calls=calls,
             seconds=round(took_s, 2),
             cpu_s=round(used_s * 60 / took_s / calls, 4),
@@ -162,10 +175,6 @@ class _Load:
         """Cut every socket."""
         for end in (*self._callers, *self._workers):
             end.cut()
-
-
-def _the(end: CallerEnd) -> CallerEnd:
-    return end
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:
@@ -233,22 +242,36 @@ def _is_up(base: str) -> bool:
 
 
 @asynccontextmanager
-async def _load(base: str, redis_url: str) -> AsyncIterator[_Load]:
+async def _load(base: str, redis_url: str) -> AsyncIterator[tuple[_Load, int]]:
     async with open_bus(redis_url) as bus, TaskOwner("bench") as tasks:
         load = _Load(base, bus)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(load.take_link, "127.0.0.1", 0)
-        tasks.start(load.heartbeat(server.sockets[0].getsockname()[1]), name="heartbeat")
+        port = server.sockets[0].getsockname()[1]
+        tasks.start(load.heartbeat(port), name="heartbeat")
         try:
             await asyncio.sleep(0.2)
-            yield load
+            yield load, port
         finally:
             load.close()
             server.close()
 
 
+@contextmanager
+def _splice(worker_port: int) -> Iterator[tuple[int, int]]:
+    """Run the floor; yield its port and process id."""
+    port = free_port()
+    command = [sys.executable, "-m", "deploy.bench.relay_floor", str(port), str(worker_port)]
+    process = subprocess.Popen(command, cwd=install.ROOT)
+    try:
+        yield port, process.pid
+    finally:
+        process.kill()
+        process.wait(10)
+
+
 def measure_relay(counts: Sequence[int], seconds: float) -> Iterator[RelayCost]:
-    """Measure at each number of calls, with a gateway of its own each time.
+    """Measure floor and gateway at each number of calls, a process of its own each time.
 
     Raises:
         RuntimeError: something did not start, or a call was lost.
@@ -257,13 +280,31 @@ def measure_relay(counts: Sequence[int], seconds: float) -> Iterator[RelayCost]:
         with tempfile.TemporaryDirectory(prefix="parley-relay-") as name:
             folder = Path(name)
             with _redis(folder) as redis_url, _gateway(redis_url, folder) as (base, pid):
+                yield uvloop.run(_measure_floor(calls, seconds, base, redis_url))
                 yield uvloop.run(_measure(calls, seconds, base, redis_url, pid))
 
 
 async def _measure(calls: int, seconds: float, base: str, redis_url: str, pid: int) -> RelayCost:
-    async with _load(base, redis_url) as load:
+    async with _load(base, redis_url) as (load, _):
         await load.open_calls(calls)
-        return await load.speak(seconds, pid)
+        return await load.speak("gateway", seconds, pid)
+
+
+async def _measure_floor(calls: int, seconds: float, base: str, redis_url: str) -> RelayCost:
+    async with _load(base, redis_url) as (load, worker_port):
+        with _splice(worker_port) as (port, pid):
+            await asyncio.sleep(_SPLICE_START_S)
+            await load.open_spliced(calls, port)
+            return await load.speak("floor", seconds, pid)
+
+
+def _line(cost: RelayCost) -> str:
+    delays = (cost.delay_ms_p50, cost.delay_ms_p95, cost.delay_ms_p99, cost.delay_ms_max)
+    return (
+        f"{cost.relay:8}{cost.calls:6}{cost.cpu_s:9.4f}"
+        + "".join(f"{delay:8.3f}" for delay in delays)
+        + f"{cost.late_ms_p99:10.2f}{cost.lost_frames:6}{cost.resident_mb:7.1f}"
+    )
 
 
 def main() -> None:
@@ -273,16 +314,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="measured, of each run")
     parser.add_argument("--out", type=Path, default=install.ROOT / ".parley" / "relay.json")
     options = parser.parse_args()
-    print("calls  CPU-s/call-minute  delay ms p50   p95    p99    max  load late p99  lost     MB")
+    print(_HEAD)
     costs = []
     for cost in measure_relay(options.calls, options.seconds):
         costs.append(asdict(cost))
-        print(
-            f"{cost.calls:5} {cost.cpu_s:18.4f} {cost.delay_ms_p50:13.3f} {cost.delay_ms_p95:6.2f}"
-            f" {cost.delay_ms_p99:6.2f} {cost.delay_ms_max:6.1f} {cost.late_ms_p99:14.2f}"
-            f" {cost.lost_frames:5} {cost.resident_mb:6.1f}",
-            flush=True,
-        )
+        print(_line(cost), flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(costs, indent=1) + "\n")
 

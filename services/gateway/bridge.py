@@ -179,11 +179,12 @@ class Bridge:
         self._caller.close(LinkClose.SUPERSEDED)
 
     def _on_caller_message(self, message: str | bytes, now_s: float) -> None:
-        problem = self._problem(message, now_s)
-        if problem is not None:
-            self._metrics.dropped_frames.labels(reason=problem).inc()
-            return
-        assert isinstance(message, str)
+        if not self._gate.admits(now_s):
+            return self._drop("flood")
+        if not isinstance(message, str):
+            return self._drop("binary")
+        if len(message) > self._limits.message_max_chars:
+            return self._drop("oversized")
         event = peek_event(message)
         if event in {"start", "media"}:
             if self._wants_stream_id or event == "start":
@@ -194,6 +195,10 @@ class Bridge:
                 self._hooks.on_first_frame(self.worker_id)
         elif event == "stop":
             self._caller.has_stopped = True
+        self._pass_on(message, event, now_s)
+
+    def _pass_on(self, message: str, event: str, now_s: float) -> None:
+        """Give the worker a message at once; let it wait when others do or it doesn't read."""
         link = self._listening
         if link is not None and link.is_writable and self._is_flushed.is_set():
             self._messages.pass_by(message, event, now_s)
@@ -201,15 +206,11 @@ class Bridge:
             self._count_to_worker()
             return
         if not self._messages.put(message, event, now_s):
-            self._metrics.dropped_frames.labels(reason="queue_full").inc()
+            self._drop("queue_full")
         self._is_flushed.clear()
 
-    def _problem(self, message: str | bytes, now_s: float) -> str | None:
-        if not self._gate.admits(now_s):
-            return "flood"
-        if not isinstance(message, str):
-            return "binary"
-        return "oversized" if len(message) > self._limits.message_max_chars else None
+    def _drop(self, reason: str) -> None:
+        self._metrics.dropped_frames.labels(reason=reason).inc()
 
     def _on_caller_left(self, code: int) -> None:
         if self.is_over:

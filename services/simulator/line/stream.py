@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from random import Random
+from typing import Any
 
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
@@ -240,7 +241,7 @@ class MediaStream:
 
     async def _connect(self, elsewhere: str | None) -> ClientConnection | None:
         host, _, port = (elsewhere or "").rpartition(":")
-        address = {"host": host, "port": int(port)} if elsewhere else {}
+        address: dict[str, Any] = {"host": host, "port": int(port)} if elsewhere else {}
         try:
             opened = await connect(
                 self.plan.url,
