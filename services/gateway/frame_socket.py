@@ -236,6 +236,7 @@ class FrameSocket(asyncio.Protocol):
                 timer.cancel()
         self._end(ABNORMAL)
         self._state = _State.CLOSED
+        self._listener = None
         self._lost.set()
         if self._on_lost is not None:
             self._on_lost(exc)

@@ -129,7 +129,7 @@ class GatewayMetrics:
         )
         self.relayed_frames = Counter(
             "voice_gateway_relayed_frames_total",
-            "Text frames passed on, by the side they were sent to: worker, caller.",
+            "Text frames passed on, by the side they were sent to: worker, caller; told by fifties.",
             ["to"],
             registry=registry,
         )
@@ -141,7 +141,7 @@ class GatewayMetrics:
         )
         self.relay_queue = Histogram(
             "voice_gateway_relay_queue_frames",
-            "Frames that wait for a worker's socket when one more is added.",
+            "Frames that wait for a worker's socket, looked at with each fiftieth given to it.",
             buckets=(0, 1, 2, 5, 10, 25, 50, 100, 250),
             registry=registry,
         )

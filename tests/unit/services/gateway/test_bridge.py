@@ -615,3 +615,21 @@ async def test_a_caller_who_has_said_more_than_is_remembered_is_not_greeted_agai
         assert stage.opened == [True]
         await second.close(LinkClose.ENDED)
         await serving
+
+
+async def test_a_key_pressed_between_two_workers_reaches_the_second() -> None:
+    first, second = FakeLink("a"), FakeLink("b")
+    async with running(first, second) as stage:
+        caller = FakeCaller(START)
+        serving = await speaking(stage, first, caller)
+        stage.may_open.clear()
+        first.outbox.put_nowait(1006)
+        await until(lambda: stage.given_up)
+        key = '{"event":"dtmf","dtmf":{"digit":"5"}}'
+        caller.inbox.put_nowait(key)
+        for n in range(3 * LIMITS.queue_frames):
+            caller.inbox.put_nowait(f'{{"event":"media","chunk":{n}}}')
+        stage.may_open.set()
+        assert [await second.got.get() for _ in range(2)] == [START, key]
+        await second.close(LinkClose.ENDED)
+        await serving
