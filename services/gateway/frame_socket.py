@@ -206,7 +206,11 @@ class FrameSocket(asyncio.Protocol):
         """Parse a small read at once, a large one slice by slice."""
         self.heard_s = self._loop.time()
         if len(data) <= self._slice_bytes and not self._slices:
-            self._take(data)
+            text = self._reader.whole_text(data)
+            if text is not None:
+                self._on_text(text)
+            else:
+                self._take(data)
             return
         size = self._slice_bytes
         self._slices.extend(data[at : at + size] for at in range(0, len(data), size))
@@ -247,10 +251,6 @@ class FrameSocket(asyncio.Protocol):
         reader = self._reader
         if reader.error is not None:
             return  # what follows a fault means nothing; it is read until the peer closes
-        text = reader.whole_text(data)
-        if text is not None:
-            self._on_text(text)
-            return
         for opcode, payload in reader.feed(data):
             if opcode == TEXT:
                 self._on_text(payload)
