@@ -122,7 +122,7 @@ def streams(draw: st.DrawFn, key: bytes) -> bytes:
         opcode, fin, payload = draw(WELL_FORMED)
         if opcode == CLOSE:
             payload = draw(CLOSES)
-        is_odd = draw(st.integers(0, 19)) == 0
+        is_odd = draw(st.integers(0, 5)) == 0
         out += frame(
             draw(st.integers(0, 15)) if is_odd else opcode,
             payload,
@@ -165,6 +165,30 @@ def test_what_is_written_here_is_read_there(payload: bytes, is_masked: bool) -> 
     (event,) = theirs.events_received()
     assert isinstance(event, Frame)
     assert (event.opcode, event.fin, bytes(event.data)) == (Opcode.TEXT, True, payload)
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY, PING])
+@pytest.mark.parametrize("rsv", [1, 2, 4])
+def test_reserved_bits_are_refused(opcode: int, rsv: int) -> None:
+    ours = reader(is_masked=False)
+    assert ours.feed(frame(opcode, b"x", rsv=rsv)) == []
+    assert ours.error is not None
+    assert ours.error.code == 1002
+
+
+def test_one_whole_short_text_is_known_at_a_glance_and_all_else_is_left() -> None:
+    key = b"\x01\x82\x33\xf4"
+    for length in (0, 1, 125, 126, 200):
+        whole = frame(TEXT, b"x" * length, key=key)
+        ours = reader(is_masked=True)
+        assert ours.whole_text(whole) == b"x" * length
+        assert ours.whole_text(whole[:-1]) is None
+        assert ours.whole_text(whole + b"\x81") is None
+        assert ours.whole_text(frame(TEXT, b"x" * length)) is None
+    assert ours.whole_text(frame(PING, b"x", key=key)) is None
+    assert ours.whole_text(frame(TEXT, b"x" * (MAX_BYTES + 1), key=key)) is None
+    ours.feed(frame(TEXT, b"x", fin=False, key=key))
+    assert ours.whole_text(frame(TEXT, b"y", key=key)) is None
 
 
 def test_a_message_in_endless_tiny_fragments_is_bounded() -> None:
