@@ -96,6 +96,10 @@ class _Loss:
     at_s: float
 
 
+def _nobody(_: str) -> None:
+    """What is sent while there is no link; it never is."""
+
+
 class Bridge:
     """Relays one call until its media is over.
 
@@ -121,6 +125,9 @@ class Bridge:
         self._messages = CallerMessages(limits.queue_frames, ReplayLimits(replay_s=limits.replay_s))
         self._gate = FloodGate(limits.message_rate, clock.now_s())
         self._listening: WorkerLink | None = None
+        # Whether a message may go to the link at once: there is one, it takes them, none waits.
+        self._is_direct = False
+        self._to_link: Callable[[str], None] = _nobody
         self._is_flushed = asyncio.Event()
         self._is_flushed.set()
         self._is_caller_behind = False
@@ -195,15 +202,11 @@ class Bridge:
                 self._hooks.on_first_frame(self.worker_id)
         elif event == "stop":
             self._caller.has_stopped = True
-        self._pass_on(message, event, now_s)
-
-    def _pass_on(self, message: str, event: str, now_s: float) -> None:
-        """Give the worker a message at once; let it wait when others do or it doesn't read."""
-        link = self._listening
-        if link is not None and link.is_writable and self._is_flushed.is_set():
+        if self._is_direct:
             self._messages.pass_by(message, event, now_s)
-            link.send_text(message)
-            self._count_to_worker()
+            self._to_link(message)
+            if self._to_worker.add():
+                self._metrics.relay_queue.observe(0)
             return
         if not self._messages.put(message, event, now_s):
             self._drop("queue_full")
@@ -393,7 +396,7 @@ class Bridge:
         closed: asyncio.Future[LinkClosed] = asyncio.get_running_loop().create_future()
 
         def on_closed(code: int) -> None:
-            self._listening = None
+            self._listening, self._is_direct = None, False
             if not closed.done():
                 closed.set_result(LinkClosed(code, was_silent=link.was_silent))
 
@@ -406,7 +409,7 @@ class Bridge:
 
         if len(self._messages):
             self._is_flushed.clear()
-        self._listening = link
+        self._listening, self._to_link = link, link.send_text
         if self._is_caller_behind:
             link.pause_reading()
         link.listen(Listener(self._caller.send, on_closed, on_writable, on_stuck))
@@ -414,7 +417,7 @@ class Bridge:
         try:
             return await closed
         finally:
-            self._listening = None
+            self._listening, self._is_direct = None, False
             self._to_worker.flush()
             self._caller.flush_counts()
 
@@ -423,13 +426,12 @@ class Bridge:
         link, messages = self._listening, self._messages
         while link is not None and link.is_writable and len(messages):
             link.send_text(messages.take())
-            self._count_to_worker()
-        if not len(messages):
+            if self._to_worker.add():
+                self._metrics.relay_queue.observe(len(messages))
+        is_flushed = not len(messages)
+        if is_flushed:
             self._is_flushed.set()
-
-    def _count_to_worker(self) -> None:
-        if self._to_worker.add():
-            self._metrics.relay_queue.observe(len(self._messages))
+        self._is_direct = is_flushed and link is not None and link.is_writable
 
     def _on_caller_writable(self, is_writable: bool) -> None:
         """A caller that does not keep up slows the worker down, and nothing waits here."""

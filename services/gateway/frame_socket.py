@@ -206,11 +206,13 @@ class FrameSocket(asyncio.Protocol):
         """Parse a small read at once, a large one slice by slice."""
         self.heard_s = self._loop.time()
         if len(data) <= self._slice_bytes and not self._slices:
-            text = self._reader.whole_text(data)
-            if text is not None:
-                self._on_text(text)
-            else:
+            payload = self._reader.whole_text(data)
+            if payload is None:
                 self._take(data)
+            elif self._listener is not None and payload.isascii() and self._state is _State.OPEN:
+                self._listener.on_message(payload.decode("ascii"))
+            else:
+                self._on_text(payload)
             return
         size = self._slice_bytes
         self._slices.extend(data[at : at + size] for at in range(0, len(data), size))

@@ -76,25 +76,11 @@ class CallerMessages:
         message = (text, event, now_s)
         if event == "start":
             self._start = message
-        else:
-            self._remember(message)
-
-    def take(self) -> str:
-        """Remove and return the next message for the worker; it is remembered from now on.
-
-        Raises:
-            IndexError: nothing waits.
-        """
-        message = self._again.popleft() if self._again else self._waiting.popleft()
-        if message[1] != "start":
-            self._remember(message)
-        return message[0]
-
-    def _remember(self, message: _Message) -> None:
+            return
         limits, taken = self._limits, self._taken
         taken.append(message)
-        self._taken_chars += len(message[0])
-        before_s = message[2] - limits.replay_s
+        self._taken_chars += len(text)
+        before_s = now_s - limits.replay_s
         while taken and (
             taken[0][2] < before_s
             or self._taken_chars > limits.max_chars
@@ -102,6 +88,16 @@ class CallerMessages:
         ):
             self._taken_chars -= len(taken.popleft()[0])
             self._is_whole = False
+
+    def take(self) -> str:
+        """Remove and return the next message for the worker; it is remembered from now on.
+
+        Raises:
+            IndexError: nothing waits.
+        """
+        text, event, came_s = self._again.popleft() if self._again else self._waiting.popleft()
+        self.pass_by(text, event, came_s)
+        return text
 
     def rewind(self) -> int:
         """Begin anew for another worker: the newest `start`, what is remembered, what waits.
