@@ -128,7 +128,6 @@ def pool_memory(settings: GatewaySettings) -> PoolMemory:
 def _link_limits(settings: GatewaySettings) -> LinkLimits:
     return LinkLimits(
         connect_s=settings.gateway_link_connect_s,
-        reattach_s=settings.gateway_link_reattach_s,
         ping_s=settings.gateway_link_ping_s,
         pong_s=settings.gateway_link_pong_s,
         tries=settings.gateway_worker_tries,

@@ -172,13 +172,10 @@ class _Handshake(ClientConnection):
 class LinkLimits:
     """Bounds of a link.
 
-    A worker that says nothing for `ping_s` is asked, and lost `pong_s` later. `reattach_s` is in
-    place of `connect_s` when a caller in mid-call waits for another worker: one more that is frozen
-    must not cost a second.
+    A worker that says nothing for `ping_s` is asked, and lost `pong_s` later.
     """
 
     connect_s: float
-    reattach_s: float
     ping_s: float
     pong_s: float
     tries: int
@@ -210,20 +207,18 @@ class LinkOpener:
             request: what the worker is told; its epoch is replaced.
             next_epoch: gives each attempt its own epoch, so that a worker whose answer was lost
                 can't speak beside the one that follows it.
-            exclude: workers not to be asked: those that have lost the call already.
+            exclude: workers not to be asked.
 
         Raises:
             NoWorker: nobody took it. Every booking made here is given up then.
         """
         refused = set(exclude)
-        open_s = self._limits.reattach_s if exclude else self._limits.connect_s
         for _ in range(self._limits.tries):
             lease = await self._reserve(request.call_id, refused)
             if lease is None:
                 break
             try:
-                epoch = await next_epoch()
-                return await self._connect(replace(request, epoch=epoch), lease, open_s)
+                return await self._connect(replace(request, epoch=await next_epoch()), lease)
             except _Refused as exc:
                 self._metrics.worker_refusals.labels(reason=exc.reason).inc()
                 _log.warning(
@@ -253,7 +248,7 @@ class LinkOpener:
         except BusUnavailable:
             _log.warning("booking_left_to_lapse", call_id=call_id, worker_id=worker_id)
 
-    async def _connect(self, request: LinkRequest, lease: WorkerLease, open_s: float) -> SocketLink:
+    async def _connect(self, request: LinkRequest, lease: WorkerLease) -> SocketLink:
         limits = self._limits
         try:
             connection = await connect(
@@ -263,7 +258,7 @@ class LinkOpener:
                 user_agent_header=None,
                 # A worker is inside: what the environment says of proxies is not for it.
                 proxy=None,
-                open_timeout=open_s,
+                open_timeout=limits.connect_s,
                 ping_interval=None,
                 close_timeout=limits.socket.close_s,
                 create_connection=_Handshake,

@@ -86,9 +86,6 @@ class GatewaySettings(ServiceSettings):
     )
     gateway_worker_tries: int = Field(3, ge=1, le=10, description="workers asked for one call")
     gateway_link_connect_s: float = Field(1.0, gt=0, le=10, description="to open a worker's link")
-    gateway_link_reattach_s: float = Field(
-        0.4, gt=0, le=10, description="the same in mid-call, when a worker was lost"
-    )
     gateway_link_ping_s: float = Field(
         0.25, ge=0.05, le=60, description="a worker that says nothing this long is pinged"
     )

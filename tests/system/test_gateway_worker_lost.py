@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Awaitable, Callable
 
@@ -13,8 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from services.gateway.routing import Parting
 from shared.bus.memory import MemoryBus
-from shared.bus.messages import WorkerLease
-from shared.protocol.call import CallId, WorkerId
+from shared.protocol.call import CallId
 from shared.protocol.worker import LinkClose
 from tests.support.fake_worker import FakeWorker, WorkerCall
 from tests.support.gateway import MediaClient, RunningGateway, new_call_id, running_gateway, verbs
@@ -142,32 +140,6 @@ async def test_a_caller_waits_for_a_worker_that_is_yet_to_come(bus: MemoryBus) -
             assert [await other.next_frame() for _ in said] == said
             await caller.close(1000)
             await other.wait_closed()
-
-
-async def test_a_second_worker_that_is_frozen_costs_a_caller_less_than_half_a_second(
-    bus: MemoryBus,
-) -> None:
-    """The kernel takes its connections, as it does for a stopped process; nobody answers."""
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        address = f"127.0.0.1:{mute.getsockname()[1]}"
-        frozen = WorkerLease(WorkerId("frozen"), address, capacity=10)
-        async with (
-            FakeWorker(bus.workers, "worker-a") as first,
-            running_gateway(bus, gateway_link_connect_s=3.0) as gateway,
-        ):
-            caller, link, said = await in_conversation(gateway, first)
-            await bus.workers.heartbeat(frozen, [])
-            began_s = time.monotonic()
-            link.vanish()
-            await asyncio.sleep(0.1)
-            async with FakeWorker(bus.workers, "worker-c") as third:
-                other = await third.call(caller.call_id)
-                assert time.monotonic() - began_s < 1.0
-                assert [await other.next_frame() for _ in said] == said
-                refusals = "voice_gateway_worker_refusals_total"
-                assert gateway.metric(refusals, reason="timeout") == 1
-                await caller.close(1000)
-                await other.wait_closed()
 
 
 async def test_a_worker_that_is_quiet_but_alive_keeps_its_call(bus: MemoryBus) -> None:
