@@ -24,7 +24,10 @@ class ServiceSettings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="where Redis is")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="where Redis is: redis://, redis+sentinel://host,host/name or redis+cluster://",
+    )
     redis_password: SecretStr | None = Field(None, description="its password, if not in the URL")
     redis_prefix: str = Field("{parley}", description="prefix of every key, with one hash tag")
     redis_timeout_s: float = Field(1.0, gt=0, le=30, description="bound of a command to Redis")

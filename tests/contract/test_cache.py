@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
-from redis.asyncio import Redis
 
 from shared.bus.base import BusUnavailable, CacheBounds, SharedCache
 from shared.bus.memory import MemoryBus, MemoryCache
 from shared.bus.redis import open_bus
 from shared.bus.redis.cache import RedisCache
+from shared.bus.redis.client import open_client
 from shared.bus.redis.store import Store
 from shared.runtime.clock import SystemClock
 
@@ -84,8 +84,7 @@ class TestRedisCache(CacheContract):
     @pytest.fixture
     async def make(self, redis_url: str) -> AsyncIterator[Opener]:
         async with AsyncExitStack() as stack:
-            redis: Redis = Redis.from_url(redis_url, decode_responses=True)
-            stack.push_async_callback(redis.aclose)
+            redis = await stack.enter_async_context(open_client(redis_url, prefix="{test}"))
             store = Store(redis, prefix="{test}", timeout_s=5, metrics=None)
             yield lambda bounds: RedisCache(store, bounds)
 
@@ -97,9 +96,8 @@ class TestRedisCache(CacheContract):
     async def test_nothing_of_it_outlives_its_time(self, make: Opener, redis_url: str) -> None:
         await make(BOUNDS).put("a", "one", ttl_s=0.05)
         await asyncio.sleep(0.1)
-        redis: Redis = Redis.from_url(redis_url)
-        async with redis:
-            assert await redis.keys("*") == []
+        async with open_client(redis_url, prefix="{test}") as redis:
+            assert await redis.eval("return redis.call('KEYS', '*')", 1, "{test}") == []
 
     async def test_a_redis_that_is_away_is_said_to_be(self) -> None:
         async with open_bus("redis://127.0.0.1:1", timeout_s=1) as bus:

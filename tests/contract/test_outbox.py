@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from shared.bus.base import Bus, Outbox
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_outbox import MemoryOutbox
 from shared.bus.messages import Added, Claim, OutboxItem, Retried
 from shared.bus.redis import open_bus
+from shared.bus.redis.client import open_client
 from shared.bus.redis.outbox import RedisOutbox
 from shared.bus.redis.store import Store
 from shared.protocol.call import CallChange, CallId, CallState
@@ -212,8 +212,6 @@ class TestMemoryOutbox(OutboxContract):
 class TestRedisOutbox(OutboxContract):
     @pytest.fixture
     async def kept(self, redis_url: str) -> AsyncIterator[Boxes]:
-        redis = Redis.from_url(redis_url, decode_responses=True)
-        store = Store(redis, prefix="{parley}", timeout_s=2.0, metrics=None)
-        async with open_bus(redis_url) as bus:
+        async with open_client(redis_url, prefix="{parley}") as redis, open_bus(redis_url) as bus:
+            store = Store(redis, prefix="{parley}", timeout_s=2.0, metrics=None)
             yield Boxes(RedisOutbox(store, max_pending=MAX_PENDING, max_dead=MAX_DEAD), bus)
-        await redis.aclose()

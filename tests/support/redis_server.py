@@ -1,4 +1,4 @@
-"""Real Redis servers for tests: the wheel's as a process, and redis:8.0 where an engine answers.
+"""Real Redis servers for tests: the wheel's as a process and as a Cluster, redis:8.0 in an engine.
 
 `redis_url` runs a test once against each; `redis_server` gives a server of its own to a test
 that stops and restarts it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import redis
 from deploy.local import install
 from deploy.local.embedded_redis import EmbeddedRedis
 from tests.support.engine import REDIS_IMAGE, why_no_engine
+from tests.support.redis_set import ClusterSet
 
 _START_TIMEOUT_S = 15.0
 
@@ -68,20 +70,41 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRedis:
+    """A Redis that is kept for the whole session: its URL, and those of its single servers."""
+
+    url: str
+    servers: tuple[str, ...]
+
+
 @pytest.fixture(
     scope="session",
-    params=["embedded", pytest.param("container", marks=pytest.mark.containers)],
+    params=["embedded", "cluster", pytest.param("container", marks=pytest.mark.containers)],
 )
-def session_redis_url(
+def session_redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Each server in turn, kept for the whole session. Use `redis_url`, which empties it."""
-    if request.param == "embedded":
-        server = RedisServer(tmp_path_factory.mktemp("redis"))
-        server.start()
-        yield server.url
-        server.stop()
+) -> Iterator[SessionRedis]:
+    """Each Redis in turn. Use `redis_url`, which empties it."""
+    if request.param == "container":
+        yield from _container()
         return
+    directory = tmp_path_factory.mktemp("redis")
+    if request.param == "cluster":
+        cluster = ClusterSet(directory)
+        try:
+            cluster.start()
+            yield SessionRedis(cluster.url, tuple(node.url for node in cluster.nodes))
+        finally:
+            cluster.stop()
+        return
+    server = RedisServer(directory)
+    server.start()
+    yield SessionRedis(server.url, (server.url,))
+    server.stop()
+
+
+def _container() -> Iterator[SessionRedis]:
     reason = why_no_engine(REDIS_IMAGE)
     if reason is not None:
         pytest.skip(reason)
@@ -89,12 +112,14 @@ def session_redis_url(
 
     with RedisContainer(REDIS_IMAGE, password="contract") as container:
         host, port = container.get_container_host_ip(), container.get_exposed_port(6379)
-        yield f"redis://:contract@{host}:{port}/0"
+        url = f"redis://:contract@{host}:{port}/0"
+        yield SessionRedis(url, (url,))
 
 
 @pytest.fixture
-def redis_url(session_redis_url: str) -> str:
-    """An empty Redis: once the wheel's server, once the image that Compose runs."""
-    with redis.Redis.from_url(session_redis_url) as client:
-        client.flushall()
-    return session_redis_url
+def redis_url(session_redis: SessionRedis) -> str:
+    """An empty Redis: the wheel's server, three of them as a Cluster, the image of Compose."""
+    for server in session_redis.servers:
+        with redis.Redis.from_url(server) as client:
+            client.flushall()
+    return session_redis.url

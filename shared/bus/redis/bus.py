@@ -1,7 +1,8 @@
 """The bus on Redis (6.2 or newer): records, events, pool, small values.
 
 Every key carries the prefix, which holds a hash tag so that one script may touch several keys on
-a cluster. Several installations on one Redis take different prefixes.
+a Cluster, where all of a prefix lie on one node. Several installations on one Redis, or shards of a
+large one on a Cluster, take different prefixes.
 
     {parley}:call:<id>       record, JSON, expires         {parley}:calls     index by creation
     {parley}:events          stream of all events          {parley}:seq:<ch>  numbers per channel
@@ -23,13 +24,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from shared.bus.base import BusUnavailable
 from shared.bus.redis.cache import RedisCache
 from shared.bus.redis.calls import RedisCalls
+from shared.bus.redis.client import open_client
 from shared.bus.redis.events import RedisEvents
 from shared.bus.redis.outbox import RedisOutbox
 from shared.bus.redis.sessions import RedisSessions
@@ -53,11 +51,13 @@ class RedisBus:
         self.sessions = RedisSessions(store)
 
     async def ping(self) -> bool:
-        """Whether Redis answers PING in time."""
+        """Whether the server that has our keys answers in time."""
         try:
-            return bool(await self._store.run("ping", self._store.redis.ping()))
+            # Unlike PING, the wrong node of a Cluster does not answer this.
+            await self._store.run("ping", self._store.redis.exists(f"{self._store.prefix}:events"))
         except BusUnavailable:
             return False
+        return True
 
 
 @asynccontextmanager
@@ -72,24 +72,11 @@ async def open_bus(
     """Open the bus; nothing is sent yet, so an absent Redis shows at first use.
 
     Args:
-        url: redis://, rediss:// or unix://.
+        url: of one server, of Sentinels or of a Cluster: see shared/bus/redis/address.py.
         password: used where the URL carries none.
         prefix: of every key and channel, with one {hash tag}.
         timeout_s: bound of every command.
         metrics: where latencies and errors are counted.
     """
-    redis: Redis = Redis.from_url(
-        url,
-        password=password or None,
-        decode_responses=True,
-        socket_timeout=None,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        # One more try, so that a connection that Redis closed while idle is not an error. What is
-        # sent twice that way does no harm: the contract is at least once.
-        retry=Retry(NoBackoff(), 1),
-    )
-    try:
+    async with open_client(url, prefix=prefix, password=password, timeout_s=timeout_s) as redis:
         yield RedisBus(Store(redis, prefix=prefix, timeout_s=timeout_s, metrics=metrics))
-    finally:
-        await redis.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
@@ -103,17 +104,25 @@ class _Subscription:
 
     async def events(self) -> AsyncIterator[BusEvent]:
         failures = 0
-        is_behind = True
+        is_behind, was_idle = True, False
         while True:
             try:
                 if self._pubsub is None:
                     await self._connect()
-                    is_behind = True
+                    is_behind, was_idle = True, False
                 if is_behind:
+                    has_missed = False
                     async for event in self._catch_up():
+                        has_missed = True
                         yield event
                     is_behind = False
                     failures = 0
+                    if was_idle and has_missed:
+                        # It is a server's that hangs, or that others don't publish on any more.
+                        _log.warning("bus_subscription_deaf")
+                        await self.close()
+                        continue
+                asked_s = time.monotonic()
                 message = await self._next_message()
             except BusUnavailable as exc:
                 _log.warning("bus_subscription_lost", error=str(exc), failures=failures)
@@ -124,8 +133,10 @@ class _Subscription:
                 failures += 1
                 continue
             if message is None:
+                was_idle = time.monotonic() - asked_s >= 0.9 * _IDLE_CATCH_UP_S
                 is_behind = True
                 continue
+            was_idle = False
             number, entry_id, text = message
             if _place(entry_id) <= _place(self._last_id or "0-0"):
                 continue
