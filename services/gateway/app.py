@@ -197,7 +197,7 @@ async def readiness(state: GatewayState, bus: Bus) -> Mapping[str, str]:
         if not any(not lease.draining for lease in leases):
             states["workers"] = "none"
         if not await bus.ping():
-            states["redis"] = "ok: unreachable, calls go by the last known pool"
+            states["redis"] = "ok: unreachable or full, calls go by the last known pool"
     except BusUnavailable:
         states["workers"] = "unknown"
         states["redis"] = "ok" if await bus.ping() else "unreachable"

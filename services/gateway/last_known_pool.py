@@ -8,7 +8,7 @@ tell the bus of those calls when it is back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -44,6 +44,18 @@ class LastKnownPool:
     For `LEASE_S` after the bus is back, and when the pool is suddenly empty, what is remembered
     is still used where the bus knows of nobody: a Redis that has lost its data hears of the
     workers with their next heartbeats.
+
+    A bus that answers and takes no writes (full memory or disk, a replica) is away: no worker can
+    renew its lease there, and soon it would know of none.
+
+    Args:
+        pool: the one on the bus.
+        outage: shared with all that asks the same bus.
+        memory: how the pool is remembered.
+        metrics: where reservations are counted.
+        clock: the time.
+        write: writes something small to the bus; raises BusUnavailable.
+        chance: spreads calls.
     """
 
     def __init__(
@@ -53,9 +65,12 @@ class LastKnownPool:
         memory: PoolMemory,
         metrics: GatewayMetrics,
         clock: Clock,
+        *,
+        write: Callable[[], Awaitable[object]] | None = None,
         chance: Random | None = None,
     ) -> None:
         self._pool = pool
+        self._write = write
         self._outage = outage
         self._memory = memory
         self._metrics = metrics
@@ -80,6 +95,8 @@ class LastKnownPool:
 
     async def look(self) -> None:
         """Take the pool as it is into memory; raises BusUnavailable."""
+        if self._write is not None:
+            await self._write()
         leases = {lease.worker_id: lease for lease in await self._pool.workers()}
         now_s = self._clock.now_s()
         was_away = self._outage.end()

@@ -13,6 +13,8 @@ from shared.metrics.catalogue import DeferredMetrics, GatewayMetrics
 from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
 
+_PROBE_KEY, _PROBE_LIFE_S = "probe", 60.0
+
 
 class LastingBus:
     """Bus over another one.
@@ -31,18 +33,21 @@ class LastingBus:
         clock: Clock,
     ) -> None:
         self._bus = bus
-        outage = Outage(clock)
+        self._outage = outage = Outage(clock)
         self.events = bus.events
         self.outbox = bus.outbox
         self.sessions = bus.sessions
         self.calls = DeferredCalls(bus.calls, deferred, clock)
-        self.workers = LastKnownPool(bus.workers, outage, memory, metrics, clock)
+        self.workers = LastKnownPool(bus.workers, outage, memory, metrics, clock, write=self._write)
         self.values = PromptValues(bus.values, outage)
         self._owner = TaskOwner("lasting_bus")
 
     async def ping(self) -> bool:
-        """Whether the store itself answers now."""
-        return await self._bus.ping()
+        """Whether the store itself answers now, and took the last write."""
+        return await self._bus.ping() and not self._outage.is_on
+
+    async def _write(self) -> None:
+        await self._bus.values.put(_PROBE_KEY, "1", ttl_s=_PROBE_LIFE_S)
 
     async def __aenter__(self) -> Self:
         await self.calls.__aenter__()

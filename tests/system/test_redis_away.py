@@ -18,6 +18,7 @@ from services.gateway.lasting_bus import LastingBus
 from shared.bus.base import BusUnavailable, WorkerRegistry
 from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.bus.redis import RedisBus, open_bus
+from shared.bus.redis.client import open_client
 from shared.metrics.catalogue import DeferredMetrics, GatewayMetrics
 from shared.protocol.call import CallId, CallState
 from shared.runtime.clock import SystemClock
@@ -36,6 +37,8 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.system
 
 AWAY_S = 2.5
+SEEN_S = 1.2
+"""By then the pool was looked at again."""
 CALLS = 6
 
 
@@ -125,7 +128,29 @@ async def frozen(redis: RedisServer) -> AsyncIterator[None]:
         redis.process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("away", [killed, frozen])
+@asynccontextmanager
+async def full(redis: RedisServer) -> AsyncIterator[None]:
+    """It answers everything, and takes no writes."""
+    async with open_client(redis.url, prefix="{parley}") as client:
+        await client.config_set("maxmemory", "1")
+        await asyncio.sleep(SEEN_S)
+        try:
+            yield
+        finally:
+            await client.config_set("maxmemory", "0")
+
+
+@asynccontextmanager
+async def paused(redis: RedisServer) -> AsyncIterator[None]:
+    """It answers nobody until the time is over; who waits is answered then."""
+    async with open_client(redis.url, prefix="{parley}") as client:
+        await client.client_pause(int(AWAY_S * 1000))
+        yield
+
+
+@pytest.mark.parametrize(
+    "away", [killed, frozen, full, pytest.param(paused, marks=pytest.mark.soak)]
+)
 async def test_calls_begin_and_end_without_redis_and_each_end_is_recorded_once(
     stage: Stage, away: Any
 ) -> None:

@@ -31,6 +31,7 @@ class Bus:
         self.workers_of_it = MemoryWorkers(self.clock, Random(1))
         self.is_away = False
         self.is_hanging = False
+        self.is_full = False
         self.asked = 0
 
     def lose_data(self) -> None:
@@ -45,7 +46,12 @@ class Bus:
             raise BusUnavailable("away")
         return self.workers_of_it
 
+    async def write(self) -> None:
+        if self.is_full or self.is_away:
+            raise BusUnavailable("nothing can be written")
+
     async def heartbeat(self, lease: WorkerLease, calls: Collection[CallId]) -> None:
+        await self.write()
         await (await self._answer()).heartbeat(lease, calls)
 
     async def withdraw(self, worker_id: WorkerId) -> None:
@@ -74,7 +80,8 @@ class Stage:
             PoolMemory(**memory),
             GatewayMetrics(self.registry),
             self.bus.clock,
-            Random(2),
+            write=self.bus.write,
+            chance=Random(2),
         )
 
     async def beat(self, *names: str, capacity: int = 2, zone: str = "") -> None:
@@ -226,6 +233,27 @@ async def test_an_empty_pool_is_believed_after_a_while() -> None:
     await stage.pool.look()
     assert await stage.reserve("c2") is None
     assert await stage.pool.workers() == []
+
+
+@in_virtual_time
+async def test_a_bus_that_takes_no_writes_is_away() -> None:
+    """A full Redis answers every question: it said that there are no workers, their leases over."""
+    stage = Stage()
+    await stage.beat("w1")
+    await stage.pool.look()
+    stage.bus.is_full = True
+    task = asyncio.ensure_future(stage.pool.run())
+    await asyncio.sleep(3 * LEASE_S)
+    assert await stage.bus.workers() == []
+    assert stage.outage.is_on
+    lease = await stage.pool.reserve(CallId("c1"))
+    assert lease is not None
+    assert lease.worker_id == W1
+    stage.bus.is_full = False
+    await stage.beat("w1")
+    await asyncio.sleep(1.5)
+    assert not stage.outage.is_on
+    task.cancel()
 
 
 @in_virtual_time
