@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 SOCKET_CLAIM = "socket_claim"
 SILENT_S = 0.5
 CLAIM_S = 1.5
+"""More than from one heartbeat to the next: who lives is heard of meanwhile."""
 HEARTBEAT_S = 0.25
 _HEARTBEAT_LIFE_S = 1.0
 _POLL_S = 0.1
@@ -64,6 +65,7 @@ class Admission:
         self._gateway_id = gateway_id
         self._clock = clock
         self._memory_s = memory_s
+        self._beats = 0
 
     def judge(self, call_id: CallId, token: str) -> bool:
         """Check a token by itself; return whether it is late, which only a reconnect may be.
@@ -137,15 +139,18 @@ class Admission:
         """Wait until another gateway has given the socket up, or is no more."""
         event = BusEvent(Channel.WORKERS, SOCKET_CLAIM, call_id, {"gateway": self._gateway_id})
         await self._bus.events.publish(event)
+        values = self._bus.values
+        first_beat = beat = await values.get(_heartbeat_key(holder))
         deadline_s = self._clock.now_s() + CLAIM_S
-        while self._clock.now_s() < deadline_s:
-            if await self._bus.values.get(_heartbeat_key(holder)) is None:
-                return
-            if await self._bus.values.get(_key(call_id)) in {_CLOSED, None}:
+        while beat is not None and self._clock.now_s() < deadline_s:
+            if await values.get(_key(call_id)) in {_CLOSED, None}:
                 return
             # The answer is a value, not an event: any gateway's, or nobody's when that one died.
             await asyncio.sleep(_POLL_S)
-        raise SocketRefused(Refusal.USED)
+            beat = await values.get(_heartbeat_key(holder))
+        # One that has not said in all this time that it lives has died with the socket.
+        if beat is not None and beat != first_beat:
+            raise SocketRefused(Refusal.USED)
 
     async def _hold(self, call_id: CallId) -> None:
         try:
@@ -163,7 +168,9 @@ class Admission:
 
     async def heartbeat(self) -> None:
         """Say that this gateway lives; to be called each `HEARTBEAT_S`. Raises BusUnavailable."""
-        await self._bus.values.put(_heartbeat_key(self._gateway_id), "up", ttl_s=_HEARTBEAT_LIFE_S)
+        self._beats += 1
+        key, beat = _heartbeat_key(self._gateway_id), str(self._beats)
+        await self._bus.values.put(key, beat, ttl_s=_HEARTBEAT_LIFE_S)
 
 
 def _key(call_id: CallId) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from services.gateway.admission import Admission, Refusal, SocketRefused
+from services.gateway.admission import HEARTBEAT_S, Admission, Refusal, SocketRefused
 from shared.protocol.call import CallId
+from shared.runtime.clock import Clock
 from tests.support.clock import ManualClock
 from tests.support.fragile_bus import FragileBus
+from tests.support.virtual_loop import LoopClock, in_virtual_time
 
 CALL = CallId("c")
 
 
 class Door:
-    def __init__(self) -> None:
-        self.bus = FragileBus()
-        self.admission = Admission(self.bus, b"secret", "g1", ManualClock(), memory_s=600)
+    def __init__(self, clock: Clock | None = None, bus: FragileBus | None = None) -> None:
+        self.bus = bus or FragileBus()
+        self.admission = Admission(self.bus, b"secret", "g1", clock or ManualClock(), memory_s=600)
         self.is_free = True
 
     async def admit(self, *, is_late: bool = False, was_used_here: bool = False) -> bool:
@@ -56,3 +60,32 @@ async def test_a_late_token_that_nobody_here_has_seen_used_is_refused() -> None:
     with pytest.raises(SocketRefused) as refused:
         await Door().admit(is_late=True)
     assert refused.value.reason is Refusal.LATE
+
+
+@in_virtual_time
+async def test_who_comes_from_a_gateway_that_died_a_moment_ago_is_let_in() -> None:
+    """It counted as alive for 4 s, and claims end after 1.5: the first reconnect was refused."""
+    door = Door(LoopClock())
+    other = Admission(door.bus, b"secret", "g2", LoopClock(), memory_s=600)
+    await other.heartbeat()
+    await door.bus.values.put(f"media:{CALL}", "g2", ttl_s=600)
+    assert await door.admit()
+    assert await door.bus.values.get(f"media:{CALL}") == "g1"
+
+
+@in_virtual_time
+async def test_a_gateway_that_lives_keeps_its_callers() -> None:
+    door = Door(LoopClock())
+    other = Admission(door.bus, b"secret", "g2", LoopClock(), memory_s=600)
+    await door.bus.values.put(f"media:{CALL}", "g2", ttl_s=600)
+
+    async def live() -> None:
+        while True:
+            await other.heartbeat()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    living = asyncio.ensure_future(live())
+    await asyncio.sleep(0.3)
+    with pytest.raises(SocketRefused):
+        await door.admit()
+    living.cancel()
