@@ -73,6 +73,11 @@ class RuntimeMetrics:
             buckets=FRAME_BUCKETS_S,
             registry=registry,
         )
+        self.tasks = Gauge(
+            "voice_runtime_tasks",
+            "Tasks of the event loop: more with each call, and as many as before when it is over.",
+            registry=registry,
+        )
         self.task_failures = Counter(
             "voice_runtime_task_failures_total",
             "Owned tasks that ended by an exception nobody expected: each is a bug.",

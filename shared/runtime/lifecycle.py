@@ -68,11 +68,15 @@ class Lifecycle:
 
 
 class LoopLag:
-    """Measures how late the event loop runs its timers; `worst_ms` is of the last second."""
+    """Measures how late the event loop runs its timers; `worst_ms` is of the last second.
+
+    Counts the loop's tasks too, once a second.
+    """
 
     def __init__(self, metrics: RuntimeMetrics) -> None:
         self._metrics = metrics
         self._recent: list[float] = []
+        self._samples = 0
 
     @property
     def worst_ms(self) -> float:
@@ -88,3 +92,6 @@ class LoopLag:
             lag_s = max(0.0, loop.time() - due_s)
             self._metrics.loop_lag.observe(lag_s)
             self._recent = [*self._recent[-9:], lag_s]
+            if self._samples % 10 == 0:
+                self._metrics.tasks.set(len(asyncio.all_tasks()))
+            self._samples += 1

@@ -52,3 +52,4 @@ async def test_loop_lag_is_sampled() -> None:
     await asyncio.sleep(0.15)
     task.cancel()
     assert registry.get_sample_value("voice_runtime_loop_lag_seconds_count") == 1
+    assert registry.get_sample_value("voice_runtime_tasks") == 2

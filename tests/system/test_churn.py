@@ -1,0 +1,237 @@
+"""Short calls through a pool whose processes are killed all the time: nothing of them remains.
+
+Long, so it is run by `make soak`. CHURN_CALLS says how many calls there are in all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from deploy.local.install import ROOT
+from shared.protocol.call import CallRecord
+from tests.support.processes import Crew, Process, reports_in
+from tests.support.redis_server import RedisServer
+
+CALLS = int(os.environ.get("CHURN_CALLS", "300"))
+BATCH, CALL_S, AT_ONCE = 100, 4.0, 9
+KILL_EVERY_S = 10.0
+SETTLE_S = 40.0
+"""A booking that nobody confirms lapses after 15 s."""
+FIGURES = ROOT / ".parley" / "churn.json"
+_PREFIX = "{parley}:"
+_MORE_MB = 15.0
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.system,
+    pytest.mark.timeout(CALLS * 2 + 900),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process holds while there are no calls."""
+
+    calls: float
+    tasks: float
+    descriptors: int
+    resident_mb: float
+
+    @classmethod
+    def by(cls, process: Process) -> Held:
+        metrics = process.metrics()
+        calls = sum(value for name, value in metrics.items() if name.endswith("_active_calls"))
+        tasks = metrics["voice_runtime_tasks"]
+        return cls(calls, tasks, process.descriptors, process.resident_mb)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def crew(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    crew = Crew(tmp_path_factory.mktemp("crew"), server.url, gateways_wanted=2, workers_wanted=4)
+    crew.write_agent("Hello.")
+    try:
+        crew.start()
+        yield crew
+    finally:
+        crew.stop()
+
+
+@contextmanager
+def killing(victims: Sequence[Process], chance: random.Random) -> Iterator[list[str]]:
+    """Kill one of them each `KILL_EVERY_S` and start it again at once; yields who it was."""
+    over, killed = threading.Event(), list[str]()
+
+    def kill() -> None:
+        while not over.wait(KILL_EVERY_S):
+            victim = chance.choice(victims)
+            victim.kill()
+            victim.start()
+            killed.append(victim.name)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join(30)
+
+
+def play(crew: Crew, folder: Path, calls: int) -> list[dict[str, Any]]:
+    """Have so many callers call one after the other, `AT_ONCE` at a time; returns their reports."""
+    reports = []
+    for first in range(0, calls, BATCH):
+        number = min(BATCH, calls - first)
+        out = folder / f"{first}"
+        load = crew.load(out, number, number * CALL_S / AT_ONCE, "--hangup-after", f"{CALL_S}")
+        load.wait(number * CALL_S / AT_ONCE + 60)
+        found = reports_in(out)
+        assert len(found) == number
+        reports += found
+    return reports
+
+
+class Store:
+    """What Redis holds, looked at past the bus."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, decode_responses=True)
+
+    def kinds(self) -> Counter[str]:
+        """Count keys by their kind."""
+        names = (name.removeprefix(_PREFIX) for name in self._redis.scan_iter(f"{_PREFIX}*", 1000))
+        parts = (name.split(":") for name in names)
+        return Counter(":".join(part[:2] if part[0] == "value" else part[:1]) for part in parts)
+
+    def for_ever(self) -> set[str]:
+        """The keys that never expire."""
+        names = self._redis.scan_iter(f"{_PREFIX}*", 1000)
+        return {name.removeprefix(_PREFIX) for name in names if self._redis.ttl(name) == -1}
+
+    def snapshots(self) -> list[str]:
+        """Calls whose session is kept still."""
+        names = self._redis.scan_iter(f"{_PREFIX}session:*", 1000)
+        return [name.rpartition(":")[2] for name in names if self._redis.hexists(name, "text")]
+
+    def workers(self) -> int:
+        """Workers that have a lease."""
+        return self._redis.zcount(f"{_PREFIX}workers", time.time() * 1000, "+inf")
+
+    def records(self, calls: Sequence[str]) -> list[CallRecord]:
+        texts = self._redis.mget([f"{_PREFIX}call:{call}" for call in calls])
+        return [CallRecord.from_json(json.loads(text)) for text in texts if text]
+
+    def ends(self) -> Counter[str]:
+        """How often the end of each call was told."""
+        entries = self._redis.xrange(f"{_PREFIX}events")
+        events = (json.loads(fields["event"]) for _, fields in entries)
+        return Counter(event["call_id"] for event in events if event["kind"] == "hangup")
+
+
+def settle(crew: Crew, store: Store) -> None:
+    """Wait until nothing of any call is held; fails with what is left."""
+    deadline_s = time.monotonic() + SETTLE_S
+    processes = [*crew.gateways, *crew.workers]
+    for process in processes:
+        process.wait_ready()
+    while True:
+        kinds = store.kinds()
+        left = {kind: kinds[kind] for kind in ("bookings", "booked") if kinds[kind]}
+        held = {p.name: Held.by(p).calls for p in processes if Held.by(p).calls}
+        if not left and not held and store.workers() == len(crew.workers) == kinds["worker"]:
+            break
+        assert time.monotonic() < deadline_s, (left, held, store.workers(), kinds)
+        time.sleep(0.5)
+    time.sleep(2.0)  # tasks are counted once a second
+
+
+def note(**figures: Any) -> None:
+    """Keep figures for people."""
+    known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.write_text(json.dumps({**known, **figures}, indent=1))
+
+
+def check_records(store: Store, reports: Sequence[dict[str, Any]]) -> None:
+    """Each call has one record, final, whose end was told once."""
+    calls = [report["call_uuid"] for report in reports]
+    records, ends = store.records(calls), store.ends()
+    assert len({record.call_id for record in records}) == len(calls), "records are missing"
+    assert [r.call_id for r in records if not r.state.is_final] == []
+    assert {call: ends[call] for call in calls if ends[call] != 1} == {}
+    assert [r.call_id for r in records if r.end_reason is None or r.duration_s is None] == []
+
+
+def test_nothing_of_many_calls_remains_whoever_is_killed(
+    crew: Crew, server: RedisServer, tmp_path: Path
+) -> None:
+    store = Store(server.url)
+    processes = [*crew.gateways, *crew.workers]
+    play(crew, tmp_path / "warm", 24)
+    settle(crew, store)
+    at_start = {process.name: Held.by(process) for process in processes}
+    chance = random.Random(int(time.time()))
+    # All are killed, then some are left alone and must take what the others leave.
+    left_alone = (crew.gateways[0], *crew.workers[:2])
+    reports, killed = [], list[str]()
+    for name, victims in (
+        ("all", processes),
+        ("some", [process for process in processes if process not in left_alone]),
+    ):
+        with killing(victims, chance) as now_killed:
+            reports += play(crew, tmp_path / name, CALLS // 2)
+        killed += now_killed
+        settle(crew, store)
+        if name == "all":
+            warm = {process.name: Held.by(process) for process in left_alone}
+    failures = Counter(problem for report in reports for problem in report["failures"])
+    records = store.records([report["call_uuid"] for report in reports])
+    at_end = {process.name: Held.by(process) for process in processes}
+    note(
+        calls=len(reports),
+        killed=Counter(killed),
+        not_ok=sum(not report["ok"] for report in reports),
+        failures=failures.most_common(),
+        end_reasons=Counter(str(record.end_reason) for record in records),
+        keys=store.kinds(),
+        snapshots=len(store.snapshots()),
+        at_start={name: str(held) for name, held in at_start.items()},
+        warm={name: str(held) for name, held in warm.items()},
+        at_end={name: str(held) for name, held in at_end.items()},
+    )
+    check_records(store, reports)
+    assert store.for_ever() <= {"calls", "events", "workers", "seq:calls", "seq:hangups"} | {
+        "seq:workers"
+    }
+    for name, held in at_end.items():
+        before = at_start[name]
+        assert held.tasks <= before.tasks + 2, name
+        assert held.descriptors <= before.descriptors + 6, name
+        assert held.resident_mb <= before.resident_mb + _MORE_MB, name
+    for name, before in warm.items():
+        assert at_end[name].tasks <= before.tasks + 2, name
+        assert at_end[name].descriptors <= before.descriptors + 4, name
+        assert at_end[name].resident_mb <= before.resident_mb + _MORE_MB, name
