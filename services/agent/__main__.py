@@ -140,7 +140,7 @@ async def run(settings: AgentSettings) -> None:
 
         async def ready() -> Mapping[str, str]:
             return {
-                "redis": "ok" if await bus.ping() else "unavailable",
+                "redis": worker.pool_state,
                 "worker": "draining" if worker.is_draining else "ok",
             }
 

@@ -81,6 +81,7 @@ class Worker:
         self._idle = asyncio.Event()
         self._idle.set()
         self._pool_changed = asyncio.Event()
+        self._pool_state = "unavailable"
         self._room = AdaptiveCapacity(lease.capacity, lateness)
         parts.metrics.capacity.set(lease.capacity)
         parts.metrics.open_capacity.set(lease.capacity)
@@ -249,10 +250,13 @@ class Worker:
             try:
                 await self._bus.workers.heartbeat(lease, [*self._calls, *self._arrivals])
                 is_lost = False
+                self._pool_state = "ok"
             except BusUnavailable as exc:
                 if not is_lost:
                     _log.warning("heartbeat_failed", error=str(exc))
                 is_lost = True
+                if self._pool_state == "ok":
+                    self._pool_state = "ok: unreachable or full, calls go on and can't move"
             self._pool_changed.clear()
             try:
                 async with asyncio.timeout(_HEARTBEAT_S):
@@ -283,6 +287,15 @@ class Worker:
             call.on_network(told)
 
     # --- stopping ----------------------------------------------------------------------------
+
+    @property
+    def pool_state(self) -> str:
+        """How it stands with the pool, for readiness.
+
+        While Redis is away, gateways that know this worker go on giving it calls. One that they
+        can't know of is not ready.
+        """
+        return self._pool_state
 
     @property
     def is_draining(self) -> bool:

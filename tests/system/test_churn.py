@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from deploy.local.install import ROOT
-from shared.protocol.call import CallRecord
 from tests.support.processes import Crew, Process, reports_in
 from tests.support.redis_server import RedisServer
+from tests.support.store import Store
 
 CALLS = int(os.environ.get("CHURN_CALLS", "300"))
 BATCH, CALL_S, AT_ONCE = 100, 4.0, 9
@@ -32,7 +31,6 @@ KILL_EVERY_S = 10.0
 SETTLE_S = 40.0
 """A booking that nobody confirms lapses after 15 s."""
 FIGURES = ROOT / ".parley" / "churn.json"
-_PREFIX = "{parley}:"
 _MORE_MB = 15.0
 
 pytestmark = [
@@ -114,43 +112,6 @@ def play(crew: Crew, folder: Path, calls: int) -> list[dict[str, Any]]:
     return reports
 
 
-class Store:
-    """What Redis holds, looked at past the bus."""
-
-    def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, decode_responses=True)
-
-    def kinds(self) -> Counter[str]:
-        """Count keys by their kind."""
-        names = (name.removeprefix(_PREFIX) for name in self._redis.scan_iter(f"{_PREFIX}*", 1000))
-        parts = (name.split(":") for name in names)
-        return Counter(":".join(part[:2] if part[0] == "value" else part[:1]) for part in parts)
-
-    def for_ever(self) -> set[str]:
-        """The keys that never expire."""
-        names = self._redis.scan_iter(f"{_PREFIX}*", 1000)
-        return {name.removeprefix(_PREFIX) for name in names if self._redis.ttl(name) == -1}
-
-    def snapshots(self) -> list[str]:
-        """Calls whose session is kept still."""
-        names = self._redis.scan_iter(f"{_PREFIX}session:*", 1000)
-        return [name.rpartition(":")[2] for name in names if self._redis.hexists(name, "text")]
-
-    def workers(self) -> int:
-        """Workers that have a lease."""
-        return self._redis.zcount(f"{_PREFIX}workers", time.time() * 1000, "+inf")
-
-    def records(self, calls: Sequence[str]) -> list[CallRecord]:
-        texts = self._redis.mget([f"{_PREFIX}call:{call}" for call in calls])
-        return [CallRecord.from_json(json.loads(text)) for text in texts if text]
-
-    def ends(self) -> Counter[str]:
-        """How often the end of each call was told."""
-        entries = self._redis.xrange(f"{_PREFIX}events")
-        events = (json.loads(fields["event"]) for _, fields in entries)
-        return Counter(event["call_id"] for event in events if event["kind"] == "hangup")
-
-
 def settle(crew: Crew, store: Store) -> None:
     """Wait until nothing of any call is held; fails with what is left."""
     deadline_s = time.monotonic() + SETTLE_S
@@ -173,16 +134,6 @@ def note(**figures: Any) -> None:
     known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     FIGURES.parent.mkdir(exist_ok=True)
     FIGURES.write_text(json.dumps({**known, **figures}, indent=1))
-
-
-def check_records(store: Store, reports: Sequence[dict[str, Any]]) -> None:
-    """Each call has one record, final, whose end was told once."""
-    calls = [report["call_uuid"] for report in reports]
-    records, ends = store.records(calls), store.ends()
-    assert len({record.call_id for record in records}) == len(calls), "records are missing"
-    assert [r.call_id for r in records if not r.state.is_final] == []
-    assert {call: ends[call] for call in calls if ends[call] != 1} == {}
-    assert [r.call_id for r in records if r.end_reason is None or r.duration_s is None] == []
 
 
 def test_nothing_of_many_calls_remains_whoever_is_killed(
@@ -208,7 +159,8 @@ def test_nothing_of_many_calls_remains_whoever_is_killed(
         if name == "all":
             warm = {process.name: Held.by(process) for process in left_alone}
     failures = Counter(problem for report in reports for problem in report["failures"])
-    records = store.records([report["call_uuid"] for report in reports])
+    calls = [report["call_uuid"] for report in reports]
+    records = store.records(calls)
     at_end = {process.name: Held.by(process) for process in processes}
     note(
         calls=len(reports),
@@ -222,7 +174,7 @@ def test_nothing_of_many_calls_remains_whoever_is_killed(
         warm={name: str(held) for name, held in warm.items()},
         at_end={name: str(held) for name, held in at_end.items()},
     )
-    check_records(store, reports)
+    store.check_ended_once(calls)
     assert store.for_ever() <= {"calls", "events", "workers", "seq:calls", "seq:hangups"} | {
         "seq:workers"
     }

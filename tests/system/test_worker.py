@@ -39,6 +39,7 @@ from shared.protocol.telephony import Media, Start, serialize_inbound
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import SystemClock
 from shared.runtime.lifecycle import LoopLag
+from tests.support.fragile_bus import FragileBus
 from tests.support.providers import (
     FakeBrain,
     FakeSynthesiser,
@@ -105,7 +106,7 @@ def quiet_deliverer(bus: MemoryBus, registry: CollectorRegistry) -> Deliverer:
 @asynccontextmanager
 async def standing(brain: FakeBrain | None = None, **more: Any) -> AsyncIterator[Stand]:
     registry = CollectorRegistry()
-    bus = MemoryBus()
+    bus = more.pop("bus", None) or MemoryBus()
     brain = brain or FakeBrain()
     endpointing = EndpointingRules(wait_s=0.1, least_wait_s=0.1, most_wait_s=0.1)
     tongue = Tongue(
@@ -346,3 +347,21 @@ async def test_lost_link_waits_for_another_for_a_while_and_then_gives_up() -> No
         async with asyncio.timeout(2):
             await stand.worker.wait_idle()
         assert stand.value("voice_agent_active_calls") == 0
+
+
+async def test_a_worker_that_the_pool_knows_is_ready_while_redis_is_away() -> None:
+    """Gateways go on giving it calls; one that started meanwhile is known to nobody."""
+    bus = FragileBus()
+    bus.is_away = True
+    async with standing(bus=bus) as stand:
+        await asyncio.sleep(0.05)
+        assert stand.worker.pool_state == "unavailable"
+        bus.is_away = False
+        async with asyncio.timeout(3):
+            while stand.worker.pool_state != "ok":  # noqa: ASYNC110 - by the next heartbeat
+                await asyncio.sleep(0.05)
+        bus.is_away = True
+        stand.worker.drain()
+        await asyncio.sleep(0.05)
+        assert stand.worker.pool_state.startswith("ok: unreachable")
+        bus.is_away = False
