@@ -184,3 +184,29 @@ async def test_calls_begin_and_end_without_redis_and_each_end_is_recorded_once(
     assert stage.count("lost") == stage.count("refused") == 0
     after = await stage.begin()
     await after[1].close()
+
+
+@pytest.mark.soak
+async def test_what_redis_took_is_there_after_it_was_killed(redis_server: RedisServer) -> None:
+    """It writes before it answers; only a host that dies can take the last second with it."""
+    acknowledged: list[str] = []
+
+    async def publish(bus: RedisBus) -> None:
+        while True:
+            try:
+                event = await bus.events.publish(BusEvent(Channel.CALLS, "x"))
+            except BusUnavailable:
+                return
+            acknowledged.append(event.entry_id)
+
+    for number in range(10):
+        async with open_bus(redis_server.url) as bus:
+            writers = [asyncio.ensure_future(publish(bus)) for _ in range(8)]
+            await asyncio.sleep(1.0 + number / 10)
+            redis_server.stop()
+            await asyncio.gather(*writers)
+        await asyncio.to_thread(redis_server.start)
+    async with open_client(redis_server.url, prefix="{parley}") as client:
+        there = {entry_id for entry_id, _ in await client.xrange("{parley}:events")}
+    assert len(acknowledged) > 1000
+    assert set(acknowledged) - there == set()
