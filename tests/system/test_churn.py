@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import sys
 import threading
 import time
@@ -31,7 +32,9 @@ KILL_EVERY_S = 10.0
 SETTLE_S = 40.0
 """A booking that nobody confirms lapses after 15 s."""
 FIGURES = ROOT / ".parley" / "churn.json"
-_MORE_MB = 15.0
+MORE_MB = 15.0
+FOR_EVER = {"calls", "events", "workers", "seq:calls", "seq:hangups", "seq:workers"}
+"""Keys that do not expire: bounded, or a few bytes."""
 
 pytestmark = [
     pytest.mark.soak,
@@ -56,6 +59,12 @@ class Held:
         calls = sum(value for name, value in metrics.items() if name.endswith("_active_calls"))
         tasks = metrics["voice_runtime_tasks"]
         return cls(calls, tasks, process.descriptors, process.resident_mb)
+
+    def assert_as(self, before: Held, name: str) -> None:
+        """Fail when there is more than there was, but for what comes and goes by itself."""
+        assert self.tasks <= before.tasks + 2, name
+        assert self.descriptors <= before.descriptors + 6, name
+        assert self.resident_mb <= before.resident_mb + MORE_MB, name
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +107,27 @@ def killing(victims: Sequence[Process], chance: random.Random) -> Iterator[list[
         thread.join(30)
 
 
-def play(crew: Crew, folder: Path, calls: int) -> list[dict[str, Any]]:
-    """Have so many callers call one after the other, `AT_ONCE` at a time; returns their reports."""
-    reports = []
+@dataclass(frozen=True)
+class Played:
+    """One call as its caller saw it."""
+
+    call_id: str
+    failures: list[str]
+
+
+def play(crew: Crew, folder: Path, calls: int) -> list[Played]:
+    """Have so many callers call one after the other, `AT_ONCE` at a time."""
+    played = []
     for first in range(0, calls, BATCH):
         number = min(BATCH, calls - first)
-        out = folder / f"{first}"
-        load = crew.load(out, number, number * CALL_S / AT_ONCE, "--hangup-after", f"{CALL_S}")
-        load.wait(number * CALL_S / AT_ONCE + 60)
-        found = reports_in(out)
-        assert len(found) == number
-        reports += found
-    return reports
+        span_s = number * CALL_S / AT_ONCE
+        load = crew.load(folder, number, span_s, "--hangup-after", f"{CALL_S}")
+        load.wait(span_s + 60)
+        reports = reports_in(folder)
+        assert len(reports) == number
+        played += [Played(report["call_uuid"], report["failures"]) for report in reports]
+        shutil.rmtree(folder)
+    return played
 
 
 def settle(crew: Crew, store: Store) -> None:
@@ -129,11 +147,11 @@ def settle(crew: Crew, store: Store) -> None:
     time.sleep(2.0)  # tasks are counted once a second
 
 
-def note(**figures: Any) -> None:
+def note(name: str, figures: dict[str, Any]) -> None:
     """Keep figures for people."""
     known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     FIGURES.parent.mkdir(exist_ok=True)
-    FIGURES.write_text(json.dumps({**known, **figures}, indent=1))
+    FIGURES.write_text(json.dumps({**known, name: figures}, indent=1))
 
 
 def test_nothing_of_many_calls_remains_whoever_is_killed(
@@ -147,43 +165,40 @@ def test_nothing_of_many_calls_remains_whoever_is_killed(
     chance = random.Random(int(time.time()))
     # All are killed, then some are left alone and must take what the others leave.
     left_alone = (crew.gateways[0], *crew.workers[:2])
-    reports, killed = [], list[str]()
-    for name, victims in (
-        ("all", processes),
-        ("some", [process for process in processes if process not in left_alone]),
-    ):
-        with killing(victims, chance) as now_killed:
-            reports += play(crew, tmp_path / name, CALLS // 2)
-        killed += now_killed
-        settle(crew, store)
-        if name == "all":
-            warm = {process.name: Held.by(process) for process in left_alone}
-    failures = Counter(problem for report in reports for problem in report["failures"])
-    calls = [report["call_uuid"] for report in reports]
-    records = store.records(calls)
+    others = [process for process in processes if process not in left_alone]
+    _churn(crew, store, processes, "all", chance, tmp_path)
+    warm = {process.name: Held.by(process) for process in left_alone}
+    _churn(crew, store, others, "some", chance, tmp_path)
     at_end = {process.name: Held.by(process) for process in processes}
-    note(
-        calls=len(reports),
-        killed=Counter(killed),
-        not_ok=sum(not report["ok"] for report in reports),
-        failures=failures.most_common(),
-        end_reasons=Counter(str(record.end_reason) for record in records),
-        keys=store.kinds(),
-        snapshots=len(store.snapshots()),
-        at_start={name: str(held) for name, held in at_start.items()},
-        warm={name: str(held) for name, held in warm.items()},
-        at_end={name: str(held) for name, held in at_end.items()},
-    )
-    store.check_ended_once(calls)
-    assert store.for_ever() <= {"calls", "events", "workers", "seq:calls", "seq:hangups"} | {
-        "seq:workers"
+    held = {"at start": at_start, "warm": warm, "at end": at_end}
+    note("held", {when: {name: str(h) for name, h in all_.items()} for when, all_ in held.items()})
+    note("keys", {"kinds": store.kinds(), "snapshots": len(store.snapshots())})
+    assert store.for_ever() <= FOR_EVER
+    for name, now in at_end.items():
+        now.assert_as(at_start[name], name)
+        if name in warm:
+            now.assert_as(warm[name], name)
+
+
+def _churn(
+    crew: Crew,
+    store: Store,
+    victims: Sequence[Process],
+    name: str,
+    chance: random.Random,
+    folder: Path,
+) -> None:
+    """Play half of the calls among kills; fail unless each has ended once and all is at rest."""
+    with killing(victims, chance) as killed:
+        played = play(crew, folder / name, CALLS // 2)
+    settle(crew, store)
+    calls = [call.call_id for call in played]
+    figures = {
+        "calls": len(played),
+        "killed": Counter(killed),
+        "failed": sum(bool(call.failures) for call in played),
+        "failures": Counter(problem for call in played for problem in call.failures),
+        "end reasons": Counter(str(record.end_reason) for record in store.records(calls)),
     }
-    for name, held in at_end.items():
-        before = at_start[name]
-        assert held.tasks <= before.tasks + 2, name
-        assert held.descriptors <= before.descriptors + 6, name
-        assert held.resident_mb <= before.resident_mb + _MORE_MB, name
-    for name, before in warm.items():
-        assert at_end[name].tasks <= before.tasks + 2, name
-        assert at_end[name].descriptors <= before.descriptors + 4, name
-        assert at_end[name].resident_mb <= before.resident_mb + _MORE_MB, name
+    note(name, figures)
+    store.check_ended_once(calls)

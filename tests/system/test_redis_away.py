@@ -207,6 +207,6 @@ async def test_what_redis_took_is_there_after_it_was_killed(redis_server: RedisS
             await asyncio.gather(*writers)
         await asyncio.to_thread(redis_server.start)
     async with open_client(redis_server.url, prefix="{parley}") as client:
-        there = {entry_id for entry_id, _ in await client.xrange("{parley}:events")}
+        there = {entry_id for entry_id, _ in await client.xrange("{parley}:events") or []}
     assert len(acknowledged) > 1000
     assert set(acknowledged) - there == set()
