@@ -134,7 +134,7 @@ class GatewayMetrics:
         )
         self.relayed_frames = Counter(
             "voice_gateway_relayed_frames_total",
-            "Text frames passed on, by the side they were sent to: worker, caller; told by fifties.",
+            "Text frames passed on, by the side they went to: worker, caller; told by fifties.",
             ["to"],
             registry=registry,
         )
