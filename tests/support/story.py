@@ -44,7 +44,9 @@ _STEP_S = STEP_SAMPLES / _RATE_HZ
 _AUDIBLE_DBFS = -50.0
 _PAUSE_S = 0.11
 _END_S = 0.4
-_ALIKE = 0.85
+_ALIKE = 0.8
+_LAST_S = 0.05
+_LEAST_OF_LAST = 0.2
 
 
 def storyteller(story: Sequence[str] = STORY) -> dict[str, Any]:
@@ -142,9 +144,15 @@ def _thin(pcm: NDArray[np.int16]) -> NDArray[np.float64]:
 def _count(
     heard: NDArray[np.float64], spectrum: NDArray[np.complex128], size: int, sound: NDArray[Any]
 ) -> int:
+    """How often a sound is there, to its end: one that breaks off before it is like it too."""
     match = np.fft.irfft(spectrum * np.conj(np.fft.rfft(sound, size)), size)[: len(heard)]
     energy = np.concatenate([[0.0], np.cumsum(heard**2)])
     ahead = np.minimum(np.arange(len(heard)) + len(sound), len(heard))
     power = np.sqrt(np.maximum(energy[ahead] - energy[: len(heard)], 1.0) * np.sum(sound**2))
-    places = np.flatnonzero(match / power > _ALIKE)
-    return int(np.count_nonzero(np.diff(places) > len(sound) // 2) + 1) if len(places) else 0
+    likeness = match / power
+    places = np.flatnonzero(likeness > _ALIKE)
+    copies = np.split(places, np.flatnonzero(np.diff(places) > len(sound) // 2) + 1)
+    ends = [ahead[copy[np.argmax(likeness[copy])]] for copy in copies if len(copy)]
+    last = int(_LAST_S * _RATE_HZ / 2)
+    least = _LEAST_OF_LAST * np.sum(sound[-last:] ** 2)
+    return sum(bool(energy[end] - energy[end - last] > least) for end in ends)
