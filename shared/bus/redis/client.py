@@ -73,13 +73,13 @@ def _following(
 ) -> SentinelConnectionPool:
     """Return connections that go where our keys are."""
     if address.kind is Kind.CLUSTER:
-        nodes = SlotFinder(address.hosts, timeout_s=asking_s, ssl=address.has_tls, **login)
+        nodes = SlotFinder(address.hosts, timeout_s=asking_s, has_tls=address.has_tls, **login)
         kind = SlotSSLConnection if address.has_tls else SlotConnection
         return _pool(prefix, nodes, connection_class=kind, **options)
     sentinels = SentinelFinder(
         address.hosts,
         timeout_s=asking_s,
-        ssl=address.has_tls,
+        has_tls=address.has_tls,
         password=address.sentinel_password,
     )
     secure = SentinelManagedSSLConnection if address.has_tls else SentinelManagedConnection

@@ -15,8 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedConnection
 from redis.backoff import NoBackoff
@@ -28,7 +27,7 @@ Address = tuple[str, int]
 _MOST_KNOWN = 50
 
 
-Question = Callable[[Redis, Address], Awaitable[Address | None]]
+Question = Callable[[Connection, Address], Awaitable[Address | None]]
 """What a finder asks one host: the place to go, or None where it does not know."""
 
 
@@ -38,12 +37,16 @@ class _Hosts:
     Args:
         hosts: at least one.
         timeout_s: of one host's answer, connection included.
+        has_tls: whether connections are encrypted.
         options: of the connections.
     """
 
-    def __init__(self, hosts: Sequence[Address], *, timeout_s: float, **options: Any) -> None:
+    def __init__(
+        self, hosts: Sequence[Address], *, timeout_s: float, has_tls: bool, **options: Any
+    ) -> None:
         self.hosts = tuple(hosts)
         self._timeout_s = timeout_s
+        self._kind: type[Connection] = SSLConnection if has_tls else Connection
         self._options = options
 
     async def ask(self, question: Question) -> Address:
@@ -59,32 +62,37 @@ class _Hosts:
         raise MasterNotFoundError("none of those asked knows where our keys are")
 
     async def _ask_one(self, address: Address, question: Question) -> Address | None:
-        host, port = address
-        async with Redis(
-            host=host,
-            port=port,
+        connection = self._kind(
+            host=address[0],
+            port=address[1],
             decode_responses=True,
             socket_timeout=None,
             retry=Retry(NoBackoff(), 0),
             **self._options,
-        ) as client:
-            return await question(client, address)
+        )
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call] # redis-py's own
+            return await question(connection, address)
+        finally:
+            # Waits for nothing, so that whoever is cancelled here leaves nothing open.
+            await connection.disconnect(nowait=True)
 
 
-async def _send(host: Redis, *command: str) -> Any:
-    return await host.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py's own
+async def _send(host: Connection, *command: str) -> Any:
+    await host.send_command(*command)
+    return await host.read_response()
 
 
 class SentinelFinder:
     """Asks Sentinels for the master of a set."""
 
-    def __init__(self, hosts: Sequence[Address], *, timeout_s: float, **options: Any) -> None:
-        self._hosts = _Hosts(hosts, timeout_s=timeout_s, **options)
+    def __init__(self, hosts: Sequence[Address], **options: Any) -> None:
+        self._hosts = _Hosts(hosts, **options)
 
     async def discover_master(self, service_name: str) -> Address:
         """Return the master of the set of that name; raises redis-py's MasterNotFoundError."""
 
-        async def ask(host: Redis, _address: Address) -> Address | None:
+        async def ask(host: Connection, _address: Address) -> Address | None:
             found = await _send(host, "SENTINEL", "get-master-addr-by-name", service_name)
             return (str(found[0]), int(found[1])) if found else None
 
@@ -94,15 +102,15 @@ class SentinelFinder:
 class SlotFinder:
     """Asks a Cluster's nodes who has a slot; more nodes are learned from what they say."""
 
-    def __init__(self, hosts: Sequence[Address], *, timeout_s: float, **options: Any) -> None:
-        self._hosts = _Hosts(hosts, timeout_s=timeout_s, **options)
+    def __init__(self, hosts: Sequence[Address], **options: Any) -> None:
+        self._hosts = _Hosts(hosts, **options)
         self._named = tuple(hosts)
 
     async def discover_master(self, service_name: str) -> Address:
         """Return who has the slot of a key; raises redis-py's MasterNotFoundError."""
         slot = key_slot(service_name.encode())
 
-        async def ask(host: Redis, address: Address) -> Address | None:
+        async def ask(host: Connection, address: Address) -> Address | None:
             # One that is cut off from most others hears of no changes; it says that it fails.
             if "cluster_state:ok" not in await _send(host, "CLUSTER", "INFO"):
                 return None
