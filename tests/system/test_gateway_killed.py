@@ -44,6 +44,7 @@ FIGURES = ROOT / ".parley" / "gateway_killed.json"
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RECONNECT_DELAY_S = 1.0
 _WORKER_READY_S = 30.0
+_TRIES, _STOOD_STILL_MS = 3, 300.0
 
 
 def story(sentences: int) -> list[str]:
@@ -174,10 +175,13 @@ def plan(first: Process, other: Process, mode: ReconnectKnob, hangup_s: float) -
     )
 
 
-async def play(name: str, one: Pass, gateways: Sequence[Process]) -> list[Back]:
+async def play(name: str, one: Pass, gateways: Sequence[Process]) -> tuple[list[Back], float]:
     """Play the calls, kill the first gateway under them, and gather what came of each.
 
     The figures are kept under `name`, for people.
+
+    Returns:
+        the calls, and how late the simulator itself was, 99th percentile, in milliseconds.
     """
     first, other = gateways
     async with Cloud() as cloud:
@@ -197,7 +201,7 @@ async def play(name: str, one: Pass, gateways: Sequence[Process]) -> list[Back]:
         for (call, mode), known in zip(calls, before, strict=True)
     ]
     note(name, backs, lag_ms)
-    return backs
+    return backs, lag_ms
 
 
 async def record_of(gateway: Process, call: Call, *, is_final: bool = False) -> dict[str, Any]:
@@ -268,7 +272,7 @@ async def test_calls_come_back_to_their_own_session_when_their_gateway_is_killed
 ) -> None:
     one = Pass(calls=6, over_s=0.6, kill_s=1.5, hangup_s=13.0, sentences=3, modes=A_AND_B)
     async with platform(redis_server, tmp_path, story(one.sentences)) as gateways:
-        backs = await play("six_calls", one, gateways)
+        backs, _ = await play("six_calls", one, gateways)
     check(one, backs)
 
 
@@ -278,8 +282,15 @@ async def test_calls_come_back_to_their_own_session_when_their_gateway_is_killed
 async def test_forty_calls_come_back_within_two_seconds(
     redis_server: RedisServer, tmp_path: Path, mode: ReconnectKnob
 ) -> None:
+    """A machine that stands still for a second has workers taken for lost, which is another test's
+    matter: then it is played again."""
     one = Pass(calls=40, over_s=6.0, kill_s=3.0, hangup_s=36.0, sentences=9, modes=(mode,))
-    async with platform(redis_server, tmp_path, story(one.sentences)) as gateways:
-        backs = await play(f"forty_calls_mode_{mode.value}", one, gateways)
+    for turn in range(_TRIES):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        async with platform(redis_server, folder, story(one.sentences)) as gateways:
+            backs, lag_ms = await play(f"forty_calls_mode_{mode.value}", one, gateways)
+        if lag_ms < _STOOD_STILL_MS:
+            break
     check(one, backs)
     assert len({back.worker_before for back in backs}) == 2
