@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.containers, pytest.mark.soak, pytest.mark.timeout(1200
 CALLS = int(os.environ.get("KILL_CALLS", "40"))
 ROUNDS, FIRST_S, BETWEEN_S = 5, 15.0, 13.0
 FIGURES = ROOT / ".parley" / "workers_lost.json"
+FILLER = "One moment, please."
+"""Said where forty goodbyes at once have to wait for their recognition."""
 Act = Callable[[Stack, str], None]
 
 
@@ -149,4 +151,5 @@ def test_callers_hear_every_sentence_whatever_happens_to_workers(
 def _misremembered(told: Told) -> list[str]:
     """How the record differs from the whole call as heard, with the number that was keyed."""
     wanted = [GREETING, OPENING, *STORY, GOODBYE]
-    return [line for line in difflib.ndiff(wanted, told.said) if line[0] in "+-"]
+    said = [sentence for sentence in told.said if sentence != FILLER]
+    return [line for line in difflib.ndiff(wanted, said) if line[0] in "+-"]
