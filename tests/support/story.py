@@ -45,7 +45,7 @@ _AUDIBLE_DBFS = -50.0
 _PAUSE_S = 0.11
 _END_S = 0.4
 _ALIKE = 0.8
-_LAST_S = 0.05
+_LAST_S = 0.02
 _LEAST_OF_LAST = 0.2
 
 
