@@ -41,7 +41,7 @@ SHORT_CALLER = (
 """Says nothing, so that many calls at once cost no recognition."""
 _RATE_HZ = 8000
 _STEP_S = STEP_SAMPLES / _RATE_HZ
-_AUDIBLE_DBFS = -50.0
+_AUDIBLE_DBFS, _SOUND_DBFS = -50.0, -40.0
 _PAUSE_S = 0.11
 _END_S = 0.4
 _ALIKE = 0.8
@@ -126,7 +126,8 @@ class Ends:
         spans = undisturbed.spans
         assert len(spans) == len(STORY) + 3, f"{len(spans)} pieces"
         samples = int(_END_S * _RATE_HZ)
-        return cls([_thin(undisturbed.agent[end - samples : end]) for _, end in spans[2:-1]])
+        ends = [_last_sound(undisturbed.agent, *span) for span in spans[2:-1]]
+        return cls([_thin(undisturbed.agent[end - samples : end]) for end in ends])
 
     def times_heard(self, told: Told) -> list[int]:
         """How often each sentence's end was heard in a call."""
@@ -134,6 +135,12 @@ class Ends:
         size = 1 << (len(heard) + len(self.sounds[0])).bit_length()
         spectrum = np.fft.rfft(heard, size)
         return [_count(heard, spectrum, size, sound) for sound in self.sounds]
+
+
+def _last_sound(pcm: NDArray[np.int16], begin: int, end: int) -> int:
+    """Where a sentence ends that fades away: what follows is no more than breath."""
+    loud = np.flatnonzero(step_levels_dbfs(pcm[begin:end]) > _SOUND_DBFS)
+    return begin + (int(loud[-1]) + 1) * STEP_SAMPLES
 
 
 def _thin(pcm: NDArray[np.int16]) -> NDArray[np.float64]:
