@@ -14,10 +14,11 @@ from typing import Protocol, cast
 
 import structlog
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode, apply_mask
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.speedups import apply_mask
 
 from services.agent.wire.text_frames import FrameSplitter, text_frame
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode, apply_mask
+from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
+from websockets.speedups import apply_mask
 
 from services.agent.wire.text_frames import FrameSplitter, text_frame
 
