@@ -344,7 +344,8 @@ class Playout:
         return Checkpoint(sentence.checkpoint, stream_id=self._stream_id)
 
     def _unsent(self) -> Iterator[Sentence]:
-        return iter([s for s in self._sentences if not s.is_sent])
+        # Not a list of them: a long answer has a hundred, and the first is mostly all that is due.
+        return (sentence for sentence in self._sentences if not sentence.is_sent)
 
     # --- hearing -----------------------------------------------------------------------------
 
