@@ -145,7 +145,7 @@ def _last_sound(pcm: NDArray[np.int16], begin: int, end: int) -> int:
 
 def _thin(pcm: NDArray[np.int16]) -> NDArray[np.float64]:
     """Halve the rate: what tells words apart is below 2 kHz."""
-    return pcm[: len(pcm) // 2 * 2].reshape(-1, 2).mean(axis=1)
+    return np.asarray(pcm[: len(pcm) // 2 * 2].reshape(-1, 2).mean(axis=1), np.float64)
 
 
 def _count(
