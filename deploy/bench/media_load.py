@@ -63,6 +63,7 @@ class MediaCost:
         cpu_s: of the worker's process alone, for each call-minute.
         redis_cpu_s: the same of Redis.
         frames_out: a second and call; 50 where nothing is missing.
+        scoring_wait_ms: p95 from a frame's arrival until it was scored, of the first of each batch.
         lateness_ms: p95 of frames as the worker wrote them, by its own histogram.
         client_late_ms: p99 of this process's own lateness; some milliseconds are well.
     """
@@ -71,6 +72,7 @@ class MediaCost:
     cpu_s: float
     redis_cpu_s: float
     frames_out: float
+    scoring_wait_ms: float
     lateness_ms: float
     client_late_ms: float
 
@@ -269,6 +271,7 @@ async def _measure(
         round(used[0] / minutes, 3),
         round(used[1] / minutes, 3),
         round(frames_out / calls / seconds, 2),
+        _p95_ms(text, after, "voice_agent_scoring_wait_seconds"),
         _p95_ms(text, after, "voice_agent_pacing_lateness_seconds"),
         round(float(np.percentile(late, 99)) * 1000, 1),
     )

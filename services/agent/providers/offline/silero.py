@@ -13,7 +13,7 @@ such: a caller listens, and the network sends silence or the line's noise. When 
 model first hears the last half second of them, so that it judges by what came before. The limit is
 15 dB below what the detector takes for speech of anybody (VadTuning.gate_dbfs). With a shorter
 memory of what was skipped the set of deploy/bench/interruptions is silenced later: by 5 ms in the
-mean with 8 frames, 2 ms with 16, less than 1 ms with 24; with 2 frames coughs interrupt.
+mean with 8 frames, 2 ms with 16, less than 1 ms with 24; with none, 2 coughs of 40 interrupt.
 """
 
 from __future__ import annotations
