@@ -66,6 +66,8 @@ _INTERNAL_ERROR = 1011
 _LOST = (1001, 1006, 1011, 1012, LinkClose.SUPERSEDED, LinkClose.STALE_EPOCH)
 """A link closed so was given up for another: the caller may be there still."""
 _CUT_OFF_S = 60.0
+_BRIDGE_S = 0.35
+"""Audio that the caller hears while the next worker takes the call over."""
 _KEPT_TICKS = 50
 """A call that nothing happens in is taken down once a second: little of it is to be heard again."""
 
@@ -473,12 +475,12 @@ class Call:
             self._variables = variables
             self._keeper.touch()
 
-    def play_due(self) -> None:
-        """Write the audio that the schedule asks for."""
+    def play_due(self, *, more_s: float = 0.0) -> None:
+        """Write the audio that the schedule asks for, and `more_s` of what follows."""
         if self._link is None or self._is_catching_up or self._is_ending:
             return
         now_s = self._parts.clock.now_s()
-        due = self._session.due(now_s)
+        due = self._session.due(now_s, more_s=more_s)
         if not due.commands:
             return
         self._link.send_texts([serialize_command(command) for command in due.commands])
@@ -673,6 +675,7 @@ class Call:
         """Leave the call to another worker: nothing of it is ended or recorded here."""
         if self._is_ending:
             return
+        self.play_due(more_s=_BRIDGE_S)
         self._keeper.hold()
         self._fall_still()
         await self._keeper.write_last()

@@ -26,7 +26,7 @@ from shared.protocol.telephony import Checkpoint, OutboundCommand, PlayAudio
 SILENCE = b"\xff"
 CLEAR_TIMEOUT_S = 1.0
 """Backstop of the wait for clearedAudio (vobiz.ai, clearAudio page)."""
-DRAIN_TIMEOUT_S = 0.45
+DRAIN_TIMEOUT_S = 0.8
 """More than another worker keeps queued: what is not played by then is stuck."""
 CHECKPOINT_GRACE_S = 1.5
 """How long after its expected end a sentence counts as heard without playedStream."""
@@ -296,8 +296,8 @@ class Playout:
 
     # --- sending -----------------------------------------------------------------------------
 
-    def due(self, now_s: float) -> Due:
-        """Return the commands to be written now, in order."""
+    def due(self, now_s: float, *, more_s: float = 0.0) -> Due:
+        """Return the commands to be written now, in order; `more_s` ahead of the schedule."""
         is_waiting = self._is_held or self._clear_sent_s is not None
         if is_waiting or self._drain is not None or not self._is_open or not self._sentences:
             return _NOTHING
@@ -305,7 +305,7 @@ class Playout:
         lateness: list[float] = []
         has_underrun = False
         for sentence in self._unsent():
-            while self._played_until_s - now_s < self._lead_s - _CLOCK_GRAIN_S:
+            while self._played_until_s - now_s < self._lead_s + more_s - _CLOCK_GRAIN_S:
                 frame = _next_frame(sentence)
                 if frame is None:
                     break
@@ -371,6 +371,7 @@ class Playout:
         for sentence in list(self._sentences)[: names.index(name) + 1]:
             sentence.is_played = sentence.is_complete = True
             sentence.checkpoint = sentence.formerly or ""
+            sentence.sent = len(sentence.audio)
 
     def take_heard(self, now_s: float) -> list[HeardSentence]:
         """Remove and return the sentences that were heard to their end.

@@ -220,9 +220,9 @@ class Session:
             case _:
                 assert_never(event)
 
-    def due(self, now_s: float) -> Due:
-        """Return the audio to be written now."""
-        return self.playout.due(now_s)
+    def due(self, now_s: float, *, more_s: float = 0.0) -> Due:
+        """Return the audio to be written now, see Playout."""
+        return self.playout.due(now_s, more_s=more_s)
 
     def on_audio_written(self, now_s: float) -> list[Action]:
         """Note that agent audio has just been written to the wire."""

@@ -266,6 +266,14 @@ def test_a_checkpoint_of_another_worker_means_heard_with_all_before_it() -> None
     assert [one.name for one in playout.sentences] == ["s3"]
 
 
+def test_a_checkpoint_of_another_worker_counts_though_the_sentence_is_made_again_already() -> None:
+    playout = moved()
+    playout.add_audio("s1", b"\x01" * SECOND, level_dbfs=-20.0, is_last=True)
+    playout.on_played("1.1#1")
+    assert playout.due(10.0).commands == ()
+    assert [one.name for one in playout.take_heard(10.0)] == ["s1"]
+
+
 def test_a_checkpoint_of_another_worker_is_too_late_once_the_sentence_goes_out_again() -> None:
     playout = moved()
     playout.add_audio("s1", b"\x01" * SECOND, level_dbfs=-20.0, is_last=True)
@@ -274,6 +282,16 @@ def test_a_checkpoint_of_another_worker_is_too_late_once_the_sentence_goes_out_a
     assert playout.take_heard(10.1) == []
     playout.on_played("nobody's")
     assert len(playout.sentences) == 3
+
+
+def test_more_goes_out_before_its_time_where_it_is_asked_for() -> None:
+    playout = playing(("a", 2.0))
+    assert frames(playout, 10.0) == 15
+    ahead = playout.due(10.0, more_s=0.4)
+    assert len(ahead.commands) == 20
+    assert not ahead.has_underrun
+    assert frames(playout, 10.38) == 0
+    assert frames(playout, 10.42) == 1
 
 
 def test_nothing_goes_out_before_another_workers_audio_is_heard() -> None:
@@ -289,12 +307,12 @@ def test_nothing_goes_out_before_another_workers_audio_is_heard() -> None:
 def test_another_workers_audio_that_does_not_end_is_cleared() -> None:
     playout = playing(("a", 1.0))
     playout.drain("mark", 10.0)
-    assert not playout.give_up_drain(10.4)
-    assert playout.give_up_drain(10.5)
-    assert not playout.give_up_drain(10.6)
-    assert frames(playout, 10.6) == 0
-    assert playout.on_cleared(10.7) == pytest.approx(0.2)
-    assert frames(playout, 10.7) == 15
+    assert not playout.give_up_drain(10.7)
+    assert playout.give_up_drain(10.8)
+    assert not playout.give_up_drain(10.9)
+    assert frames(playout, 10.9) == 0
+    assert playout.on_cleared(11.0) == pytest.approx(0.2)
+    assert frames(playout, 11.0) == 15
 
 
 def test_a_caller_who_speaks_into_another_workers_audio_has_it_cleared() -> None:

@@ -57,9 +57,9 @@ def test_what_another_worker_has_queued_is_cleared_when_it_does_not_end() -> Non
     second = first.moved()
     second.handset.acknowledges = False
     second.handset.queue.clear()
-    second.run(0.4)
+    second.run(0.7)
     assert second.session.due(second.now_s).commands == ()
-    second.run(0.1)
+    second.run(0.2)
     assert len(second.written(ClearAudio)) == 1
     second.event(ev.AudioCleared())
     second.run(0.2)
