@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
@@ -97,6 +98,13 @@ class WorkerLink(Protocol):
         ...
 
 
+@dataclass(slots=True, weakref_slot=True)
+class Pulse:
+    """When a worker was last heard, by any of its links; shared by these."""
+
+    heard_s: float
+
+
 class SocketLink:
     """WorkerLink on a socket that is cut when the other end falls silent.
 
@@ -104,9 +112,12 @@ class SocketLink:
     waited for with a worker that can't answer.
     """
 
-    def __init__(self, socket: FrameSocket, lease: WorkerLease, liveness: Liveness) -> None:
+    def __init__(
+        self, socket: FrameSocket, lease: WorkerLease, liveness: Liveness, pulse: Pulse
+    ) -> None:
         self._socket = socket
         self._liveness = liveness
+        self._pulse = pulse
         self._loop = asyncio.get_running_loop()
         self._look = self._loop.call_at(liveness.due_s, self._on_look)
         self.lease = lease
@@ -139,15 +150,19 @@ class SocketLink:
     def _on_look(self) -> None:
         if not self._socket.is_open:
             return
-        self._liveness.heard_s = max(self._liveness.heard_s, self._socket.heard_s)
-        sign = self._liveness.on_look(self._loop.time(), is_reading=self._socket.is_reading)
+        liveness, pulse = self._liveness, self._pulse
+        liveness.heard_s = max(liveness.heard_s, self._socket.heard_s)
+        pulse.heard_s = max(pulse.heard_s, self._socket.heard_s)
+        sign = liveness.on_look(
+            self._loop.time(), is_reading=self._socket.is_reading, elsewhere_s=pulse.heard_s
+        )
         if sign is Sign.LOST:
             self.was_silent = True
             self._socket.abort()
             return
         if sign is Sign.ASK:
             self._socket.ping()
-        self._look = self._loop.call_at(self._liveness.due_s, self._on_look)
+        self._look = self._loop.call_at(liveness.due_s, self._on_look)
 
 
 class _Handshake(ClientConnection):
@@ -193,6 +208,7 @@ class LinkOpener:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
+        self._pulses: WeakValueDictionary[str, Pulse] = WeakValueDictionary()
 
     async def open(
         self,
@@ -277,7 +293,8 @@ class LinkOpener:
         socket = FrameSocket(
             connection.transport, limits.socket, is_server=False, early=connection.early
         )
-        return SocketLink(socket, lease, Liveness(limits.ping_s, limits.pong_s, now_s))
+        pulse = self._pulses.setdefault(lease.address, Pulse(now_s))
+        return SocketLink(socket, lease, Liveness(limits.ping_s, limits.pong_s, now_s), pulse)
 
 
 class _Refused(Exception):

@@ -2,7 +2,8 @@
 
 Any byte is a sign of life. Who says nothing is asked; who does not answer in time is lost. The
 time by which our own looks come late is not held against the other side: what it sent may lie
-unread in our socket.
+unread in our socket. Who is heard on other links meanwhile has twice the time: such a process lives
+and is behind with its work, and what is taken from it would put the next one behind as well.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class Liveness:
         self.heard_s = now_s
         self.due_s = now_s + ping_s
 
-    def on_look(self, now_s: float, *, is_reading: bool = True) -> Sign:
+    def on_look(
+        self, now_s: float, *, is_reading: bool = True, elsewhere_s: float = float("-inf")
+    ) -> Sign:
         """Judge the link, and say in `due_s` when to look again.
 
         Args:
             now_s: monotonic; of the same clock as `heard_s`.
             is_reading: False while we ourselves leave the socket unread: then silence says nothing.
+            elsewhere_s: when the other end was last heard on any link of its.
         """
         if not is_reading:
             self.heard_s = now_s
@@ -44,11 +48,11 @@ class Liveness:
             self._heard_before_s, self._excused_s = self.heard_s, 0.0
         self._excused_s += max(0.0, now_s - max(self.due_s, self.heard_s))
         base_s = self.heard_s + self._excused_s
-        silent_s = now_s - base_s
-        if silent_s >= self._lost_after_s:
+        lived_s = max(base_s, min(elsewhere_s, base_s + self._lost_after_s))
+        lost_s = lived_s + self._lost_after_s
+        if now_s >= lost_s:
             return Sign.LOST
-        lost_s = base_s + self._lost_after_s
-        is_quiet = silent_s >= self._ping_s
+        is_quiet = now_s - base_s >= self._ping_s
         due_s = min(now_s + self._ping_s, lost_s) if is_quiet else base_s + self._ping_s
         self.due_s = max(due_s, now_s + _SHORTEST_WAIT_S)
         return Sign.ASK if is_quiet else Sign.ALIVE

@@ -77,3 +77,24 @@ def test_looks_are_never_in_one_breath() -> None:
     liveness = Liveness(PING_S, PONG_S, 0.0)
     liveness.on_look(0.2499999)
     assert liveness.due_s >= 0.2499999 + 0.009
+
+
+def lost_beside_s(heard_elsewhere: Callable[[float], float]) -> float:
+    """When a link that says nothing at all is given up, its worker heard on others as told."""
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    while liveness.on_look(liveness.due_s, elsewhere_s=heard_elsewhere(liveness.due_s)) is not (
+        Sign.LOST
+    ):
+        pass
+    return liveness.due_s
+
+
+def test_a_worker_that_is_heard_on_other_links_has_twice_the_time() -> None:
+    """Workers behind with their work lost all their calls to others, which fell behind in turn."""
+    assert lost_beside_s(lambda now_s: now_s - 0.1) == pytest.approx(2 * (PING_S + PONG_S))
+
+
+@given(st.floats(0.0, 0.8))
+def test_a_worker_that_falls_silent_on_all_links_is_lost_in_the_usual_time(stops_s: float) -> None:
+    lost_s = lost_beside_s(lambda now_s: min(now_s, stops_s))
+    assert lost_s == pytest.approx(stops_s + PING_S + PONG_S, abs=0.02)
