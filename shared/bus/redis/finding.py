@@ -32,7 +32,7 @@ Question = Callable[[Connection, Address], Awaitable[Address | None]]
 
 
 class _Hosts:
-    """Asks one host after the other, those first that have known before.
+    """Asks one host after the other, those first that have known before, and last who was lost.
 
     Args:
         hosts: at least one.
@@ -55,11 +55,17 @@ class _Hosts:
                 async with asyncio.timeout(self._timeout_s):
                     found = await self._ask_one(address, question)
             except (RedisError, OSError, TimeoutError):
+                self._put_last(address)
                 continue
             if found is not None:
                 self.hosts = tuple(dict.fromkeys((address, *self.hosts)))
                 return found
         raise MasterNotFoundError("none of those asked knows where our keys are")
+
+    def _put_last(self, address: Address) -> None:
+        """So that a command whose time ends among hosts that hang brings the next one further."""
+        if address in self.hosts:
+            self.hosts = (*(host for host in self.hosts if host != address), address)
 
     async def _ask_one(self, address: Address, question: Question) -> Address | None:
         connection = self._kind(
