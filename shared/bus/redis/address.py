@@ -59,7 +59,10 @@ def parse_address(url: str) -> RedisAddress:
     if scheme not in {"redis", "rediss"} or kind not in {Kind.SENTINEL, Kind.CLUSTER}:
         raise BadRedisUrl("Redis is at redis://, redis+sentinel:// or redis+cluster://")
     is_cluster = kind == Kind.CLUSTER
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise BadRedisUrl("not a URL: signs in a password are to be %-encoded") from None
     login, _, names = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
     service, _, db = parts.path.strip("/").partition("/")
@@ -86,13 +89,13 @@ def _read_hosts(names: str, default_port: int) -> tuple[tuple[str, int], ...]:
         host, has_port, port = name.rpartition(":")
         if not has_port or port.endswith("]"):
             host, port = name, str(default_port)
-        hosts.append((host.strip("[]"), _read_number(port, "port")))
+        hosts.append((host.strip("[]"), _read_number(port, "port", most=65_535)))
     if not hosts:
         raise BadRedisUrl("no host is named")
     return tuple(hosts)
 
 
-def _read_number(text: str, what: str) -> int:
-    if not text.isdecimal():
+def _read_number(text: str, what: str, *, most: int = 9999) -> int:
+    if not text.isdecimal() or len(text) > 5 or int(text) > most:
         raise BadRedisUrl(f"not a {what}")
     return int(text)

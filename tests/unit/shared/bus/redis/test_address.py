@@ -43,6 +43,9 @@ def test_a_cluster_has_nodes_alone(path: str) -> None:
         "redis+sentinel://secret@a",
         "redis+sentinel://secret@a/name/x",
         "redis+cluster://secret@a:x",
+        "redis+cluster://secret@a:65536",
+        "redis+sentinel://:[secret@a/name",
+        "redis+sentinel://:secret\u2100@a/name",
         "redis+cluster://secret@",
     ],
 )
