@@ -11,13 +11,16 @@ from __future__ import annotations
 from enum import StrEnum
 
 _SHORTEST_WAIT_S = 0.01
+_LOOKS = 3
+"""In a ping's time at a link that is quiet: we only know of our lateness by a look's."""
 
 
 class Sign(StrEnum):
-    """What a look at a link says."""
+    """What a look at a link says; WAIT: it was asked, and may still answer."""
 
     ALIVE = "alive"
     ASK = "ask"
+    WAIT = "wait"
     LOST = "lost"
 
 
@@ -28,6 +31,7 @@ class Liveness:
         self._ping_s = ping_s
         self._lost_after_s = ping_s + pong_s
         self._excused_s = 0.0
+        self._asked_s = float("-inf")
         self._heard_before_s = now_s
         self.heard_s = now_s
         self.due_s = now_s + ping_s
@@ -53,6 +57,11 @@ class Liveness:
         if now_s >= lost_s:
             return Sign.LOST
         is_quiet = now_s - base_s >= self._ping_s
-        due_s = min(now_s + self._ping_s, lost_s) if is_quiet else base_s + self._ping_s
+        due_s = min(now_s + self._ping_s / _LOOKS, lost_s) if is_quiet else base_s + self._ping_s
         self.due_s = max(due_s, now_s + _SHORTEST_WAIT_S)
-        return Sign.ASK if is_quiet else Sign.ALIVE
+        if not is_quiet:
+            return Sign.ALIVE
+        if now_s < self._asked_s + self._ping_s:
+            return Sign.WAIT
+        self._asked_s = now_s
+        return Sign.ASK

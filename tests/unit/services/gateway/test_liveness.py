@@ -98,3 +98,21 @@ def test_a_worker_that_is_heard_on_other_links_has_twice_the_time() -> None:
 def test_a_worker_that_falls_silent_on_all_links_is_lost_in_the_usual_time(stops_s: float) -> None:
     lost_s = lost_beside_s(lambda now_s: min(now_s, stops_s))
     assert lost_s == pytest.approx(stops_s + PING_S + PONG_S, abs=0.02)
+
+
+@pytest.mark.parametrize("turn_s", [0.1, 0.15, 0.2, 0.24, 0.3])
+def test_a_loop_that_is_always_late_leaves_a_worker_the_time_to_answer(turn_s: float) -> None:
+    """A part of each late turn was held against the worker: one that answered in time was cut."""
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    answers: list[float] = []
+    for turn in range(1, 200):
+        now_s = turn * turn_s
+        # What came while the last turn was under way is read before timers run.
+        if any(answer_s <= now_s for answer_s in answers):
+            answers, liveness.heard_s = [], now_s
+        if now_s < liveness.due_s:
+            continue
+        sign = liveness.on_look(now_s)
+        assert sign is not Sign.LOST
+        if sign is Sign.ASK:
+            answers.append(now_s + turn_s + 0.6)  # it leaves at the end of the turn
