@@ -212,6 +212,8 @@ class Switchboard:
             metadata=fitting_metadata(record.metadata),
             call_uuid=record.call_uuid or call_id,
             webhook_base=address.webhook_base if address else "",
+            # Says it too where the bus did not answer when asked who held the socket.
+            resume=record.worker_id is not None,
         )
         return self._calls.get(call_id) or self._calls.hold(request, record.call_uuid or call_id)
 
