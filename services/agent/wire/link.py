@@ -79,6 +79,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._handler: LinkHandler | None = None
         self._splitter: FrameSplitter | None = None
+        self._head = b""
+        self._has_closed = False
         self._fragments: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
@@ -98,11 +100,11 @@ class Link(asyncio.Protocol):
         """Hand text to the call, and all else to the protocol, in the order it came."""
         self._heard_s = asyncio.get_running_loop().time()
         if self._splitter is None:
+            is_handshake = self._protocol.state is State.CONNECTING
             self._protocol.receive_data(data)
             self._after_input()
-            # Only where the request ends with these bytes does a frame begin with the next.
-            if self._handler is not None and data.find(_HEAD_END) == len(data) - len(_HEAD_END):
-                self._splitter = FrameSplitter(MAX_FRAME_BYTES, apply_mask)
+            if is_handshake:
+                self._on_head(data)
             return
         for piece, is_text in self._splitter.push(data):
             if not is_text:
@@ -110,6 +112,16 @@ class Link(asyncio.Protocol):
                 self._after_input()
             elif self._protocol.close_rcvd is None and self._protocol.parser_exc is None:
                 self._on_text(piece)
+
+    def _on_head(self, data: bytes) -> None:
+        """Take the short way from the first frame on, where it is known where that begins."""
+        self._head += data
+        if self._protocol.state is State.CONNECTING:
+            return
+        head, self._head = self._head, b""
+        # Only where the request ends with these bytes does a frame begin with the next.
+        if self._handler is not None and head.find(_HEAD_END) == len(head) - len(_HEAD_END):
+            self._splitter = FrameSplitter(MAX_FRAME_BYTES, apply_mask)
 
     def eof_received(self) -> bool:
         """Tell the protocol; the transport closes by itself."""
@@ -184,7 +196,7 @@ class Link(asyncio.Protocol):
             self._on_malformed()
 
     def _on_text(self, data: bytes) -> None:
-        if self._handler is None:
+        if self._handler is None or self._has_closed:
             return
         try:
             text = data.decode()
@@ -228,11 +240,18 @@ class Link(asyncio.Protocol):
 
     def send_texts(self, texts: Sequence[str]) -> None:
         """Write text frames, all in one go; nothing happens on a link that is closing."""
-        if self.is_open and self._transport is not None:
-            self._transport.write(b"".join([text_frame(text.encode()) for text in texts]))
+        transport = self._transport
+        # Where the connection broke the protocol was told of no close.
+        if self.is_open and transport is not None and not transport.is_closing():
+            transport.write(b"".join([text_frame(text.encode()) for text in texts]))
 
     def close(self, code: int, reason: str = "") -> None:
-        """Begin the closing handshake; the transport follows within two seconds."""
+        """Begin the closing handshake; the transport follows within two seconds.
+
+        What the other side has sent and we have not read is for nobody any more: the call may be
+        on another link already, which brings it again.
+        """
+        self._has_closed = True
         try:
             self._protocol.send_close(code, reason)
         except InvalidState:
