@@ -365,10 +365,11 @@ class Playout:
 
     def _on_played_formerly(self, name: str) -> None:
         """Take out what was heard before another worker's end, unless it is being said again."""
-        names = [s.formerly for s in self._sentences if s.sent == 0 and not s.is_sent]
+        unsaid = [s for s in self._sentences if s.sent == 0 and not s.is_sent]
+        names = [s.formerly for s in unsaid]
         if name not in names:
             return
-        for sentence in list(self._sentences)[: names.index(name) + 1]:
+        for sentence in unsaid[: names.index(name) + 1]:
             sentence.is_played = sentence.is_complete = True
             sentence.checkpoint = sentence.formerly or ""
             sentence.sent = len(sentence.audio)

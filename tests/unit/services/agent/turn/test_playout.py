@@ -292,6 +292,19 @@ def test_more_goes_out_before_its_time_where_it_is_asked_for() -> None:
     assert not ahead.has_underrun
     assert frames(playout, 10.38) == 0
     assert frames(playout, 10.42) == 1
+def test_a_sentence_that_was_heard_meanwhile_is_taken_out_behind_what_is_being_said() -> None:
+    """The filler before it was taken for it: that was cut short, and the sentence said twice."""
+    playout = Playout()
+    playout.open(None)
+    playout.on_played("1.1#1")
+    playout.add_first("filler", 2, "one moment")
+    playout.add_audio("filler", b"\x01" * SECOND, level_dbfs=-20.0, is_last=False)
+    assert frames(playout, 10.0) == 15
+    playout.add_sentence("s1", 2, "heard before", formerly="1.1")
+    playout.add_sentence("s2", 2, "new", formerly="1.2")
+    filler, heard, new = playout.sentences
+    assert [one.is_played for one in (filler, heard, new)] == [False, True, False]
+    assert playout.add_audio("filler", b"\x01" * 800, level_dbfs=-20.0, is_last=True)
 
 
 def test_nothing_goes_out_before_another_workers_audio_is_heard() -> None:
