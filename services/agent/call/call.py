@@ -447,7 +447,7 @@ class Call:
 
     def _settle(self) -> None:
         """Have the audio that came so far scored: what comes next comes after it."""
-        self._parts.scorer.score_now(self._audio)
+        self._parts.scorer.score_now(self._audio, is_live=not self._is_catching_up)
 
     # --- by the clock ------------------------------------------------------------------------
 

@@ -61,10 +61,16 @@ class FrameScorer:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_WAIT_S if is_busy else 0.0, self.score_all)
 
-    def score_now(self, audio: CallerAudio) -> None:
-        """Score what waits of one call; nothing happens while its turn has come already."""
+    def score_now(self, audio: CallerAudio, *, is_live: bool = True) -> None:
+        """Score what waits of one call; nothing happens while its turn has come already.
+
+        Args:
+            audio: the call's.
+            is_live: the frames came by themselves; those that another worker missed waited for
+                something else, which is not measured.
+        """
         if audio.waiting and not self._is_scoring:
-            self._score([audio])
+            self._score([audio], is_live=is_live)
 
     def score_all(self) -> None:
         """Score all that waits."""
@@ -75,18 +81,21 @@ class FrameScorer:
         for audio in asked:
             audio.is_asked = False
         if asked:
-            self._score(asked)
+            self._score(asked, is_live=True)
 
     def on_turn(self) -> None:
         """20 ms are over: score all that waits, before the calls do what is due by time."""
         self.score_all()
         self._frames_before, self._frames = self._frames, 0
 
-    def _score(self, asked: Sequence[CallerAudio]) -> None:
+    def _score(self, asked: Sequence[CallerAudio], *, is_live: bool) -> None:
         self._is_scoring = True
         try:
             while asked := [audio for audio in asked if audio.waiting]:
+                oldest_s = min(audio.waiting[0][1] for audio in asked)
                 self._score_one_each(asked)
+                if is_live:
+                    self._observe_wait(self._clock.now_s() - oldest_s)
         finally:
             self._is_scoring = False
 
@@ -103,7 +112,6 @@ class FrameScorer:
                 audio.on_broken()
             else:
                 audio.on_frame(CallerFrame(samples.copy(), score, level, at_s))
-        self._observe_wait(self._clock.now_s() - min(at_s for _, at_s in taken))
 
     def _probabilities(self, states: Sequence[VadState], pcm: Pcm) -> Sequence[float | None]:
         """Score a frame of each call; None for those that the model breaks on."""

@@ -178,3 +178,12 @@ async def test_the_wait_is_measured(desk: Desk) -> None:
     desk.scorer.score_all()
     waited_s = desk.registry.get_sample_value("voice_agent_scoring_wait_seconds_sum")
     assert waited_s == pytest.approx(0.004, abs=0.003)
+
+
+async def test_what_another_worker_missed_waited_for_nothing_here(desk: Desk) -> None:
+    """Each call that came from a dead worker brought some hundred waits of seconds."""
+    call = desk.call()
+    call.say(1000, at_s=SystemClock().now_s() - 8.0)
+    desk.scorer.score_now(call.audio, is_live=False)
+    assert len(call.frames) == 1
+    assert desk.registry.get_sample_value("voice_agent_scoring_wait_seconds_count") == 0
