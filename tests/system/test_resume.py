@@ -18,10 +18,13 @@ from websockets.exceptions import ConnectionClosed
 from services.agent.after_call.archive import Archive
 from services.agent.agents.file import AgentFile
 from services.agent.call.call import Parts
+from services.agent.call.kept import KeptCall, write_call
 from services.agent.company.cast import Cast, Tongue
 from services.agent.providers.base import Message, Say
 from services.agent.speech.phone_speech import PhoneSpeech
 from services.agent.turn.rules import EndpointingRules, TurnTaking
+from services.agent.turn.snapshot import Snapshot
+from services.agent.turn.states import State
 from services.agent.turn.vad import SpeechDetector, VadTuning
 from services.agent.wire.network import VobizNetwork
 from services.agent.wire.scorer import FrameScorer
@@ -269,6 +272,22 @@ async def test_without_a_snapshot_the_caller_is_asked_and_not_greeted() -> None:
         await gateway.until(lambda: "checkpoint" in gateway.kinds())
         assert second.voice.texts == ["Sorry, where were we?"]
         assert second.value("voice_agent_resumed_calls_total", outcome="no_snapshot") == 1
+
+
+async def test_a_snapshot_that_nobody_can_go_on_with_ends_its_call() -> None:
+    """The call was held for ever, silent, and its place with it."""
+    kept = KeptCall(Snapshot(State.LISTENING), "en", {}, {"begun_wall_s": "soon"}, {})
+    async with two() as (gateway, _, second, bus):
+        await bus.sessions.claim(CALL, 1)
+        assert await bus.sessions.save(CALL, 1, write_call(kept))
+        gateway.epoch = 1
+        with suppress(ConnectionClosed):
+            await gateway.attach(second)
+            await gateway.send(QUIET, 2.0)
+        assert gateway.link is not None
+        assert gateway.link.close_code == 1011
+        await asyncio.wait_for(second.worker.wait_idle(), 2)
+        assert second.value("voice_agent_sessions_crashed_total") == 1
 
 
 async def test_a_claim_under_a_passed_epoch_is_refused() -> None:

@@ -115,6 +115,11 @@ class Arrival:
             _log.error("call_not_taken_over", call_id=self.request.call_id, error=str(exc))
             self._refuse("refused", _INTERNAL_ERROR)
             return
+        except Exception:  # noqa: BLE001 - the top of a task: its place must not be held for ever
+            _log.exception("call_crashed", call_id=self.request.call_id)
+            self._parts.metrics.ended_by_bug.inc()
+            self._refuse("refused", _INTERNAL_ERROR)
+            return
         outcome = "no_snapshot" if kept is None else "restored"
         self._parts.metrics.resumed_calls.labels(outcome).inc()
         call.attach(self._link, self.request)

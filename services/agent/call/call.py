@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import assert_never
 
 import structlog
@@ -104,6 +105,26 @@ _END_CLASS = {
 """The ends that are this worker's doing; of all others the hang-up webhook knows better."""
 
 
+class _Guard:
+    """The top of a call: an exception that nobody expected ends this one and no other."""
+
+    def __init__(self, on_bug: Callable[[Exception], None]) -> None:
+        self._on_bug = on_bug
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._on_bug(error)
+        return True
+
+
 class Call:
     """A call and its link.
 
@@ -153,6 +174,7 @@ class Call:
             on_frame=self._on_frame,
             on_broken=self._crash,
         )
+        self._guard = _Guard(self._on_bug)
         self._gate = StreamGate()
         self._errands = Errands(
             parts.network, self._owner, on_event=self._event, on_stop=self._stop_stream
@@ -231,28 +253,33 @@ class Call:
         self._ears.start()
         self._mouth.warm()
         now_s = self._parts.clock.now_s()
-        if kept is None:
-            text = phrases_in(self._language).resumed
-            self._perform(self._session.begin_amid(text, now_s))
-        else:
-            self._account.restore(kept.account)
-            if (stream_id := self._consumed.stream_id) is not None:
-                self._session.playout.name_stream(StreamId(stream_id))
-            wall_s = self._parts.clock.wall().timestamp()
-            self._perform(self._session.restore(kept.session, now_s, wall_s))
+        with self._guard:
+            if kept is None:
+                text = phrases_in(self._language).resumed
+                self._perform(self._session.begin_amid(text, now_s))
+            else:
+                self._restore(kept, now_s)
         self._has_begun = True
         self._log.info("call_taken_over", epoch=self.epoch, is_restored=kept is not None)
+
+    def _restore(self, kept: KeptCall, now_s: float) -> None:
+        self._account.restore(kept.account)
+        if (stream_id := self._consumed.stream_id) is not None:
+            self._session.playout.name_stream(StreamId(stream_id))
+        wall_s = self._parts.clock.wall().timestamp()
+        self._perform(self._session.restore(kept.session, now_s, wall_s))
 
     def caught_up(self) -> None:
         """All that the caller did meanwhile is known: speak, and keep what happens from now on."""
         if self._is_ending:
             return
-        name = f"drained#{self.epoch}"
-        self._perform(self._session.drain(name, self._parts.clock.now_s()))
-        self._is_catching_up = False
-        self._keeper.start()
-        self._keeper.touch()
-        self.play_due()
+        with self._guard:
+            name = f"drained#{self.epoch}"
+            self._perform(self._session.drain(name, self._parts.clock.now_s()))
+            self._is_catching_up = False
+            self._keeper.start()
+            self._keeper.touch()
+            self.play_due()
 
     def _take(self) -> KeptCall:
         self._settle()  # what is not scored is not consumed
@@ -306,11 +333,17 @@ class Call:
 
     def over(self, reason: EndReason) -> None:
         """The other side has ended the call."""
-        self._event(ev.CallOver(reason))
+        with self._guard:
+            self._event(ev.CallOver(reason))
 
     def on_network(self, event: NetworkEvent) -> None:
         """The network tells of this call."""
-        self._errands.on_network(event)
+        with self._guard:
+            self._errands.on_network(event)
+
+    def _on_bug(self, error: Exception) -> None:
+        self._log.error("call_crashed", exc_info=error)
+        self._crash()
 
     def _on_task_failed(self, _name: str, _error: BaseException) -> None:
         self._crash()
@@ -349,13 +382,9 @@ class Call:
             self._parts.metrics.messages.labels("malformed").inc()
             return
         self._at_s = at_s
-        try:
+        with self._guard:
             self._on_message(message)
-        except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
-            self._log.exception("call_crashed")
-            self._crash()
-        finally:
-            self._at_s = None
+        self._at_s = None
 
     def _on_message(
         self, message: Start | Media | PlayedStream | ClearedAudio | Dtmf | Stop | UnknownEvent
@@ -436,14 +465,10 @@ class Call:
         if self._is_ending:
             return
         before, self._at_s = self._at_s, frame.at_s
-        try:
+        with self._guard:
             self._ears.push(frame.pcm)
             self._event(ev.FrameScored(frame.probability, frame.level_dbfs))
-        except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
-            self._log.exception("call_crashed")
-            self._crash()
-        finally:
-            self._at_s = before
+        self._at_s = before
 
     def _settle(self) -> None:
         """Have the audio that came so far scored: what comes next comes after it."""
@@ -456,16 +481,13 @@ class Call:
         if self._is_ending or self._is_catching_up or self._errands.is_away:
             return
         self._note_change()
-        try:
+        with self._guard:
             if self._link is not None and self._link.stuck_s() > self._parts.send_timeout_s:
                 self._parts.metrics.send_timeouts.inc()
                 self._link.abort()
                 return
             self.play_due()
             self._perform(self._session.on_tick(self._parts.clock.now_s()))
-        except Exception:  # noqa: BLE001 - the top of a call: one call's bug must not end another's
-            self._log.exception("call_crashed")
-            self._crash()
 
     def _note_change(self) -> None:
         """Have the call taken down when a tool has begun or ended, and now and then anyway."""
