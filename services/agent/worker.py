@@ -114,7 +114,7 @@ class Worker:
         if known is not None:
             if refusal := refuse_attach(known.epoch, asked.epoch):
                 self._refuse(refusal)
-            if not self._may_be_behind(known, asked):
+            if not (known.is_given_up or self._may_be_behind(known, asked)):
                 known.attach(link, asked)
                 return known
             del self._calls[asked.call_id]

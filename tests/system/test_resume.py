@@ -38,6 +38,7 @@ from shared.protocol.telephony import Media, Start, serialize_inbound
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import SystemClock
 from shared.runtime.lifecycle import LoopLag
+from tests.support.fragile_bus import FragileBus
 from tests.support.providers import (
     FakeBrain,
     FakeSynthesiser,
@@ -79,7 +80,7 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(bus: MemoryBus, name: str, **more: Any) -> AsyncIterator[Stand]:
+async def standing(bus: MemoryBus | FragileBus, name: str, **more: Any) -> AsyncIterator[Stand]:
     registry = CollectorRegistry()
     brain, voice = FakeBrain(greeting=GREETING), Loose()
     endpointing = EndpointingRules(wait_s=0.1, least_wait_s=0.1, most_wait_s=0.1)
@@ -337,6 +338,35 @@ async def test_a_call_ends_as_ever_while_the_store_is_away() -> None:
         await asyncio.wait_for(stand.worker.wait_idle(), 2)
         assert await bus.calls.get(CALL) is not None
         assert stand.value("voice_agent_snapshot_failures_total") >= 1
+
+
+async def test_a_caller_who_comes_back_while_it_is_unknown_whose_the_call_is_is_heard() -> None:
+    """For a minute of an outage such a call was silent, and then ended."""
+    bus = FragileBus()
+    async with (
+        standing(bus, "w1", reattach_grace_s=0.05) as stand,
+        AsyncExitStack() as stack,
+    ):
+        gateway = Gateway(stack)
+        link = await gateway.attach(stand)
+        await gateway.until(lambda: gateway.kinds().count("checkpoint") == 3)
+        bus.is_away = True
+        link.transport.abort()
+        await asyncio.sleep(0.3)
+        await gateway.attach(stand)
+        await gateway.until(lambda: gateway.kinds().count("playAudio") > 10)
+        assert stand.voice.texts[-1] == "Sorry, where were we?"
+        assert stand.value("voice_agent_active_calls") == 1
+        bus.is_away = False
+        await gateway.send(QUIET, 1.0)
+        assert await bus.calls.get(CALL) is None, "it goes on"
+        assert gateway.link is not None
+        await gateway.link.close(1000)
+        await asyncio.wait_for(stand.worker.wait_idle(), 2)
+        record = await bus.calls.get(CALL)
+        assert record is not None
+        ended = {"end_class": "caller", "end_reason": "caller_hung_up"}
+        assert stand.value("voice_agent_calls_total", **ended) == 1
 
 
 class Slow:

@@ -92,7 +92,7 @@ class OneCast:
         self.calls -= 1
 
 
-def quiet_deliverer(bus: MemoryBus, registry: CollectorRegistry) -> Deliverer:
+def quiet_deliverer(bus: MemoryBus | FragileBus, registry: CollectorRegistry) -> Deliverer:
     return Deliverer(
         bus.outbox,
         worker="w1",

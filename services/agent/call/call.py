@@ -220,6 +220,7 @@ class Call:
         self._grace: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._is_ending = False
+        self._is_given_up = self._is_left = False
         self._is_catching_up = False
         self._at_s: float | None = None
         self._ticks = 0
@@ -623,6 +624,7 @@ class Call:
         if self._is_ending:
             return
         self._is_ending = True
+        self._is_given_up = action.reason is EndReason.CARRIER_LOST
         self._cancel_grace()
         self._errands.close()
         self._session.on_event(ev.CallOver(action.reason), self._parts.clock.now_s())
@@ -638,7 +640,7 @@ class Call:
         """
         # A worker that is cut off from gateway and store alike can't know whose the call is.
         patience_s = _CUT_OFF_S if action.reason is EndReason.CARRIER_LOST else 0.0
-        if await self._keeper.is_passed(patience_s=patience_s):
+        if await self._keeper.is_passed(patience_s=patience_s) or self._is_left:
             await self._depart(LinkClose.STALE_EPOCH)
             return
         reason, end_class = action.reason, _END_CLASS.get(action.reason)
@@ -693,6 +695,11 @@ class Call:
         """Whether it is over, or another worker's."""
         return self._is_ending
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it ends for want of a caller, or is another's: no link can bring it back."""
+        return self._is_given_up
+
     async def hand_over(self) -> None:
         """Leave the call to another worker: nothing of it is ended or recorded here."""
         if self._is_ending:
@@ -705,13 +712,18 @@ class Call:
         await self._depart(LinkClose.HANDOVER)
 
     def leave(self, code: LinkClose) -> None:
-        """The call is another worker's already: say and record nothing more of it."""
+        """Somebody else has the call already: say and record nothing more of it."""
         if not self._is_ending:
             self._fall_still()
             self._owner.start(self._depart(code), name="depart")
+            return
+        self._is_left = True
+        link, self._link = self._link, None
+        if link is not None:
+            link.close(code)
 
     def _fall_still(self) -> None:
-        self._is_ending = True
+        self._is_ending = self._is_given_up = True
         self._cancel_grace()
         self._errands.close()
         for action in self._session.on_event(ev.CallOver(EndReason.CARRIER_LOST), self._now_s()):
