@@ -32,7 +32,7 @@ from services.agent.dialogue.prompt import fill_facts
 from services.agent.dialogue.texts import phrases_in
 from services.agent.providers import base
 from services.agent.turn import events as ev
-from services.agent.turn.playout import Playout
+from services.agent.turn.playout import BRIDGE_S, Playout
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.session import Session
 from services.agent.turn.states import State
@@ -67,8 +67,6 @@ _INTERNAL_ERROR = 1011
 _LOST = (1001, 1006, 1011, 1012, LinkClose.SUPERSEDED, LinkClose.STALE_EPOCH)
 """A link closed so was given up for another: the caller may be there still."""
 _CUT_OFF_S = 60.0
-_BRIDGE_S = 0.35
-"""Audio that the caller hears while the next worker takes the call over."""
 _KEPT_TICKS = 50
 """A call that nothing happens in is taken down once a second: little of it is to be heard again."""
 
@@ -704,7 +702,7 @@ class Call:
         """Leave the call to another worker: nothing of it is ended or recorded here."""
         if self._is_ending:
             return
-        self.play_due(more_s=_BRIDGE_S)
+        self.play_due(more_s=BRIDGE_S)
         self._keeper.hold()
         self._fall_still()
         await self._keeper.write_last()

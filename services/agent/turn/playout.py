@@ -26,8 +26,10 @@ from shared.protocol.telephony import Checkpoint, OutboundCommand, PlayAudio
 SILENCE = b"\xff"
 CLEAR_TIMEOUT_S = 1.0
 """Backstop of the wait for clearedAudio (vobiz.ai, clearAudio page)."""
-DRAIN_TIMEOUT_S = 0.8
-"""More than another worker keeps queued: what is not played by then is stuck."""
+BRIDGE_S = 0.35
+"""Audio written ahead for the caller to hear while another worker takes the call over."""
+DRAIN_GRACE_S = BRIDGE_S + 0.15
+"""How long after the lead that another worker keeps queued it counts as stuck."""
 CHECKPOINT_GRACE_S = 1.5
 """How long after its expected end a sentence counts as heard without playedStream."""
 _BYTES_PER_S = 8000
@@ -506,7 +508,7 @@ class Playout:
 
     def give_up_drain(self, now_s: float) -> bool:
         """Stop waiting for it when that took too long, and say whether it has: clear instead."""
-        if self._drain is None or now_s - self._drain[1] < DRAIN_TIMEOUT_S:
+        if self._drain is None or now_s - self._drain[1] < self._lead_s + DRAIN_GRACE_S:
             return False
         self._drain = None
         self._clear_sent_s = now_s

@@ -328,6 +328,14 @@ def test_another_workers_audio_that_does_not_end_is_cleared() -> None:
     assert frames(playout, 11.0) == 15
 
 
+def test_a_longer_lead_is_waited_for_longer() -> None:
+    """With AGENT_LEAD_S over 0.45 what was queued was cut short at every move."""
+    playout = playing(("a", 1.0), lead_s=1.0)
+    playout.drain("mark", 10.0)
+    assert not playout.give_up_drain(11.1)
+    assert playout.give_up_drain(11.2)
+
+
 def test_a_caller_who_speaks_into_another_workers_audio_has_it_cleared() -> None:
     playout = playing(("a", 1.0))
     playout.drain("mark", 10.0)
