@@ -21,6 +21,8 @@ from services.agent.turn.states import State
 from shared.protocol.call import EndReason
 
 VERSION: Final = 2
+_READABLE: Final = (1, VERSION)
+"""Calls move from old workers to new ones while these are rolled out."""
 _Json: TypeAlias = dict[str, Any]
 
 
@@ -125,7 +127,7 @@ def read_snapshot(data: Any) -> Snapshot:
         BadSnapshot: of another version, or damaged.
     """
     try:
-        if data["version"] != VERSION:
+        if data["version"] not in _READABLE:
             raise BadSnapshot(f"version {data['version']}")
         expectation = data["expectation"]
         answer = data["answer"]
@@ -174,7 +176,8 @@ def _read_answer(data: _Json) -> Answer:
         heard_s=float(data["heard_s"]),
         at_ms=data["at_ms"],
         latency_ms=dict(data["latency_ms"]),
-        unsaid=tuple(Unsaid(*entry) for entry in data["unsaid"]),
+        # Version 1 named the checkpoint too, which begins with the sentence's name.
+        unsaid=tuple(Unsaid(*entry[:3]) for entry in data["unsaid"]),
         steps=tuple((after, _read_deed(deed)) for after, deed in data["steps"]),
         is_read=bool(data["is_read"]),
         is_own=bool(data["is_own"]),

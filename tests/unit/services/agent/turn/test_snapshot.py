@@ -78,6 +78,15 @@ def test_what_is_written_is_read(snapshot: Snapshot) -> None:
     assert read_snapshot(json.loads(json.dumps(write_snapshot(snapshot)))) == snapshot
 
 
+def test_what_the_version_before_wrote_is_read() -> None:
+    """In a rolling update each call that moved was asked where it had been."""
+    unsaid = (Unsaid("1.1", "One."), Unsaid("1.2", "Two.", is_interruptible=False))
+    snapshot = Snapshot(State.SPEAKING, answer=Answer(None, latency_ms={}, unsaid=unsaid))
+    data = write_snapshot(snapshot) | {"version": 1}
+    data["answer"]["unsaid"] = [["1.1", "One.", True, "1.1#1"], ["1.2", "Two.", False, None]]
+    assert read_snapshot(data) == snapshot
+
+
 @pytest.mark.parametrize(
     "damage",
     [
