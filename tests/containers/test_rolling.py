@@ -62,11 +62,13 @@ def _restart_each(stack: Stack, rolled: list[str]) -> None:
     time.sleep(FIRST_S)
     for service in ROLLED:
         for container in stack.containers(service):
-            docker("restart", "--time", "30", container)
-            rolled.append(service)
-            deadline_s = time.monotonic() + 30
-            while not _is_healthy(container) and time.monotonic() < deadline_s:
+            done = docker("restart", "--time", "30", container)
+            assert done.returncode == 0, done.stderr
+            deadline_s = time.monotonic() + 60
+            while not _is_healthy(container):
+                assert time.monotonic() < deadline_s, f"not healthy: {service}"
                 time.sleep(0.5)
+            rolled.append(service)
 
 
 def test_every_service_is_restarted_under_calls_and_none_is_lost(stack: Stack) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def _play(stack: Stack, name: str, calls: int, trouble: Callable[[], None]) -> list[Told]:
     """Have so many callers listen to the story while there is trouble."""
     folder = stack.calls / name
-    beside = threading.Thread(target=trouble)
-    beside.start()
-    stack.simulate(
-        *("load", "--calls", str(calls), "--over", "3", "--out", str(folder), "--keep", "all"),
-        *CALLER,
-    )
-    beside.join(60)
+    with ThreadPoolExecutor(1) as beside:
+        made = beside.submit(trouble)
+        stack.simulate(
+            *("load", "--calls", str(calls), "--over", "3", "--out", str(folder), "--keep", "all"),
+            *CALLER,
+        )
+        made.result(timeout=60)
     return [Told.read(file, _record(stack, file)) for file in folder.glob("*/report.json")]
 
 
@@ -81,15 +81,21 @@ def undisturbed(stack: Stack) -> Told:
     return told
 
 
+def _do(*arguments: str) -> None:
+    """Run the docker command line; trouble that was not made proves nothing."""
+    done = docker(*arguments)
+    assert done.returncode == 0, f"{arguments}: {done.stderr}"
+
+
 def _kill(_stack: Stack, container: str) -> None:
-    docker("kill", "--signal", "KILL", container)
-    docker("start", container)
+    _do("kill", "--signal", "KILL", container)
+    _do("start", container)
 
 
 def _freeze(_stack: Stack, container: str) -> None:
-    docker("pause", container)
+    _do("pause", container)
     time.sleep(5.0)
-    docker("unpause", container)
+    _do("unpause", container)
 
 
 def _cut_off(stack: Stack, container: str) -> None:
@@ -97,15 +103,14 @@ def _cut_off(stack: Stack, container: str) -> None:
     network = f"{stack.project}_default"
     wanted = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
     address = docker("inspect", "--format", wanted, container).stdout.strip()
-    docker("network", "disconnect", network, container)
+    _do("network", "disconnect", network, container)
     time.sleep(5.0)
-    back = docker("network", "connect", "--ip", address, "--alias", "agent", network, container)
-    assert back.returncode == 0, back.stderr
+    _do("network", "connect", "--ip", address, "--alias", "agent", network, container)
 
 
 def _ask_to_go(_stack: Stack, container: str) -> None:
-    docker("stop", "--time", "20", container)
-    docker("start", container)
+    _do("stop", "--time", "20", container)
+    _do("start", container)
 
 
 def _note(name: str, figures: dict[str, Any]) -> None:
