@@ -322,6 +322,24 @@ async def test_bug_in_one_call_ends_that_call_alone() -> None:
         assert survivor.count("playAudio") > 5
 
 
+async def test_bug_that_is_in_the_way_of_the_end_too_ends_that_call_alone() -> None:
+    """It stopped the wheel: no call of the worker was spoken to any more."""
+    async with standing() as stand, stand.link("other") as other:
+        async with stand.link() as link:
+            phone = Phone(link)
+            await phone.start()
+            await phone.send(QUIET, 0.2)
+            call = stand.worker._calls[CallId("call-1")]
+            call._session.playout._sentences.append(None)  # type: ignore[arg-type]
+            with pytest.raises(ConnectionClosed):
+                await phone.send(QUIET, 2.0)
+            assert link.close_code == 1011
+        survivor = Phone(other)
+        await survivor.start()
+        await survivor.send(QUIET, 0.2)
+        assert survivor.count("playAudio") > 5
+
+
 async def test_draining_worker_refuses_calls_and_ends_when_the_last_is_over() -> None:
     async with standing() as stand, stand.link() as link:
         await Phone(link).start()

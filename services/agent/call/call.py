@@ -625,7 +625,10 @@ class Call:
         self._is_given_up = action.reason is EndReason.CARRIER_LOST
         self._cancel_grace()
         self._errands.close()
-        self._session.on_event(ev.CallOver(action.reason), self._parts.clock.now_s())
+        try:
+            self._session.on_event(ev.CallOver(action.reason), self._parts.clock.now_s())
+        except Exception:  # noqa: BLE001 - what made the call crash may be in the way of its end
+            self._log.exception("session_not_ended")
         asyncio.get_running_loop().call_soon(self._start_finish, action)
 
     def _start_finish(self, action: ev.End) -> None:
