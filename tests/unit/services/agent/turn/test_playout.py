@@ -292,6 +292,8 @@ def test_more_goes_out_before_its_time_where_it_is_asked_for() -> None:
     assert not ahead.has_underrun
     assert frames(playout, 10.38) == 0
     assert frames(playout, 10.42) == 1
+
+
 def test_a_sentence_that_was_heard_meanwhile_is_taken_out_behind_what_is_being_said() -> None:
     """The filler before it was taken for it: that was cut short, and the sentence said twice."""
     playout = Playout()
@@ -332,8 +334,8 @@ def test_a_longer_lead_is_waited_for_longer() -> None:
     """With AGENT_LEAD_S over 0.45 what was queued was cut short at every move."""
     playout = playing(("a", 1.0), lead_s=1.0)
     playout.drain("mark", 10.0)
-    assert not playout.give_up_drain(11.1)
-    assert playout.give_up_drain(11.2)
+    assert not playout.give_up_drain(11.4)
+    assert playout.give_up_drain(11.5)
 
 
 def test_a_caller_who_speaks_into_another_workers_audio_has_it_cleared() -> None:
