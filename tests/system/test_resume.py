@@ -185,6 +185,12 @@ class Gateway:
                 await self.send(QUIET, 0.02)
 
 
+async def read_all(link: ClientConnection) -> None:
+    """Read what a worker has written before it closes the link in some way of its own."""
+    async for _ in link:
+        pass
+
+
 @asynccontextmanager
 async def two() -> AsyncIterator[tuple[Gateway, Stand, Stand, MemoryBus]]:
     bus = MemoryBus()
@@ -253,7 +259,8 @@ async def test_a_worker_that_stops_hands_its_calls_over() -> None:
         await gateway.until(lambda: gateway.kinds().count("checkpoint") == 1)
         await gateway.read(0.05)
         await first.worker.stop()
-        await asyncio.wait_for(link.wait_closed(), 2)
+        with pytest.raises(ConnectionClosed):
+            await read_all(link)
         assert link.close_code == LinkClose.HANDOVER
         assert await bus.calls.get(CALL) is None
         assert first.value("voice_agent_handed_over_calls_total") == 1

@@ -11,8 +11,7 @@ from services.gateway.held import HeldCalls
 from services.gateway.records import Records
 from services.gateway.switchboard import Switchboard
 from services.gateway.tokens import make_token
-from shared.bus.messages import CallChange
-from shared.protocol.call import CallId, CallState, WorkerId
+from shared.protocol.call import CallChange, CallId, CallState, WorkerId
 from tests.support.clock import ManualClock
 from tests.support.fragile_bus import FragileBus
 
