@@ -181,6 +181,14 @@ class Bridge:
             if self._caller.leave(caller):
                 self._on_caller_left(code)
 
+    async def wait_over(self, timeout_s: float) -> None:
+        """Wait, bounded, until the media is over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._over.wait()
+        except TimeoutError:
+            return
+
     def drop_caller(self) -> None:
         """Close the caller's socket and wait for a reconnect as if it had broken."""
         self._caller.close(LinkClose.SUPERSEDED)

@@ -49,6 +49,8 @@ from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
+_PARTING_S = 0.5
+_PARTING_POLL_S = 0.05
 _REASONS = {
     Parting.BUSY: EndReason.POOL_FULL,
     Parting.LOST: EndReason.AGENT_FAILED,
@@ -121,16 +123,31 @@ class Switchboard:
         await self._records.ended(call_id, webhook)
 
     async def parting(self, call_id: CallId) -> Parting:
-        """Return how the call's media ended; LOST when nobody knows."""
+        """Return how the call's media ended; LOST when nobody knows.
+
+        Vobiz asks as soon as it has read `stop`, while the worker's link is still closing.
+        """
         held = self._calls.get(call_id)
+        if held is not None and held.bridge is not None:
+            await held.bridge.wait_over(_PARTING_S)
         if held is not None and held.parting is not None:
             return held.parting
         if held is not None and held.is_final:
             return Parting.ENDED
         try:
-            return read_parting(await self._bus.values.get(parting_key(call_id)))
+            return read_parting(await self._stored_parting(call_id, is_here=held is not None))
         except BusUnavailable:
             return Parting.LOST
+
+    async def _stored_parting(self, call_id: CallId, *, is_here: bool) -> str | None:
+        """Return what the call's gateway has written, which may be about to."""
+        key = parting_key(call_id)
+        until_s = self._clock.now_s() + (0.0 if is_here else _PARTING_S)
+        while (stored := await self._bus.values.get(key)) is None:
+            if self._clock.now_s() >= until_s:
+                break
+            await asyncio.sleep(_PARTING_POLL_S)
+        return stored
 
     async def fall_back(self, call_id: CallId) -> bytes:
         """Return the XML for a call whose stream has ended, and write down a call we lost."""

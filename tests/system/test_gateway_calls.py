@@ -359,6 +359,22 @@ async def test_a_hangup_at_another_gateway_ends_the_call_here(
         assert await (await worker.call(call_id)).wait_closed() == LinkClose.NORMAL
 
 
+async def test_who_asks_before_the_workers_link_has_closed_is_told_how_the_call_ended(
+    worker: FakeWorker, gateway: RunningGateway
+) -> None:
+    call_id = new_call_id()
+    caller = await MediaClient.open(await gateway.media_url(call_id), call_id)
+    await caller.start()
+    link = await worker.call(call_id)
+    await link.send(f'{{"event":"stop","streamId":"{caller.stream_id}"}}')
+    await caller.receive()
+    asked = asyncio.ensure_future(gateway.answer(call_id, path="/fallback", Event="Redirect"))
+    await asyncio.sleep(0.1)
+    assert not asked.done()
+    await link.close(LinkClose.ENDED)
+    assert verbs((await asked).content) == ["Hangup"]
+
+
 async def test_an_agent_that_ends_the_call_leads_to_a_hangup(
     worker: FakeWorker, gateway: RunningGateway
 ) -> None:
