@@ -197,8 +197,9 @@ class _Show:
 
     @property
     def is_over(self) -> bool:
-        """Whether the long answer is in the history: nothing more of it will be heard."""
-        return any(message.role == "agent" for message in self.session.history)
+        """Whether the long answer is in the history, and nothing more of it will be heard."""
+        is_told = any(message.role == "agent" for message in self.session.history)
+        return is_told and not len(self.line.playback)
 
     def outcome(self, whole_s: float) -> Outcome:
         barge_ins = report.barge_ins(self.line.said_spans, self.line.agent_spans)
