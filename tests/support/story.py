@@ -41,12 +41,13 @@ SHORT_CALLER = (
 """Says nothing, so that many calls at once cost no recognition."""
 _RATE_HZ = 8000
 _STEP_S = STEP_SAMPLES / _RATE_HZ
-_AUDIBLE_DBFS, _SOUND_DBFS = -50.0, -40.0
+_AUDIBLE_DBFS = -50.0
+_SOUND = 260
+"""Of 32768, -42 dBFS: the agent's checkpoint is behind the last one."""
 _PAUSE_S = 0.11
 _END_S = 0.4
 _ALIKE = 0.8
-_LAST_S = 0.02
-_LEAST_OF_LAST = 0.2
+_BLOCK_S, _LEAST = 0.02, 0.1
 
 
 def storyteller(story: Sequence[str] = STORY) -> dict[str, Any]:
@@ -138,9 +139,8 @@ class Ends:
 
 
 def _last_sound(pcm: NDArray[np.int16], begin: int, end: int) -> int:
-    """Where a sentence ends that fades away: what follows is no more than breath."""
-    loud = np.flatnonzero(step_levels_dbfs(pcm[begin:end]) > _SOUND_DBFS)
-    return begin + (int(loud[-1]) + 1) * STEP_SAMPLES
+    """Where a sentence ends that fades away: its last sample that is more than breath."""
+    return begin + int(np.flatnonzero(np.abs(pcm[begin:end]) >= _SOUND)[-1]) + 1
 
 
 def _thin(pcm: NDArray[np.int16]) -> NDArray[np.float64]:
@@ -159,7 +159,15 @@ def _count(
     likeness = match / power
     places = np.flatnonzero(likeness > _ALIKE)
     copies = np.split(places, np.flatnonzero(np.diff(places) > len(sound) // 2) + 1)
-    ends = [ahead[copy[np.argmax(likeness[copy])]] for copy in copies if len(copy)]
-    last = int(_LAST_S * _RATE_HZ / 2)
-    least = _LEAST_OF_LAST * np.sum(sound[-last:] ** 2)
-    return sum(bool(energy[end] - energy[end - last] > least) for end in ends)
+    begins = [int(copy[np.argmax(likeness[copy])]) for copy in copies if len(copy)]
+    return sum(_is_whole(heard[begin : begin + len(sound)], sound) for begin in begins)
+
+
+def _is_whole(heard: NDArray[np.float64], sound: NDArray[np.float64]) -> bool:
+    """Whether each 20 ms at the end of a sound is there: none was cut off or left out."""
+    if len(heard) < len(sound):
+        return False
+    block = int(_BLOCK_S * _RATE_HZ / 2)
+    last = len(sound) // block * block // 2
+    found, wanted = (one[-last:].reshape(-1, block) for one in (heard, sound))
+    return bool(np.all(np.sum(found**2, axis=1) > _LEAST * np.sum(wanted**2, axis=1)))
