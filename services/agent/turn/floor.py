@@ -26,6 +26,8 @@ from shared.protocol.call import EndReason
 from shared.protocol.telephony import ClearAudio
 
 _REMEMBERED_REWINDS = 16
+_PLAYED_LATE_S = 0.06
+"""How much later than by our clock the network has played what it was sent."""
 _AT_WORK = (State.THINKING, State.SPEAKING, State.CLOSING)
 
 
@@ -215,6 +217,9 @@ class Floor:
         is_begun = reply.is_own or reply.at_s is not None or not self.mouth.playout.has_unplayed
         if reply.is_closing and is_begun and self.state is not State.CLOSING:
             self.move(State.CLOSING)
+        if reply.is_closing and self.mouth.playout.is_audible(now_s - _PLAYED_LATE_S):
+            # The last words were heard, but not the silence behind them: hanging up cuts it.
+            return []
         actions: list[Action] = []
         while (step := reply.next_step()) is not None:
             if not isinstance(step, ev.SendKeys):
