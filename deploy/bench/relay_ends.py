@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import time
+from abc import ABC, abstractmethod
 from array import array
 from typing import cast
 from urllib.parse import urlsplit
@@ -60,7 +61,7 @@ def _stamped(message: bytes, at: int) -> bytes:
     return message[:at] + stamp + message[at + _STAMP_CHARS :]
 
 
-class _End(asyncio.Protocol):
+class _End(asyncio.Protocol, ABC):
     """One socket: a handshake, then frames; `delays_us` takes how long each one was under way."""
 
     def __init__(self, stamp_at: int, delays_us: array[float]) -> None:
@@ -99,8 +100,9 @@ class _End(asyncio.Protocol):
             self.on_handshake(head)
         self._buffer = self._take(data, now_ns) if data else b""
 
+    @abstractmethod
     def on_handshake(self, head: bytes) -> None:
-        raise NotImplementedError
+        """Answer or check the head of the upgrade."""
 
     def _take(self, data: bytes, now_ns: int) -> bytes:
         at, size = 0, len(data)
@@ -129,11 +131,13 @@ class _End(asyncio.Protocol):
             sent_ns = int(body[self._stamp_at : self._stamp_at + _STAMP_CHARS])
             self._delays_us.append((now_ns - sent_ns) / 1000)
 
+    @abstractmethod
     def framed(self, opcode: int, body: bytes) -> bytes:
-        raise NotImplementedError
+        """Return a frame as this end has to write it."""
 
+    @abstractmethod
     def say(self) -> None:
-        raise NotImplementedError
+        """Write one frame with the time in it."""
 
 
 class CallerEnd(_End):
