@@ -22,6 +22,7 @@ from services.gateway.routing import (
     parting_answer,
     stream_answer,
 )
+from services.gateway.token_note import write_note
 from services.gateway.tokens import make_token
 from services.gateway.waiting_line import Turn, WaitingLine
 from shared.bus.base import BusUnavailable, KeyValue
@@ -67,10 +68,15 @@ class AnswerRules:
     hold_pause_s: int = 5
 
     def open_stream(
-        self, address: PublicAddress, call_id: CallId, call_uuid: str, now_unix_s: float
+        self,
+        address: PublicAddress,
+        call_id: CallId,
+        call_uuid: str,
+        now_unix_s: float,
+        note: str = "",
     ) -> bytes:
         """Return the XML that opens a call's media socket, by a token of its own."""
-        token = make_token(self.token_secret, call_id, now_unix_s + self.token_lifetime_s)
+        token = make_token(self.token_secret, call_id, now_unix_s + self.token_lifetime_s, note)
         return stream_answer(
             address,
             call_id,
@@ -128,7 +134,12 @@ class Answering:
     async def _make_answer(
         self, call_id: CallId, webhook: Webhook, asked_agent: str | None, address: PublicAddress
     ) -> Answer:
-        stored, record = await self._known(call_id)
+        is_bus_away = False
+        try:
+            stored, record = await self._known(call_id)
+        except BusUnavailable:
+            _log.warning("answering_without_bus", call_id=call_id)
+            stored, record, is_bus_away = None, None, True
         if stored is not None:
             return Answer(AnswerOutcome.REPEATED, stored)
         if record is not None and record.state.is_final:
@@ -159,9 +170,9 @@ class Answering:
             return self._hold(held, address) or await self._busy(call_id, held)
         if self._line.leave(call_id):
             self._count_line(Turn.SERVED)
-        xml = self._rules.open_stream(
-            address, call_id, webhook.call_uuid, self._clock.wall().timestamp()
-        )
+        now_unix_s = self._clock.wall().timestamp()
+        note = write_note(request, now_unix_s, is_whole=is_bus_away)
+        xml = self._rules.open_stream(address, call_id, webhook.call_uuid, now_unix_s, note)
         agreed = await self._agree(call_id, xml)
         held.answer = agreed
         if agreed is not xml:
@@ -173,13 +184,9 @@ class Answering:
         return Answer(AnswerOutcome.ENDED, parting_answer(Parting.ENDED, self._rules.texts))
 
     async def _known(self, call_id: CallId) -> tuple[bytes | None, CallRecord | None]:
-        try:
-            stored, record = await asyncio.gather(
-                self._values.get(_answer_key(call_id)), self._records.find(call_id)
-            )
-        except BusUnavailable:
-            _log.warning("answering_without_bus", call_id=call_id)
-            return None, None
+        stored, record = await asyncio.gather(
+            self._values.get(_answer_key(call_id)), self._records.find(call_id)
+        )
         return (stored.encode() if stored is not None else None), record
 
     def _request(

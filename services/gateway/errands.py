@@ -24,6 +24,7 @@ from services.gateway.errand_rules import (
 from services.gateway.held import HeldCalls
 from services.gateway.records import Records
 from services.gateway.routing import Parting, PublicAddress, callback_query, parting_answer
+from services.gateway.token_note import write_note
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import BusEvent, Channel
 from shared.metrics.catalogue import GatewayMetrics
@@ -97,7 +98,9 @@ class Errands:
             return self._hang_up()
         await self._part(call_id, Parting.AWAY)
         now_unix_s = self._clock.wall().timestamp()
-        return self._rules.open_stream(address, call_id, webhook.call_uuid, now_unix_s)
+        held = self._calls.get(call_id)
+        note = write_note(held.request, now_unix_s, is_whole=False) if held else ""
+        return self._rules.open_stream(address, call_id, webhook.call_uuid, now_unix_s, note)
 
     async def end(
         self, call_id: CallId, errand_id: str, webhook: Webhook, address: PublicAddress

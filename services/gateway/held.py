@@ -131,9 +131,7 @@ class HeldCalls:
         last, held.attaches = held.attaches, held.attaches + 1
         key = f"epoch:{held.request.call_id}"
         try:
-            count = await self._values.increment(key, ttl_s=self._memory_s)
-            while count <= last:
-                count = await self._values.increment(key, ttl_s=self._memory_s)
+            count = await self._values.increment(key, ttl_s=self._memory_s, above=last)
         except BusUnavailable:
             return held.attaches
         held.attaches = count

@@ -20,7 +20,7 @@ class LastingBus:
     """Bus over another one.
 
     A context: inside it the pool is looked at and what waits is written; leaving it writes the
-    rest, for a few seconds at most.
+    rest, bounded.
     """
 
     def __init__(

@@ -75,10 +75,10 @@ class PromptValues:
         self._check()
         await self._noting(self._values.delete(key))
 
-    async def increment(self, key: str, *, ttl_s: float) -> int:
+    async def increment(self, key: str, *, ttl_s: float, above: int = 0) -> int:
         """Count up."""
         self._check()
-        return await self._noting(self._values.increment(key, ttl_s=ttl_s))
+        return await self._noting(self._values.increment(key, ttl_s=ttl_s, above=above))
 
     def _check(self) -> None:
         if self._outage.is_on:

@@ -189,10 +189,11 @@ def link_metadata(webhook: Webhook, record: CallRecord | None) -> dict[str, str]
     return fitting_metadata({**found, **sip})
 
 
-def fitting_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return as many of the first entries as fit the header of a worker's link."""
+def fitting_metadata(
+    metadata: Mapping[str, str], room_chars: int = _METADATA_CHARS
+) -> dict[str, str]:
+    """Return as many of the first entries as fit, where nothing is said a worker link's header."""
     kept: dict[str, str] = {}
-    room_chars = _METADATA_CHARS
     for key, value in metadata.items():
         # JSON may need six characters for one; quotes, colon and comma come on top.
         room_chars -= len(json.dumps([key, value]))

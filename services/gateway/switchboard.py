@@ -38,6 +38,8 @@ from services.gateway.routing import (
     read_parting,
     resolve_call_id,
 )
+from services.gateway.token_note import read_note
+from services.gateway.tokens import note_of
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import BusEvent, Channel
 from shared.metrics.catalogue import GatewayMetrics
@@ -179,13 +181,13 @@ class Switchboard:
             raise SocketRefused(Refusal.USED)
         self._opening.add(call_id)
         try:
-            return await self._admit(call_id, address, is_late=is_late)
+            return await self._admit(call_id, token, address, is_late=is_late)
         except BaseException:
             self._opening.discard(call_id)
             raise
 
     async def _admit(
-        self, call_id: CallId, address: PublicAddress | None, *, is_late: bool
+        self, call_id: CallId, token: str, address: PublicAddress | None, *, is_late: bool
     ) -> Admitted:
         held = self._calls.get(call_id)
         if held is not None and held.is_over:
@@ -196,7 +198,7 @@ class Switchboard:
             was_used_here=held is not None and held.was_admitted,
             is_free_here=lambda: self._is_free(call_id),
         )
-        held = self._calls.get(call_id) or await self._adopt(call_id, address)
+        held = self._calls.get(call_id) or await self._adopt(call_id, token, address)
         if is_reconnect and held.bridge is None:
             await self._refuse_ended(call_id)
         if held.is_over:
@@ -210,14 +212,14 @@ class Switchboard:
             return True
         return await held.bridge.caller_is_gone(silent_s=SILENT_S, timeout_s=CLAIM_S)
 
-    async def _adopt(self, call_id: CallId, address: PublicAddress | None) -> HeldCall:
+    async def _adopt(self, call_id: CallId, token: str, address: PublicAddress | None) -> HeldCall:
         """Take over a call that another gateway answered."""
         try:
             record = await self._records.find(call_id)
         except BusUnavailable:
             record = None
         if record is None:
-            raise SocketRefused(Refusal.UNKNOWN)
+            return self._adopt_by_note(call_id, token, address)
         if record.state.is_final:
             raise SocketRefused(Refusal.ENDED)
         request = LinkRequest(
@@ -233,6 +235,21 @@ class Switchboard:
             resume=record.worker_id is not None,
         )
         return self._calls.get(call_id) or self._calls.hold(request, record.call_uuid or call_id)
+
+    def _adopt_by_note(
+        self, call_id: CallId, token: str, address: PublicAddress | None
+    ) -> HeldCall:
+        """Take over a call of which the bus does not tell, by what its token says."""
+        noted = read_note(note_of(token), call_id, address.webhook_base if address else "")
+        if noted is None:
+            raise SocketRefused(Refusal.UNKNOWN)
+        _log.warning("adopted_by_token", call_id=call_id)
+        if (held := self._calls.get(call_id)) is not None:
+            return held
+        held = self._calls.hold(noted.request, noted.request.call_uuid or call_id)
+        # More attaches than another gateway has counted meanwhile, for which the bus can't vouch.
+        held.attaches = 1 + max(0, int(self._clock.wall().timestamp()) - noted.made_unix_s)
+        return held
 
     async def _refuse_ended(self, call_id: CallId) -> None:
         try:

@@ -134,8 +134,11 @@ class KeyValue(Protocol):
         """Remove a value if it is there."""
         ...
 
-    async def increment(self, key: str, *, ttl_s: float) -> int:
-        """Add one to a counter that starts at nought, renew its life, return the new number."""
+    async def increment(self, key: str, *, ttl_s: float, above: int = 0) -> int:
+        """Add one to a counter that starts at nought, renew its life, return the new number.
+
+        It is raised to `above` first where it is less.
+        """
         ...
 
 

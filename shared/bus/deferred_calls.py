@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 MAX_WAITING = 10_000
 _SLOW_S = 1.5
 _RETRY_S = (0.1, 0.2, 0.5, 1.0)
-_FINISH_S = 3.0
+_FINISH_S = 15.0
 
 
 class WriteDeferred(BusUnavailable):
@@ -48,7 +48,7 @@ class DeferredCalls:
     finds no place is refused with a plain BusUnavailable and counted. The end of a call that is
     told again while it waits takes no second place.
 
-    A context: leaving it writes what waits, for a few seconds at most.
+    A context: leaving it writes what waits, for `_FINISH_S` at most.
     """
 
     def __init__(

@@ -128,9 +128,9 @@ class MemoryValues:
         """Remove a value."""
         self._values.pop(key, None)
 
-    async def increment(self, key: str, *, ttl_s: float) -> int:
+    async def increment(self, key: str, *, ttl_s: float, above: int = 0) -> int:
         """Count up."""
-        number = int(await self.get(key) or 0) + 1
+        number = max(int(await self.get(key) or 0), above) + 1
         await self.put(key, str(number), ttl_s=ttl_s)
         return number
 

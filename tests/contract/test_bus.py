@@ -215,6 +215,8 @@ class BusContract:
         await asyncio.sleep(0.05)
         assert await bus.values.get("short") is None
         assert [await bus.values.increment("n", ttl_s=5) for _ in range(3)] == [1, 2, 3]
+        assert await bus.values.increment("n", ttl_s=5, above=70) == 71
+        assert await bus.values.increment("n", ttl_s=5, above=70) == 72
 
     async def test_bus_answers_ping(self, bus: Bus) -> None:
         assert await bus.ping()

@@ -7,8 +7,9 @@ from typing import cast
 from shared.bus.redis.store import Store
 
 _INCREMENT = """
-local number = redis.call('INCR', KEYS[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+local number = math.max(last, tonumber(ARGV[2])) + 1
+redis.call('SET', KEYS[1], string.format('%d', number), 'PX', ARGV[1])
 return number
 """
 
@@ -43,10 +44,10 @@ class RedisValues:
         """DEL."""
         await self._store.run("value_delete", self._store.redis.delete(self._key(key)))
 
-    async def increment(self, key: str, *, ttl_s: float) -> int:
-        """INCR and PEXPIRE in one script."""
+    async def increment(self, key: str, *, ttl_s: float, above: int = 0) -> int:
+        """GET and SET with PX in one script."""
         script = self._store.redis.register_script(_INCREMENT)
         number = await self._store.run(
-            "value_increment", script(keys=[self._key(key)], args=[int(ttl_s * 1000)])
+            "value_increment", script(keys=[self._key(key)], args=[int(ttl_s * 1000), above])
         )
         return int(number)

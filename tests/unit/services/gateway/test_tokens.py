@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.tokens import TokenVerdict, check_token, make_token
+from services.gateway.tokens import TokenVerdict, check_token, make_token, note_of
 from shared.protocol.call import CallId
 
 SECRET = b"k" * 32
@@ -37,6 +37,15 @@ def test_an_expiry_that_was_put_off_is_wrong() -> None:
     token = make_token(SECRET, CALL, NOW_S - 60)
     later = f"{int(NOW_S + 60):08x}{token[8:]}"
     assert check_token(SECRET, CALL, later, NOW_S) is TokenVerdict.WRONG
+
+
+def test_a_note_comes_with_its_token_and_with_no_other() -> None:
+    token = make_token(SECRET, CALL, NOW_S + 60, "eyJhIjoxfQ")
+    assert note_of(token) == "eyJhIjoxfQ"
+    assert check_token(SECRET, CALL, token, NOW_S) is TokenVerdict.VALID
+    for changed in (token[:-1] + "R", token[:40], token + "A", token.replace(".", "")):
+        assert check_token(SECRET, CALL, changed, NOW_S) is TokenVerdict.WRONG
+    assert note_of(make_token(SECRET, CALL, NOW_S + 60)) == ""
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

@@ -68,7 +68,7 @@ class LostValues:
     async def delete(self, key: str) -> None:
         raise BusUnavailable
 
-    async def increment(self, key: str, *, ttl_s: float) -> int:
+    async def increment(self, key: str, *, ttl_s: float, above: int = 0) -> int:
         raise BusUnavailable
 
 
