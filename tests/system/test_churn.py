@@ -27,7 +27,9 @@ from tests.support.redis_server import RedisServer
 from tests.support.store import Store
 
 CALLS = int(os.environ.get("CHURN_CALLS", "300"))
-BATCH, CALL_S, AT_ONCE = 100, 4.0, 9
+BATCH, CALL_S, AT_ONCE = 100, 4.0, 18
+WARM_CALLS, WARM_AT_ONCE = 150, 2 * AT_ONCE
+"""As many at once as one gateway has while the other is down: connections to Redis are kept."""
 KILL_EVERY_S = 10.0
 SETTLE_S = 40.0
 """A booking that nobody confirms lapses after 15 s."""
@@ -115,12 +117,12 @@ class Played:
     failures: list[str]
 
 
-def play(crew: Crew, folder: Path, calls: int) -> list[Played]:
-    """Have so many callers call one after the other, `AT_ONCE` at a time."""
+def play(crew: Crew, folder: Path, calls: int, at_once: int = AT_ONCE) -> list[Played]:
+    """Have so many callers call one after the other, `at_once` at a time."""
     played = []
     for first in range(0, calls, BATCH):
         number = min(BATCH, calls - first)
-        span_s = number * CALL_S / AT_ONCE
+        span_s = number * CALL_S / at_once
         load = crew.load(folder, number, span_s, "--hangup-after", f"{CALL_S}")
         load.wait(span_s + 60)
         reports = reports_in(folder)
@@ -159,15 +161,13 @@ def test_nothing_of_many_calls_remains_whoever_is_killed(
 ) -> None:
     store = Store(server.url)
     processes = [*crew.gateways, *crew.workers]
-    play(crew, tmp_path / "warm", 24)
-    settle(crew, store)
-    at_start = {process.name: Held.by(process) for process in processes}
+    at_start = _warm(crew, store, processes, tmp_path)
     chance = random.Random(int(time.time()))
     # All are killed, then some are left alone and must take what the others leave.
     left_alone = (crew.gateways[0], *crew.workers[:2])
     others = [process for process in processes if process not in left_alone]
     _churn(crew, store, processes, "all", chance, tmp_path)
-    warm = {process.name: Held.by(process) for process in left_alone}
+    warm = _warm(crew, store, left_alone, tmp_path)
     _churn(crew, store, others, "some", chance, tmp_path)
     at_end = {process.name: Held.by(process) for process in processes}
     held = {"at start": at_start, "warm": warm, "at end": at_end}
@@ -178,6 +178,13 @@ def test_nothing_of_many_calls_remains_whoever_is_killed(
         now.assert_as(at_start[name], name)
         if name in warm:
             now.assert_as(warm[name], name)
+
+
+def _warm(crew: Crew, store: Store, processes: Sequence[Process], folder: Path) -> dict[str, Held]:
+    """Have as many calls at once as there will be; return what is held when they are over."""
+    play(crew, folder / "warm", WARM_CALLS, WARM_AT_ONCE)
+    settle(crew, store)
+    return {process.name: Held.by(process) for process in processes}
 
 
 def _churn(
