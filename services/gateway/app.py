@@ -12,6 +12,8 @@ from starlette.responses import Response
 from services.gateway.admission import Admission
 from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
+from services.gateway.console.browser_calls import BrowserCalls
+from services.gateway.console.routes import Features, install_console
 from services.gateway.errands import Errands
 from services.gateway.frame_socket import SocketLimits
 from services.gateway.held import HeldCalls
@@ -37,6 +39,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
 
 _CALLER_SLICE_BYTES = 2048
+_CLOSING_S = 2.0
 _LINK_SLICE_BYTES = 16_384
 """A worker may send a sentence at once, and is no stranger that floods us."""
 
@@ -100,12 +103,23 @@ def build_state(
         clock=clock,
         tasks=tasks,
     )
+    browser_calls = BrowserCalls(
+        answering=answering,
+        switchboard=switchboard,
+        calls=calls,
+        records=records,
+        clock=clock,
+        tasks=tasks,
+        come_s=settings.gateway_token_lifetime_s,
+        back_s=settings.gateway_reconnect_grace_s + _CLOSING_S,
+    )
     return GatewayState(
         settings=settings,
         policy=policy,
         calls=calls,
         answering=answering,
         switchboard=switchboard,
+        browser_calls=browser_calls,
         errands=errands,
         records=records,
         nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
@@ -170,6 +184,7 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
     app.router.routes.extend(ops_routes(registry, ready))
     app.include_router(call_routes.router)
     app.include_router(media.router)
+    install_console(app, state, Features())
     app.include_router(webhook_routes(has_path_secret=settings.path_secret is not None))
     app.add_exception_handler(WebhookRejected, _rejected)
     app.add_middleware(

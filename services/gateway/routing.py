@@ -108,6 +108,11 @@ def agent_name(asked: str | None, record: CallRecord | None) -> str:
     return DEFAULT_AGENT
 
 
+def is_agent_name(text: str) -> bool:
+    """Whether a text has the form of an agent's name."""
+    return _AGENT.fullmatch(text) is not None
+
+
 def is_call_id(text: str) -> bool:
     """Whether a text has the form of a call's id."""
     return _ID.fullmatch(text) is not None

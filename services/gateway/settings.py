@@ -39,6 +39,15 @@ class GatewaySettings(ServiceSettings):
     gateway_path_secret: SecretStr | None = Field(None, description="unguessable first path part")
     gateway_token_secret: SecretStr | None = Field(None, description="signs media tokens")
     gateway_api_key: SecretStr | None = Field(None, description="bearer key of /calls")
+    console_password: SecretStr | None = Field(
+        None, description="lets into the console; without it a local one is open, a public one shut"
+    )
+    console_session_s: float = Field(
+        43_200.0, ge=60, le=2_592_000, description="until one must log in to the console again"
+    )
+    console_names: str = Field(
+        "", description="names beside localhost that an open console answers to, comma-joined"
+    )
 
     gateway_token_lifetime_s: float = Field(
         30.0, ge=5, le=3600, description="from the answer until the media socket must have come"
@@ -179,6 +188,12 @@ class GatewaySettings(ServiceSettings):
     def api_key(self) -> str | None:
         """The key of /calls in the clear."""
         return _text(self.gateway_api_key)
+
+    @property
+    def own_console_names(self) -> frozenset[str]:
+        """What an open console answers to beside localhost, in lower case."""
+        names = [name.strip().lower() for name in self.console_names.split(",")]
+        return frozenset(name for name in names if name)
 
     @cached_property
     def own_id(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from services.gateway.answering import Answering
+from services.gateway.console.browser_calls import BrowserCalls
 from services.gateway.errands import Errands
 from services.gateway.frame_socket import SocketLimits
 from services.gateway.held import HeldCalls
@@ -33,6 +34,7 @@ class GatewayState:
     calls: HeldCalls
     answering: Answering
     switchboard: Switchboard
+    browser_calls: BrowserCalls
     errands: Errands
     records: Records
     nonces: NonceMemory

@@ -68,5 +68,6 @@ async def media(socket: WebSocket, call_id: str, token: str, state: State) -> No
     _log.info("media_socket_open", call_id=call_id, is_reconnect=admitted.is_reconnect)
     door = AsgiDoor(socket, state.caller_limits)
     await state.switchboard.serve(admitted, door)
+    state.browser_calls.socket_left(admitted.call)
     # The connection goes with this call of the application: the goodbye needs it still.
     await door.wait_lost()

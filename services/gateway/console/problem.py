@@ -1,0 +1,20 @@
+"""PURE. What the console's API says when it can't do as asked."""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """A request that is answered by `{"problem": words}`.
+
+    Args:
+        status: of the answer, 400 or above.
+        words: for the person at the page: what is the matter, and what to do.
+    """
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(status, words)
+        self.status = status
+        self.words = words
+
+    def __str__(self) -> str:
+        return self.words

@@ -1,0 +1,148 @@
+"""services.gateway.console.door: who may use the console, and from where."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.console import LOCAL, PASSWORD, console_of
+
+SESSION, AGENT = "/console/api/session", {"agent": "default"}
+PUBLIC = "https://voice.example.com"
+
+
+async def test_a_local_console_is_open() -> None:
+    async with console_of() as console:
+        said = (await console.get(SESSION)).json()
+        assert (said["mode"], said["is_logged_in"]) == ("open", True)
+        # Nobody is free: who may ask gets that far.
+        assert (await console.post("/console/api/talk", AGENT)).status_code == 503
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:5000", "[::1]:5000", "LOCALHOST", "box.lan:5000"])
+async def test_an_open_console_answers_to_its_own_names(name: str) -> None:
+    async with console_of(console_names="box.lan, other") as console:
+        assert (await console.get(SESSION, host=name)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["evil.example", "localhost.evil.example", "192.168.1.5", "", "local host", "a@localhost"],
+)
+@pytest.mark.parametrize("path", [SESSION, "/console/", "/console/static/app.js"])
+async def test_an_open_console_answers_to_no_other_name(name: str, path: str) -> None:
+    async with console_of() as console:
+        assert (await console.get(path, host=name)).status_code == 403
+
+
+async def test_a_public_gateway_without_a_password_has_no_console() -> None:
+    async with console_of(PUBLIC, public_url=PUBLIC, gateway_webhook_auth="none") as console:
+        answer = await console.get("/console/")
+        assert answer.status_code == 403
+        assert "CONSOLE_PASSWORD" in answer.text
+        assert answer.headers["content-type"].startswith("text/html")
+        for path in (SESSION, "/console/static/app.js"):
+            assert (await console.get(path)).status_code == 403
+        assert (await console.post("/console/api/talk", AGENT)).status_code == 403
+        assert (await console.post("/console/api/login", {"password": ""})).status_code == 403
+
+
+@pytest.mark.parametrize("base", [PUBLIC, LOCAL])
+async def test_with_a_password_one_logs_in_and_out(base: str) -> None:
+    public = {"public_url": PUBLIC, "gateway_webhook_auth": "none"} if base == PUBLIC else {}
+    async with console_of(base, console_password=PASSWORD, **public) as console:
+        said = (await console.get(SESSION)).json()
+        assert (said["mode"], said["is_logged_in"]) == ("login", False)
+        refused = await console.post("/console/api/talk", AGENT)
+        assert (refused.status_code, refused.json()) == (401, {"problem": "Log in first."})
+
+        answer = await console.post("/console/api/login", {"password": PASSWORD})
+        assert answer.status_code == 204
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert ("secure" in cookie) == (base == PUBLIC)
+        assert cookie.startswith("__host-") == (base == PUBLIC)
+        assert PASSWORD not in cookie
+        assert (await console.get(SESSION)).json()["is_logged_in"]
+        assert (await console.post("/console/api/talk", AGENT)).status_code == 503
+
+        assert (await console.post("/console/api/logout", {})).status_code == 204
+        assert not (await console.get(SESSION)).json()["is_logged_in"]
+
+
+async def test_a_session_ends_by_itself() -> None:
+    async with console_of(console_password=PASSWORD, console_session_s=600) as console:
+        await console.post("/console/api/login", {"password": PASSWORD})
+        console.clock.advance(599)
+        assert (await console.get(SESSION)).json()["is_logged_in"]
+        console.clock.advance(2)
+        assert not (await console.get(SESSION)).json()["is_logged_in"]
+
+
+async def test_wrong_passwords_are_bounded_and_then_the_right_one_waits_too() -> None:
+    async with console_of(console_password=PASSWORD) as console:
+        given = [await console.post("/console/api/login", {"password": p}) for p in "abcde"]
+        assert {answer.status_code for answer in given} == {401}
+        late = await console.post("/console/api/login", {"password": PASSWORD})
+        assert late.status_code == 429
+        assert "Wait 10 seconds" in late.json()["problem"]
+        console.clock.advance(10)
+        right = await console.post("/console/api/login", {"password": PASSWORD})
+        assert right.status_code == 204
+
+
+@pytest.mark.parametrize("password", [None, 7, ["x"], ""])
+async def test_what_is_no_password_is_a_wrong_one(password: object) -> None:
+    async with console_of(console_password=PASSWORD) as console:
+        answer = await console.post("/console/api/login", {"password": password})
+        assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://localhost:5001"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"content_type": "text/plain"}, 415),
+        ({"content_type": "application/x-www-form-urlencoded"}, 415),
+        ({"content_type": "application/json; charset=utf-8"}, 503),
+    ],
+)
+async def test_writes_come_as_json_from_our_own_page(headers: dict[str, str], status: int) -> None:
+    async with console_of() as console:
+        answer = await console.post("/console/api/talk", AGENT, **headers)
+        assert answer.status_code == status
+
+
+async def test_a_write_without_an_origin_is_refused() -> None:
+    async with console_of() as console:
+        answer = await console.client.post("/console/api/talk", json=AGENT)
+        assert answer.status_code == 403
+
+
+async def test_behind_a_proxy_that_changes_the_host_the_public_origin_is_ours() -> None:
+    public = {"public_url": f"{PUBLIC}/voice", "gateway_webhook_auth": "none"}
+    async with console_of("http://gateway:5000", console_password=PASSWORD, **public) as console:
+        body = {"password": PASSWORD}
+        assert (await console.post("/console/api/login", body, origin=PUBLIC)).status_code == 204
+        plain = PUBLIC.replace("https", "http")
+        assert (await console.post("/console/api/login", body, origin=plain)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body", ["no JSON", "[]", "[" * 10_000, '{"agent": 7}', '{"agent": "a b"}']
+)
+async def test_a_body_that_says_nothing_is_told_so(body: str) -> None:
+    async with console_of() as console:
+        headers = {"origin": LOCAL, "content-type": "application/json"}
+        answer = await console.client.post("/console/api/talk", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["problem"]
+
+
+async def test_a_long_body_is_not_parsed() -> None:
+    async with console_of() as console:
+        answer = await console.post("/console/api/talk", {"agent": "a" * 20_000})
+        assert answer.status_code == 413
