@@ -115,6 +115,7 @@ async def run(settings: AgentSettings) -> None:
             clock=SystemClock(),
             lead_s=settings.agent_lead_s,
             sessions=bus.sessions,
+            live=bus.live,
         )
         loop = asyncio.get_running_loop()
         listener = socket.create_server(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import islice
 from typing import NoReturn
 
 import structlog
@@ -27,6 +28,15 @@ from services.agent.wire.network import network_event
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.protocol.call import CallId, EndReason
+from shared.protocol.live import (
+    EVENT_DRAIN,
+    EVENT_UNDRAIN,
+    EVENT_WATCH,
+    MAX_VIEW_CALLS,
+    VIEW_LIFE_S,
+    WorkerView,
+    view_key,
+)
 from shared.protocol.worker import LinkClose, LinkRefused, LinkRequest
 from shared.runtime.lifecycle import LoopLag
 from shared.runtime.tasks import TaskOwner
@@ -77,7 +87,7 @@ class Worker:
         self._calls: dict[CallId, Call] = {}
         self._arrivals: dict[CallId, tuple[Arrival, Cast]] = {}
         self._owner = TaskOwner("worker")
-        self._is_draining = False
+        self._is_draining = self._is_held_off = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._pool_changed = asyncio.Event()
@@ -125,7 +135,7 @@ class Worker:
                 self._refuse(refusal)
             self._on_arrived(before, None)
             before.give_up(LinkClose.SUPERSEDED)
-        load = Load(self._held, self._room.calls, self._is_draining)
+        load = Load(self._held, self._room.calls, self.is_draining)
         if refusal := refuse_new_call(load):
             self._refuse(refusal)
         cast = self._company.choose(asked.agent, asked.to_number)
@@ -245,10 +255,11 @@ class Worker:
                 capacity=self._room.calls,
                 active=self._held,
                 lag_ms=self._lag.worst_ms,
-                draining=self._is_draining,
+                draining=self.is_draining,
             )
             try:
                 await self._bus.workers.heartbeat(lease, [*self._calls, *self._arrivals])
+                await self._show()
                 is_lost = False
                 self._pool_state = "ok"
             except BusUnavailable as exc:
@@ -264,10 +275,18 @@ class Worker:
             except TimeoutError:
                 continue
 
+    async def _show(self) -> None:
+        """Say how the calls stand, for the console."""
+        calls = [call.shown() for call in islice(self._calls.values(), MAX_VIEW_CALLS)]
+        view = WorkerView(tuple(self._company.shown()), tuple(calls))
+        key = view_key(self._lease.worker_id)
+        await self._bus.values.put(key, view.to_json(), ttl_s=VIEW_LIFE_S)
+
     async def _read_events(self) -> None:
+        channels = (Channel.HANGUPS, Channel.CALLS, Channel.WORKERS)
         while True:
             try:
-                async with self._bus.events.subscribe(Channel.HANGUPS, Channel.CALLS) as events:
+                async with self._bus.events.subscribe(*channels) as events:
                     async for event in events:
                         self._on_bus_event(event)
             except BusUnavailable as exc:
@@ -275,6 +294,8 @@ class Worker:
                 await asyncio.sleep(_HEARTBEAT_S)
 
     def _on_bus_event(self, event: BusEvent) -> None:
+        if event.channel is Channel.WORKERS:
+            self._on_pool_event(event)
         if event.call_id is None:
             return
         arriving = self._arrivals.get(event.call_id)
@@ -283,8 +304,20 @@ class Worker:
             return
         if event.channel is Channel.HANGUPS:
             call.over(_reason(event.data.get("end_reason", "")))
+        elif event.kind == EVENT_WATCH:
+            if isinstance(call, Call):
+                call.live.watch()
         elif (told := network_event(event)) is not None:
             call.on_network(told)
+
+    def _on_pool_event(self, event: BusEvent) -> None:
+        """An operator wants this worker to take no new calls, or to take them again."""
+        if event.data.get("worker_id") != self._lease.worker_id:
+            return
+        if event.kind in (EVENT_DRAIN, EVENT_UNDRAIN):
+            self._is_held_off = event.kind == EVENT_DRAIN
+            _log.warning("told_to_drain" if self._is_held_off else "told_to_take_calls")
+            self._pool_changed.set()
 
     # --- stopping ----------------------------------------------------------------------------
 
@@ -299,8 +332,8 @@ class Worker:
 
     @property
     def is_draining(self) -> bool:
-        """Whether new calls are turned down for good."""
-        return self._is_draining
+        """Whether new calls are turned down: for good, or because an operator said so."""
+        return self._is_draining or self._is_held_off
 
     def drain(self) -> None:
         """Take no new calls and tell the pool now."""

@@ -37,6 +37,7 @@ class LastingBus:
         self.events = bus.events
         self.outbox = bus.outbox
         self.sessions = bus.sessions
+        self.live = bus.live
         self.calls = DeferredCalls(bus.calls, deferred, clock)
         self.workers = LastKnownPool(bus.workers, outage, memory, metrics, clock, write=self._write)
         self.values = PromptValues(bus.values, outage)

@@ -41,9 +41,9 @@ class Records:
         """
         return await self._store.get(call_id)
 
-    async def recent(self, limit: int) -> list[CallRecord]:
-        """Return the newest records first; raises BusUnavailable."""
-        return await self._store.recent(limit)
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
+        """Return the newest records first, see CallStore; raises BusUnavailable."""
+        return await self._store.recent(limit, before=before)
 
     async def answered(
         self, call_id: CallId, webhook: Webhook, direction: Direction, agent: str

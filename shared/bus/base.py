@@ -18,6 +18,8 @@ delivered twice, never by two at once while leases are kept; its id tells the re
 Sessions: what another worker needs to go on with a call. Of all who write under a call the one with
 the highest epoch is heard alone, from the moment it has claimed the call.
 
+Live: what is told of a call to whoever watches at the moment, at most once; nothing depends on it.
+
 Every call to an implementation is bounded in time and raises `BusUnavailable` when the store
 does not answer; nothing is retried behind the caller's back except a subscription's reconnect.
 """
@@ -80,8 +82,11 @@ class CallStore(Protocol):
         """Return a record, or None when it is unknown or older than the retention."""
         ...
 
-    async def recent(self, limit: int) -> list[CallRecord]:
-        """Return the newest records by creation, newest first."""
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
+        """Return the newest records by creation, newest first.
+
+        Only those created before a call where one is named; none where that one is not known.
+        """
         ...
 
 
@@ -265,6 +270,18 @@ class SessionStore(Protocol):
         ...
 
 
+class LiveFeed(Protocol):
+    """What is told of a call to whoever watches it now; kept nowhere, at most once."""
+
+    async def publish(self, call_id: CallId, text: str) -> None:
+        """Tell those who follow the call at the moment."""
+        ...
+
+    def follow(self, call_id: CallId) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Follow a call from now on; the iterator raises BusUnavailable when the way is lost."""
+        ...
+
+
 class Bus(Protocol):
     """All of it, on one store."""
 
@@ -296,6 +313,11 @@ class Bus(Protocol):
     @property
     def sessions(self) -> SessionStore:
         """The snapshots of sessions."""
+        ...
+
+    @property
+    def live(self) -> LiveFeed:
+        """What is told of calls to those who watch."""
         ...
 
     async def ping(self) -> bool:

@@ -163,6 +163,6 @@ class DeferredCalls:
         """Read one record, without what waits."""
         return await self._store.get(call_id)
 
-    async def recent(self, limit: int) -> list[CallRecord]:
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
         """Read the newest records, without what waits."""
-        return await self._store.recent(limit)
+        return await self._store.recent(limit, before=before)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from shared.bus.base import CacheBounds
+from shared.bus.memory_live import MemoryLive
 from shared.bus.memory_outbox import MemoryOutbox
 from shared.bus.memory_sessions import MemorySessions
 from shared.bus.memory_workers import MemoryWorkers
@@ -92,10 +93,13 @@ class MemoryCalls:
         self._expire()
         return self._records.get(call_id)
 
-    async def recent(self, limit: int) -> list[CallRecord]:
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
         """Return the newest records first."""
         self._expire()
-        return list(self._records.values())[::-1][: max(0, limit)]
+        ids = list(self._records)[::-1]
+        if before is not None:
+            ids = ids[ids.index(before) + 1 :] if before in self._records else []
+        return [self._records[call_id] for call_id in ids[: max(0, limit)]]
 
     def _expire(self) -> None:
         now_s = self._clock.now_s()
@@ -187,6 +191,7 @@ class MemoryBus:
         self.outbox = MemoryOutbox(clock)
         self.cache = MemoryCache(clock)
         self.sessions = MemorySessions(clock)
+        self.live = MemoryLive()
 
     async def ping(self) -> bool:
         """Return True: memory answers."""

@@ -315,6 +315,11 @@ class AgentMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.live_lost = Counter(
+            "voice_agent_live_lost_total",
+            "Things that could not be told to who watches a call in the console.",
+            registry=registry,
+        )
         self.first_audio = Histogram(
             "voice_agent_first_audio_seconds",
             "From the call's first media message until the first playAudio was written.",

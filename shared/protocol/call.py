@@ -193,6 +193,22 @@ class CallSummary(TypedDict, total=False):
     agent_talk_s: float
 
 
+class Mark(TypedDict):
+    """A moment of a call that nobody said, in order of time.
+
+    Attributes:
+        kind: clear (clearAudio was written), cleared (it was acknowledged), checkpoint (`name` was
+            heard), barge_in (the caller fell into the agent's words, `ms` before clearAudio),
+            worker (`name` has taken the call over).
+        at_ms: from the call's first media.
+    """
+
+    kind: Literal["clear", "cleared", "checkpoint", "barge_in", "worker"]
+    at_ms: int
+    name: NotRequired[str]
+    ms: NotRequired[float]
+
+
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """All that is kept of one call.
@@ -200,8 +216,8 @@ class CallRecord:
     Times are ISO-8601 UTC texts, or None while they have not come. `duration_s` counts from the
     answer. `milestones` are milliseconds from the answer webhook (inbound) or from the request to
     dial (outbound). `transcript` holds SpeechEntry, ToolEntry, KeysEntry and at most one CutEntry,
-    in order of time. `usage` holds UsageEntry, and `summary` is a CallSummary. `retention_s`: the
-    record is gone that long after its last change; None leaves it to the store.
+    in order of time. `usage` holds UsageEntry, `summary` is a CallSummary, `marks` holds Mark.
+    `retention_s`: the record is gone that long after its last change; None leaves it to the store.
     """
 
     call_id: CallId
@@ -232,6 +248,7 @@ class CallRecord:
     usage: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     retention_s: float | None = None
+    marks: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields, enums as their texts."""

@@ -111,6 +111,10 @@ class BusContract:
             await asyncio.sleep(0.002)
         assert [record.call_id for record in await bus.calls.recent(3)] == ["c4", "c3", "c2"]
         assert await bus.calls.recent(0) == []
+        older = await bus.calls.recent(2, before=CallId("c3"))
+        assert [record.call_id for record in older] == ["c2", "c1"]
+        assert await bus.calls.recent(9, before=CallId("c0")) == []
+        assert await bus.calls.recent(9, before=CallId("unknown")) == []
         assert await bus.calls.get(CallId("unknown")) is None
 
     async def test_reservations_never_pass_the_capacity_and_spread(self, bus: Bus) -> None:
@@ -217,6 +221,20 @@ class BusContract:
         assert [await bus.values.increment("n", ttl_s=5) for _ in range(3)] == [1, 2, 3]
         assert await bus.values.increment("n", ttl_s=5, above=70) == 71
         assert await bus.values.increment("n", ttl_s=5, above=70) == 72
+
+    async def test_who_follows_a_call_is_told_of_it_alone_and_from_now_on(self, bus: Bus) -> None:
+        await bus.live.publish(CALL, "too early")
+        async with bus.live.follow(CALL) as first, bus.live.follow(CALL) as second:
+            await bus.live.publish(CallId("another"), "of another")
+            for text in ("a", '{"kind":"caller","text":"नमस्ते"}'):
+                await bus.live.publish(CALL, text)
+            for texts in (first, second):
+                async with asyncio.timeout(5):
+                    assert [await anext(texts) for _ in range(2)] == [
+                        "a",
+                        '{"kind":"caller","text":"नमस्ते"}',
+                    ]
+        await bus.live.publish(CALL, "nobody is there")
 
     async def test_bus_answers_ping(self, bus: Bus) -> None:
         assert await bus.ping()

@@ -20,6 +20,7 @@ class FragileBus:
         self.values: Any = _Guarded(self, self._bus.values)
         self.outbox: Any = _Guarded(self, self._bus.outbox)
         self.sessions: Any = _Guarded(self, self._bus.sessions)
+        self.live: Any = _Guarded(self, self._bus.live)
 
     @property
     def inner(self) -> MemoryBus:
@@ -37,7 +38,7 @@ class _Guarded:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._part, name)
-        if name == "subscribe":
+        if name in ("subscribe", "follow"):
             return method
 
         async def guarded(*arguments: Any, **options: Any) -> Any:

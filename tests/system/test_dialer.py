@@ -433,12 +433,12 @@ class FailingCalls:
     async def get(self, call_id: CallId) -> Any:
         raise BusUnavailable("away")
 
-    async def recent(self, limit: int) -> Any:
+    async def recent(self, limit: int, *, before: CallId | None = None) -> Any:
         raise BusUnavailable("away")
 
 
 async def test_a_bug_is_a_problem_that_tells_nothing_of_the_inside(bench: Bench) -> None:
-    async def broken(limit: int) -> Any:
+    async def broken(limit: int, *, before: CallId | None = None) -> Any:
         raise RuntimeError("secret inside")
 
     bench.bus.calls.recent = broken  # type: ignore[method-assign] # nothing less would break it

@@ -35,6 +35,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.messages import WorkerLease
 from shared.metrics.catalogue import AfterCallMetrics, AgentMetrics, RuntimeMetrics
 from shared.protocol.call import CallChange, CallId, CallState, EndClass, EndReason, WorkerId
+from shared.protocol.live import ShownAgent
 from shared.protocol.telephony import Media, Start, serialize_inbound
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import SystemClock
@@ -84,6 +85,9 @@ class OneCast:
 
     def choose(self, asked: str, called_number: str) -> Cast:
         return self.cast
+
+    def shown(self) -> list[ShownAgent]:
+        return [ShownAgent("default", "v1", "en", "Hello.")]
 
     def enter(self, cast: Cast) -> None:
         self.calls += 1

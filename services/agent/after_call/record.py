@@ -25,6 +25,7 @@ MAX_ENTRIES = 4000
 MAX_BYTES = 512 * 1024
 MAX_TEXT_CHARS = 8000
 MAX_USAGES = 64
+MAX_MARKS = 1000
 LEAST_RETENTION_S = 60.0
 """The hang-up webhook and the gateway's fallback still need a record that is not to be kept."""
 
@@ -63,6 +64,12 @@ class RecordBuilder:
         self._usage: dict[tuple[str, str, str], float] = {}
         self._latencies: list[tuple[int, dict[str, float]]] = []
         self._tallies: Counter[Tally] = Counter()
+        self._marks: list[dict[str, Any]] = []
+
+    def on_mark(self, kind: str, at_ms: int, **more: str | float) -> None:
+        """Take something that happened on the wire or to the call; beyond the bound it is lost."""
+        if len(self._marks) < MAX_MARKS:
+            self._marks.append({"kind": kind, "at_ms": at_ms, **more})
 
     def on_note(self, piece: ToolUsed | Usage, at_ms: int) -> None:
         """Take a tool that was used, which ended at `at_ms`, or what a provider will charge."""
@@ -119,6 +126,7 @@ class RecordBuilder:
             "usage": [[*key, amount] for key, amount in self._usage.items()],
             "latencies": [[at_ms, dict(stages)] for at_ms, stages in self._latencies],
             "tallies": {tally.value: count for tally, count in self._tallies.items()},
+            "marks": list(self._marks),
         }
 
     def restore(self, kept: Mapping[str, Any]) -> None:
@@ -133,13 +141,14 @@ class RecordBuilder:
         self._latencies = [(int(at_ms), dict(one)) for at_ms, one in kept.get("latencies", ())]
         tallies = kept.get("tallies", {})
         self._tallies = Counter({Tally(name): int(count) for name, count in tallies.items()})
+        self._marks = [dict(mark) for mark in kept.get("marks", ())]
 
     def on_count(self, tally: Tally) -> None:
         """Count something."""
         self._tallies[tally] += 1
 
     def fields(self, transcript: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Return the record's `transcript`, `usage` and `summary`, ready for JSON.
+        """Return the record's `transcript`, `usage`, `summary` and `marks`, ready for JSON.
 
         Args:
             transcript: the session's, not changed.
@@ -152,6 +161,7 @@ class RecordBuilder:
             "transcript": cut_middle([clip(entry) for entry in kept], already_lost=self._lost),
             "usage": self.usage(),
             "summary": dict(self._summary(spoken)),
+            "marks": list(self._marks),
         }
 
     def usage(self) -> list[UsageEntry]:

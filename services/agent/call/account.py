@@ -35,6 +35,8 @@ class Account:
 
     def __init__(self, metrics: AgentMetrics, clock: Clock, record: RecordBuilder) -> None:
         self.milestones: dict[str, float] = {}
+        self.last_turn_ms: float | None = None
+        self.turns = 0
         self._metrics = metrics
         self._clock = clock
         self._record = record
@@ -55,7 +57,8 @@ class Account:
         return self._clock.now_s() - self._started_s if self._started_s is not None else 0.0
 
     @property
-    def _at_ms(self) -> int:
+    def at_ms(self) -> int:
+        """The present as the record has it: milliseconds since the caller's first audio."""
         return round(self.duration_s * 1000)
 
     def _since_opened_ms(self) -> float:
@@ -65,11 +68,15 @@ class Account:
 
     def on_keys(self, keys: str, *, by_agent: bool = False) -> None:
         """Keys were pressed."""
-        self._record.on_keys(keys, self._at_ms, by_agent=by_agent)
+        self._record.on_keys(keys, self.at_ms, by_agent=by_agent)
+
+    def on_mark(self, kind: str, **more: str | float) -> None:
+        """Something happened on the wire or to the call, see shared.protocol.call.Mark."""
+        self._record.on_mark(kind, self.at_ms, **more)
 
     def on_note(self, piece: base.ToolUsed | base.Usage) -> None:
         """A tool was used, or something of a provider's that costs money."""
-        self._record.on_note(piece, self._at_ms)
+        self._record.on_note(piece, self.at_ms)
         match piece:
             case base.ToolUsed():
                 self._metrics.tools.labels(piece.outcome).inc()
@@ -80,9 +87,12 @@ class Account:
 
     def on_measure(self, measure: ev.Measure) -> None:
         """A time was measured."""
-        self._record.on_measure(measure, self._at_ms)
+        self._record.on_measure(measure, self.at_ms)
+        if measure.stage is ev.Stage.TOTAL:
+            self.last_turn_ms = round(measure.seconds * 1000, 1)
         match measure.stage:
             case ev.Stage.BARGE_IN:
+                self.on_mark("barge_in", ms=round(measure.seconds * 1000, 1))
                 self._metrics.barge_in.observe(measure.seconds)
             case ev.Stage.CLEAR_ACK:
                 self._metrics.clear_ack.observe(measure.seconds)
@@ -95,6 +105,8 @@ class Account:
     def on_count(self, tally: ev.Tally) -> None:
         """Something happened that is counted."""
         self._record.on_count(tally)
+        if tally in (ev.Tally.TURN_UNDERSTOOD, ev.Tally.TURN_NOT_UNDERSTOOD):
+            self.turns += 1
         match tally:
             case ev.Tally.CLEAR_TIMEOUT:
                 self._metrics.clear_timeouts.inc()

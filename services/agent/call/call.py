@@ -25,6 +25,7 @@ from services.agent.call.ears import Ears
 from services.agent.call.errands import Errands
 from services.agent.call.keeper import Keeper
 from services.agent.call.kept import KeptCall
+from services.agent.call.live import LiveView, Moment
 from services.agent.call.mouth import Mouth
 from services.agent.call.wits import Wits
 from services.agent.company.cast import Cast
@@ -42,14 +43,17 @@ from services.agent.wire.link import Link
 from services.agent.wire.network import Network, NetworkCall, NetworkEvent, transfer_caller_id
 from services.agent.wire.scorer import FrameScorer
 from services.agent.wire.stream_gate import StreamGate, Verdict
-from shared.bus.base import SessionStore
+from shared.bus.base import LiveFeed, SessionStore
 from shared.metrics.catalogue import AgentMetrics
 from shared.protocol.call import CallId, EndClass, EndReason, StreamId, WorkerId
 from shared.protocol.errors import MalformedMessage, OversizedMessage
+from shared.protocol.live import ShownCall
 from shared.protocol.telephony import (
+    ClearAudio,
     ClearedAudio,
     Dtmf,
     Media,
+    OutboundCommand,
     PlayedStream,
     Start,
     Stop,
@@ -67,6 +71,8 @@ _INTERNAL_ERROR = 1011
 _LOST = (1001, 1006, 1011, 1012, LinkClose.SUPERSEDED, LinkClose.STALE_EPOCH)
 """A link closed so was given up for another: the caller may be there still."""
 _CUT_OFF_S = 60.0
+_LOOK_TICKS = 5
+"""Between two looks of who watches a call."""
 _KEPT_TICKS = 50
 """A call that nothing happens in is taken down once a second: little of it is to be heard again."""
 
@@ -75,7 +81,7 @@ _KEPT_TICKS = 50
 class Parts:
     """What every call of a worker shares, whoever its agent is.
 
-    `sessions` None: nobody else can go on with its calls.
+    `sessions` None: nobody else can go on with its calls. `live` None: nobody can watch them.
     """
 
     worker_id: WorkerId
@@ -90,6 +96,7 @@ class Parts:
     send_timeout_s: float = 5.0
     reattach_grace_s: float = 5.0
     sessions: SessionStore | None = None
+    live: LiveFeed | None = None
 
 
 _END_CLASS = {
@@ -166,6 +173,14 @@ class Call:
         self._aftermath = Aftermath(cast.file, cast.version, facts)
         self._account = Account(parts.metrics, parts.clock, self._aftermath.builder)
         self._owner = TaskOwner(f"call:{request.call_id}", on_failure=self._on_task_failed)
+        self.live = LiveView(
+            request.call_id,
+            parts.live,
+            self._owner,
+            parts.clock,
+            at_ms=lambda: self._account.at_ms,
+            on_lost=parts.metrics.live_lost.inc,
+        )
         self._audio = CallerAudio(
             parts.scorer.activity.open(),
             parts.metrics,
@@ -259,6 +274,7 @@ class Call:
             else:
                 self._restore(kept, now_s)
         self._has_begun = True
+        self._account.on_mark("worker", name=self._parts.worker_id)
         self._log.info("call_taken_over", epoch=self.epoch, is_restored=kept is not None)
 
     def _restore(self, kept: KeptCall, now_s: float) -> None:
@@ -397,14 +413,17 @@ class Call:
                 if not self._on_start(message):
                     return
             case PlayedStream():
+                self._account.on_mark("checkpoint", name=message.name)
                 self._event(ev.CheckpointPlayed(message.name))
             case ClearedAudio():
+                self._account.on_mark("cleared")
                 self._event(ev.AudioCleared())
             case Dtmf() if self._consumed.is_old_key():
                 return
             case Dtmf():
                 self._consumed.on_key()
                 self._account.on_keys(message.digit)
+                self.live.tell("keys", who="caller", text=message.digit)
                 self._event(ev.DigitPressed(message.digit))
             case Stop():
                 if not self._errands.is_away:
@@ -495,6 +514,13 @@ class Call:
         if variables != self._variables or self._ticks % _KEPT_TICKS == 0:
             self._variables = variables
             self._keeper.touch()
+        if self._ticks % _LOOK_TICKS == 0 and self.live.is_watched:
+            self._show()
+
+    def _show(self) -> None:
+        session = self._session
+        being_said = session.being_said(self._parts.clock.now_s())
+        self.live.look(Moment(session.state.value, session.transcript, being_said))
 
     def play_due(self, *, more_s: float = 0.0) -> None:
         """Write the audio that the schedule asks for, and `more_s` of what follows."""
@@ -533,6 +559,8 @@ class Call:
 
     def _on_heard(self, event: ev.Event) -> None:
         """Words were recognised, or audio was made: something may be due at once."""
+        if isinstance(event, ev.TranscriptGrew):
+            self.live.on_partial(event.partial.text)
         self._event(event)
         self.play_due()
 
@@ -544,8 +572,7 @@ class Call:
         for action in actions:
             match action:
                 case ev.Write():
-                    if self._link is not None:
-                        self._link.send_text(serialize_command(action.command))
+                    self._write(action.command)
                 case ev.BeginListening():
                     self._ears.begin()
                 case ev.EndListening():
@@ -573,21 +600,36 @@ class Call:
                     self._change_language(action.language)
                 case ev.SendKeys():
                     self._account.on_keys(action.digits, by_agent=True)
+                    self.live.tell("keys", who="agent", text=action.digits)
                     self._errands.send_digits(self._network_call(), action.digits)
                 case ev.LeaveToGather():
                     self._errands.gather(self._network_call(), action.request)
                 case ev.LeaveToTransfer():
                     self._transfer(action.to)
                 case ev.Note():
-                    self._account.on_note(action.piece)
+                    self._on_note(action.piece)
                 case ev.Measure():
-                    self._account.on_measure(self._with_wait(action))
+                    measure = self._with_wait(action)
+                    self._account.on_measure(measure)
+                    self.live.on_measure(measure)
                 case ev.Count():
                     self._account.on_count(action.tally)
                 case ev.End():
                     self._end(action)
                 case _:
                     assert_never(action)
+
+    def _write(self, command: OutboundCommand) -> None:
+        if isinstance(command, ClearAudio):
+            self._account.on_mark("clear")
+        if self._link is not None:
+            self._link.send_text(serialize_command(command))
+
+    def _on_note(self, piece: base.ToolUsed | base.Usage) -> None:
+        self._account.on_note(piece)
+        if isinstance(piece, base.ToolUsed):
+            took_ms = round(piece.seconds * 1000, 1)
+            self.live.tell("tool", name=piece.name, outcome=piece.outcome, took_ms=took_ms)
 
     def _change_language(self, language: str) -> None:
         tongue = self.cast.tongue(language)
@@ -626,10 +668,16 @@ class Call:
         self._cancel_grace()
         self._errands.close()
         try:
+            self._tell_end(action.reason)
             self._session.on_event(ev.CallOver(action.reason), self._parts.clock.now_s())
         except Exception:  # noqa: BLE001 - what made the call crash may be in the way of its end
             self._log.exception("session_not_ended")
         asyncio.get_running_loop().call_soon(self._start_finish, action)
+
+    def _tell_end(self, reason: EndReason) -> None:
+        if self.live.is_watched:
+            self._show()
+            self.live.tell("ended", reason=reason.value)
 
     def _start_finish(self, action: ev.End) -> None:
         self._owner.start(self._finish(action), name="finish")
@@ -700,6 +748,22 @@ class Call:
     def is_given_up(self) -> bool:
         """Whether it ends for want of a caller, or is another's: no link can bring it back."""
         return self._is_given_up
+
+    def shown(self) -> ShownCall:
+        """Return how it stands, for who looks at the worker."""
+        request, account = self.request, self._account
+        return ShownCall(
+            call_id=request.call_id,
+            agent=self.cast.file.name,
+            direction=request.direction.value,
+            from_number=request.from_number,
+            to_number=request.to_number,
+            state=self._session.state.value,
+            age_s=round(account.duration_s, 1),
+            jitter_ms=round(self._audio.jitter_s * 1000, 2),
+            last_turn_ms=account.last_turn_ms,
+            turns=account.turns,
+        )
 
     async def hand_over(self) -> None:
         """Leave the call to another worker: nothing of it is ended or recorded here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from services.agent.providers import base
 from services.agent.providers.errors import ProviderError
 from services.agent.speech.phone_speech import PhoneSpeech
 from services.agent.turn.rules import TurnTaking
+from shared.protocol.live import ShownAgent
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +78,10 @@ class Company(Protocol):
             asked: by name; empty or `default`: nobody in particular.
             called_number: as the network gave it.
         """
+        ...
+
+    def shown(self) -> Sequence[ShownAgent]:
+        """Return those that can take calls, for who looks at the worker."""
         ...
 
     def enter(self, cast: Cast) -> None:

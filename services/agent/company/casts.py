@@ -17,11 +17,13 @@ from services.agent.company.cast import Cast
 from services.agent.company.casting import Production
 from services.agent.providers.errors import ProviderError
 from services.agent.tools.base import ToolUnusable
+from shared.protocol.live import ShownAgent
 from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
 _CHANGES = 256
 _MADE_AT_ONCE = 8
+_SHOWN_CHARS = 300
 
 Produce = Callable[[Agent], Awaitable[Production]]
 
@@ -79,6 +81,16 @@ class Casts:
     def names(self) -> list[str]:
         """The agents that can take calls."""
         return sorted(self._ready)
+
+    def shown(self) -> list[ShownAgent]:
+        """Return those that can take calls, by name."""
+        casts = [self._ready[name].cast for name in self.names]
+        return [
+            ShownAgent(
+                cast.file.name, cast.version, cast.file.language, cast.file.greeting[:_SHOWN_CHARS]
+            )
+            for cast in casts
+        ]
 
     # --- calls -------------------------------------------------------------------------------
 

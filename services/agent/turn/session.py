@@ -87,6 +87,14 @@ class Session:
         """Why it ended, None while it goes on."""
         return self._floor.end_reason
 
+    def being_said(self, now_s: float) -> str:
+        """The answer on its way to the caller's ear: what was heard of it, and what is now."""
+        reply, sentence = self._floor.mouth.reply, self.playout.in_hand(now_s)
+        texts = [] if reply is None else list(reply.texts)
+        if sentence is not None and self.state in (State.SPEAKING, State.CLOSING):
+            texts.append(sentence.text)
+        return " ".join(text for text in texts if text)
+
     def use_rules(self, rules: TurnTaking) -> None:
         """Speak by other rules from now on: the language has changed.
 

@@ -68,6 +68,11 @@ class CallerAudio:
         self._jitter = InterarrivalJitter()
         self._last_timestamp_ms: int | None = None
 
+    @property
+    def jitter_s(self) -> float:
+        """How unevenly the caller's frames arrive, see InterarrivalJitter."""
+        return self._jitter.jitter_s
+
     def begin(self, media_format: MediaFormat | None) -> None:
         """A stream begins; what was left of an older one does not count.
 

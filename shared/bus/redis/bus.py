@@ -14,6 +14,7 @@ large one on a Cluster, take different prefixes.
     {parley}:outbox:dead     dead letters by time          {parley}:outbox:refused    a count
     {parley}:cache:value:<key>  what can be made anew, with :cache:index, :cache:sizes, :cache:bytes
     {parley}:session:<call>  epoch and newest snapshot of a session, hash, expires
+    channels {parley}:live:<call>: what happens in a call that somebody watches
     channels parley:calls, parley:hangups, parley:workers (named `<prefix>:ch:<channel>`)
 
 All times inside scripts are Redis's own, so that hosts need no common clock.
@@ -29,6 +30,7 @@ from shared.bus.redis.cache import RedisCache
 from shared.bus.redis.calls import RedisCalls
 from shared.bus.redis.client import open_client
 from shared.bus.redis.events import RedisEvents
+from shared.bus.redis.live import RedisLive
 from shared.bus.redis.outbox import RedisOutbox
 from shared.bus.redis.sessions import RedisSessions
 from shared.bus.redis.store import Store
@@ -49,6 +51,7 @@ class RedisBus:
         self.outbox = RedisOutbox(store)
         self.cache = RedisCache(store)
         self.sessions = RedisSessions(store)
+        self.live = RedisLive(store)
 
     async def ping(self) -> bool:
         """Whether the server that has our keys answers in time."""

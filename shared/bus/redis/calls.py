@@ -81,13 +81,21 @@ class RedisCalls:
         text = await self._store.run("call_get", self._store.redis.get(self._key(call_id)))
         return CallRecord.from_json(json.loads(text)) if text else None
 
-    async def recent(self, limit: int) -> list[CallRecord]:
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
         """Read the newest records; ids whose record has expired leave the index on the way."""
         index = f"{self._store.prefix}:calls"
         texts: list[str] = []
         for _ in range(_INDEX_PASSES if limit > 0 else 0):
+            first = 0
+            if before is not None:
+                rank = await self._store.run(
+                    "calls_recent", self._store.redis.zrevrank(index, before)
+                )
+                if rank is None:
+                    return []
+                first = rank + 1
             ids = await self._store.run(
-                "calls_recent", self._store.redis.zrevrange(index, 0, limit - 1)
+                "calls_recent", self._store.redis.zrevrange(index, first, first + limit - 1)
             )
             if not ids:
                 return []

@@ -46,8 +46,8 @@ class Store:
     async def get(self, call_id: CallId) -> CallRecord | None:
         return await self.bus.calls.get(call_id)
 
-    async def recent(self, limit: int) -> list[CallRecord]:
-        return await self.bus.calls.recent(limit)
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
+        return await self.bus.calls.recent(limit, before=before)
 
 
 class Stage:

@@ -53,7 +53,7 @@ class LostCalls:
     async def get(self, call_id: CallId) -> CallRecord | None:
         raise BusUnavailable("away")
 
-    async def recent(self, limit: int) -> list[CallRecord]:
+    async def recent(self, limit: int, *, before: CallId | None = None) -> list[CallRecord]:
         raise BusUnavailable("away")
 
 
