@@ -22,7 +22,7 @@ class DialerSettings(ServiceSettings):
 
     dialer_port: int = Field(5002, ge=0, le=65535, description="port of the API")
     dialer_host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a server
-    dialer_api_key: SecretStr | None = Field(None, description="bearer key of the API")
+    dialer_api_key: SecretStr | None = Field(None, description="bearer key of the dialer's API")
     dialer_gateway_url: str | None = Field(None, description="gateway's base URL as Vobiz sees it")
     dialer_number_check: NumberCheck = Field(NumberCheck.POSSIBLE, description="see README")
     dialer_ring_timeout_s: int | None = Field(None, ge=5, le=600, description="None: Vobiz's 120")

@@ -62,6 +62,7 @@ async def run(settings: GatewaySettings) -> None:
             )
         )
         state = build_state(settings, bus, metrics, clock, tasks)
+        await stack.enter_async_context(state.console.neighbours)
         _warn(settings)
         app = create_app(state, bus, registry)
         port = await stack.enter_async_context(

@@ -13,7 +13,11 @@ from services.gateway.admission import Admission
 from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
 from services.gateway.console.browser_calls import BrowserCalls
+from services.gateway.console.neighbours import Neighbours
+from services.gateway.console.outlook import Outlook
+from services.gateway.console.parts import ConsoleParts
 from services.gateway.console.routes import Features, install_console
+from services.gateway.console.stream import Watchers
 from services.gateway.errands import Errands
 from services.gateway.frame_socket import SocketLimits
 from services.gateway.held import HeldCalls
@@ -120,6 +124,7 @@ def build_state(
         answering=answering,
         switchboard=switchboard,
         browser_calls=browser_calls,
+        console=_console(settings, bus),
         errands=errands,
         records=records,
         nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
@@ -127,6 +132,15 @@ def build_state(
         clock=clock,
         caller_limits=_socket_limits(settings, slice_bytes=_CALLER_SLICE_BYTES),
         public_base=settings.public_url,
+    )
+
+
+def _console(settings: GatewaySettings, bus: Bus) -> ConsoleParts:
+    neighbours = Neighbours(
+        settings.prometheus_url, settings.console_dialer_url, settings.dialer_key
+    )
+    return ConsoleParts(
+        bus, neighbours, Outlook(bus, neighbours), Watchers(settings.console_pages_max)
     )
 
 
@@ -184,7 +198,8 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
     app.router.routes.extend(ops_routes(registry, ready))
     app.include_router(call_routes.router)
     app.include_router(media.router)
-    install_console(app, state, Features())
+    neighbours = state.console.neighbours
+    install_console(app, state, Features(neighbours.has_dialer, neighbours.has_charts))
     app.include_router(webhook_routes(has_path_secret=settings.path_secret is not None))
     app.add_exception_handler(WebhookRejected, _rejected)
     app.add_middleware(

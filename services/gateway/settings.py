@@ -45,6 +45,16 @@ class GatewaySettings(ServiceSettings):
     console_session_s: float = Field(
         43_200.0, ge=60, le=2_592_000, description="until one must log in to the console again"
     )
+    prometheus_url: str | None = Field(
+        None, description="where the console's charts come from; unset: it has none"
+    )
+    console_dialer_url: str | None = Field(
+        None, description="the dialer that the console places calls by; unset: it places none"
+    )
+    console_pages_max: int = Field(
+        200, ge=1, le=10_000, description="pages of the console that may follow what happens"
+    )
+    dialer_api_key: SecretStr | None = Field(None, description="bearer key of the dialer's API")
     console_names: str = Field(
         "", description="names beside localhost that an open console answers to, comma-joined"
     )
@@ -142,7 +152,7 @@ class GatewaySettings(ServiceSettings):
         120.0, ge=0, le=7200, description="calls may finish this long after SIGTERM"
     )
 
-    @field_validator("public_url")
+    @field_validator("public_url", "prometheus_url", "console_dialer_url")
     @classmethod
     def _is_base_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -188,6 +198,11 @@ class GatewaySettings(ServiceSettings):
     def api_key(self) -> str | None:
         """The key of /calls in the clear."""
         return _text(self.gateway_api_key)
+
+    @property
+    def dialer_key(self) -> str | None:
+        """The dialer's key in the clear."""
+        return _text(self.dialer_api_key)
 
     @property
     def own_console_names(self) -> frozenset[str]:

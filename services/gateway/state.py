@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from services.gateway.answering import Answering
 from services.gateway.console.browser_calls import BrowserCalls
+from services.gateway.console.parts import ConsoleParts
 from services.gateway.errands import Errands
 from services.gateway.frame_socket import SocketLimits
 from services.gateway.held import HeldCalls
@@ -35,6 +36,7 @@ class GatewayState:
     answering: Answering
     switchboard: Switchboard
     browser_calls: BrowserCalls
+    console: ConsoleParts
     errands: Errands
     records: Records
     nonces: NonceMemory

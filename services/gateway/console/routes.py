@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.gateway.console import talk
+from services.gateway.console import dial, live, now, past, talk
 from services.gateway.console.door import Door, Mode, in_place, json_body
 from services.gateway.console.pages import page_routes, problem_page, read_pages
 from services.gateway.console.problem import Problem
@@ -29,23 +29,20 @@ class Features:
     has_charts: bool = False
 
 
-def install_console(
-    app: FastAPI, state: GatewayState, features: Features, routers: Sequence[APIRouter] = ()
-) -> None:
+def install_console(app: FastAPI, state: GatewayState, features: Features) -> None:
     """Add the console to an application.
 
     Args:
         app: what it is added to.
         state: the gateway's.
         features: told to the page.
-        routers: further parts of the API; each asks for `signed_in` itself.
     """
     app.state.console_door = Door(state)
     app.add_exception_handler(Problem, _say_problem)
     app.include_router(page_routes(read_pages()))
     app.include_router(_session_routes(features))
-    for router in (talk.router, *routers):
-        app.include_router(router)
+    for part in (talk, now, past, live, dial):
+        app.include_router(part.router)
 
 
 def _say_problem(request: Request, exc: Exception) -> Response:

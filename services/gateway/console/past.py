@@ -1,0 +1,85 @@
+"""/console/api/calls: the calls there were, one of them as a page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from services.gateway.console.door import signed_in
+from services.gateway.console.problem import Problem
+from services.gateway.routing import is_call_id
+from services.gateway.state import GatewayState, gateway_state
+from shared.bus.base import BusUnavailable
+from shared.protocol.call import CallId, CallRecord
+
+_PAGE = 200
+_MOST_SEARCHED = 5000
+"""Records that one search reads; it goes on from there when asked for more."""
+_AWAY = "Redis does not answer."
+
+State = Annotated[GatewayState, Depends(gateway_state)]
+router = APIRouter(prefix="/console/api/calls", dependencies=[Depends(signed_in)])
+
+
+@router.get("", response_model=None)
+async def list_calls(
+    state: State,
+    q: Annotated[str, Query(max_length=100)] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str, Query(max_length=128)] = "",
+) -> dict[str, Any]:
+    """Return calls, newest first; `next` goes into `before` for those that follow."""
+    wanted = q.strip().lower()
+    found: list[CallRecord] = []
+    last = CallId(before) if before else None
+    searched, is_over = 0, False
+    try:
+        while len(found) < limit and searched < _MOST_SEARCHED and not is_over:
+            size = _PAGE if wanted else limit - len(found)
+            page = await state.records.recent(size, before=last)
+            is_over = len(page) < size
+            for record in page:
+                searched += 1
+                last = record.call_id
+                if not wanted or wanted in _searchable(record):
+                    found.append(record)
+                    if len(found) == limit:
+                        break
+    except BusUnavailable as exc:
+        raise Problem(503, _AWAY) from exc
+    has_more = len(found) == limit or not is_over
+    return {"calls": [_short(record) for record in found], "next": last if has_more else None}
+
+
+def _searchable(record: CallRecord) -> str:
+    parts = (
+        record.call_id,
+        record.call_uuid,
+        record.from_number,
+        record.to_number,
+        record.agent,
+        record.state.value,
+        record.end_reason.value if record.end_reason else None,
+        *(str(entry.get("text") or "") for entry in record.transcript),
+    )
+    return "\n".join(part for part in parts if part).lower()
+
+
+def _short(record: CallRecord) -> dict[str, Any]:
+    left_out = {"transcript", "marks", "usage", "metadata"}
+    return {name: value for name, value in record.to_json().items() if name not in left_out}
+
+
+@router.get("/{call_id}", response_model=None)
+async def read_call(call_id: str, state: State) -> dict[str, Any]:
+    """Return one call: its record, its marks, whether it can be listened to."""
+    try:
+        record = await state.records.find(CallId(call_id)) if is_call_id(call_id) else None
+    except BusUnavailable as exc:
+        raise Problem(503, _AWAY) from exc
+    if record is None:
+        raise Problem(404, "There is no such call, or it is no longer kept.")
+    body = record.to_json()
+    marks = body.pop("marks")
+    return {"record": body, "marks": marks, "recording": None}
