@@ -86,6 +86,10 @@ def _up(platform: Platform) -> int:
     say(f"ready after {time.monotonic() - started_s:.0f} s:")
     for address in platform.addresses():
         say(f"  {address.what:<12} {address.url}")
+        if address.what == "gateway":
+            # By this name browsers give a page the microphone without a certificate.
+            console = address.url.replace("127.0.0.1", "localhost")
+            say(f"  {'console':<12} {console}/console   <- talk to it here")
     say("stop with `make down`, look with `make status` and `make logs`")
     return 0
 

@@ -70,6 +70,7 @@ def make_plan(
     *,
     redis: Mapping[str, str],
     free_port: Callable[[], int],
+    prometheus_url: str = "",
 ) -> Plan:
     """Decide on the programs.
 
@@ -77,6 +78,7 @@ def make_plan(
         environment: the user's settings, `.env` included.
         redis: REDIS_URL and, where it has one, REDIS_PASSWORD of the Redis to use.
         free_port: a new unused port at each call, for the agents after the first.
+        prometheus_url: of the Prometheus that is started too; "": there is none.
 
     Raises:
         BadSetting: a port or AGENT_REPLICAS is no sensible number.
@@ -98,7 +100,10 @@ def make_plan(
         "gateway",
         "services.gateway",
         f"{gateway_url}/readyz",
-        environment=given_or({"GATEWAY_HOST": _LOOPBACK}),
+        environment=given_or(
+            {"GATEWAY_HOST": _LOOPBACK, "CONSOLE_DIALER_URL": dialer_url}
+            | ({"PROMETHEUS_URL": prometheus_url} if prometheus_url else {})
+        ),
         ports=(gateway_port,),
     )
     dialer = Program(

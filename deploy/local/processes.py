@@ -91,7 +91,13 @@ class ProcessPlatform:
 
     def _start_all(self) -> None:
         redis = self._start_redis()
-        plan = make_plan(self._environment, redis=redis, free_port=free_port)
+        prometheus = self._find_prometheus()
+        plan = make_plan(
+            self._environment,
+            redis=redis,
+            free_port=free_port,
+            prometheus_url=_local_url(prometheus[1]) if prometheus else "",
+        )
         for program in plan.programs:
             for port in program.ports:
                 _refuse_taken_port(port, program.name)
@@ -99,7 +105,8 @@ class ProcessPlatform:
         for process, program in started:
             self._wait_ready(process, http_probe(program.ready_url))
         self._addresses = list(plan.addresses)
-        self._start_prometheus(plan)
+        if prometheus:
+            self._start_prometheus(plan, *prometheus)
         self._write_state()
 
     def _start_redis(self) -> dict[str, str]:
@@ -133,20 +140,23 @@ class ProcessPlatform:
 
         return self._record(program.name, start)
 
-    def _start_prometheus(self, plan: Plan) -> None:
+    def _find_prometheus(self) -> tuple[str, Port] | None:
         executable = which("prometheus")
         if executable is None:
             say("Prometheus is left out: there is no `prometheus` on the PATH")
-            return
+            return None
         port = Port(_PROMETHEUS_PORT, "PROMETHEUS_PUBLISHED_PORT")
         if given := self._environment.get(port.setting):
             port = Port(int(given), port.setting)
         _refuse_taken_port(port, "prometheus")
+        return executable, port
+
+    def _start_prometheus(self, plan: Plan, executable: str, port: Port) -> None:
         directory = self._directory / "prometheus"
         directory.mkdir(exist_ok=True)
         configuration = directory / "prometheus.yml"
         configuration.write_text(local_configuration(plan, rules=install.ROOT / "deploy"))
-        url = f"http://127.0.0.1:{port.number}"
+        url = _local_url(port)
         command = [executable, f"--config.file={configuration}"]
         command += [f"--storage.tsdb.path={directory / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{port.number}"]
@@ -312,6 +322,10 @@ class ProcessPlatform:
                         self._show_log(process)
                         raise StartFailed(f"{process.name} ended by itself; its log is above")
                 time.sleep(_POLL_S)
+
+
+def _local_url(port: Port) -> str:
+    return f"http://127.0.0.1:{port.number}"
 
 
 def _refuse_taken_port(port: Port, name: str) -> None:

@@ -51,6 +51,16 @@ def test_everything_listens_on_loopback_and_uses_the_embedded_redis() -> None:
         assert REDIS.items() <= program.environment.items()
 
 
+def test_the_console_knows_the_dialer_and_a_prometheus_that_is_there() -> None:
+    environment = _program(_plan(), "gateway").environment
+    assert environment["CONSOLE_DIALER_URL"] == "http://127.0.0.1:5002"
+    assert "PROMETHEUS_URL" not in environment
+    with_one = make_plan(
+        {}, redis=REDIS, free_port=_free_port(), prometheus_url="http://127.0.0.1:9090"
+    )
+    assert _program(with_one, "gateway").environment["PROMETHEUS_URL"] == "http://127.0.0.1:9090"
+
+
 def test_what_the_user_set_is_left_to_the_user() -> None:
     gateway = _program(_plan({"GATEWAY_HOST": "192.0.2.1"}), "gateway")
     assert "GATEWAY_HOST" not in gateway.environment
