@@ -22,7 +22,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart; `unit` is calls, ms or share."""
+    """One chart; `unit` is ms or nothing: a count."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ CHARTS = (
     Chart(
         "calls",
         "Calls in progress",
-        "calls",
+        "",
         (
             Line("calls", "sum(voice_agent_active_calls)"),
             Line("room", "sum(voice_agent_open_capacity_calls)"),
@@ -71,6 +71,21 @@ CHARTS = (
             Line("arrival jitter, 95 %", _quantile(0.95, "voice_agent_frame_jitter_seconds")),
             Line("sent late, 99 %", _quantile(0.99, "voice_agent_pacing_lateness_seconds")),
         ),
+    ),
+    Chart(
+        "loop_lag",
+        "Event loop lag, 99 %",
+        "ms",
+        tuple(
+            Line(job, _quantile(0.99, "voice_runtime_loop_lag_seconds", f'{{job="{job}"}}'))
+            for job in ("gateway", "agent")
+        ),
+    ),
+    Chart(
+        "provider_errors",
+        "Provider errors a minute",
+        "",
+        (Line("errors", f"60 * sum(rate(voice_agent_provider_errors_total{_OVER}))"),),
     ),
 )
 
