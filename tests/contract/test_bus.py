@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.memory import MemoryBus
@@ -267,6 +270,33 @@ async def test_subscription_outlives_redis_and_misses_nothing(redis_server: Redi
         for kind in ("1", "2", "3"):
             await bus.events.publish(BusEvent(Channel.CALLS, kind))
         assert [event.kind for event in await waiting] == ["1", "2", "3"]
+
+
+async def test_a_burst_of_commands_keeps_few_connections(redis_server: RedisServer) -> None:
+    async with (
+        open_bus(redis_server.url, timeout_s=10) as bus,
+        Redis.from_url(redis_server.url) as other,
+    ):
+        before = (await other.info("clients"))["connected_clients"]
+        calls = [CallId(f"burst-{n}") for n in range(400)]
+        assert await asyncio.gather(*(bus.calls.get(call) for call in calls)) == [None] * 400
+        assert (await other.info("clients"))["connected_clients"] - before <= 16
+
+
+async def test_commands_whose_turn_does_not_come_fail_in_time(redis_server: RedisServer) -> None:
+    async with open_bus(redis_server.url, timeout_s=0.3) as bus:
+        await bus.values.put("k", "v", ttl_s=60)
+        redis_server.process.send_signal(signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            asked = [bus.values.get("k") for _ in range(100)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            took_s = time.monotonic() - began_s
+        finally:
+            redis_server.process.send_signal(signal.SIGCONT)
+        assert {type(answer) for answer in answers} == {BusUnavailable}
+        assert took_s < 3
+        assert await bus.values.get("k") == "v"
 
 
 async def test_absent_redis_is_one_kind_of_error_and_in_time() -> None:

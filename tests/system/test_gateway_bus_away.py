@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from services.gateway.tokens import make_token
 from shared.bus.messages import WorkerLease
 from shared.protocol.call import CallId, CallState, EndReason
 from shared.protocol.errand import GatherErrand, errand_key, serialize_errand
@@ -83,16 +85,23 @@ async def test_a_token_is_still_good_once_and_for_reconnects(
     assert await refusal_status(url.replace(call_id, new_call_id())) == 403
 
 
-async def test_a_call_nobody_here_knows_is_not_let_in(
+async def test_a_call_nobody_here_knows_is_let_in_by_what_its_token_says_alone(
     bus: FragileBus, worker: FakeWorker, gateway: RunningGateway
 ) -> None:
     call_id = new_call_id()
     url = await gateway.media_url(call_id)
+    secret = gateway.state.settings.token_secret
+    silent = make_token(secret, CallId(call_id), time.time() + 60)
     async with running_gateway(bus) as other:
         bus.is_away = True
-        assert await refusal_status(url.replace(gateway.base[7:], other.base[7:])) == 403
-        refused = other.metric("voice_gateway_token_refusals_total", reason="unknown")
-        assert refused == 1
+        url = url.replace(gateway.base[7:], other.base[7:])
+        assert await refusal_status(f"{url.rpartition('/')[0]}/{silent}") == 403
+        assert other.metric("voice_gateway_token_refusals_total", reason="unknown") == 1
+        caller = await MediaClient.open(url, call_id)
+        await caller.start()
+        held = other.state.calls.get(CallId(call_id))
+        assert held is not None
+        assert held.request.agent == "default"
 
 
 async def test_a_new_call_hears_the_busy_words(

@@ -13,6 +13,10 @@ from redis.exceptions import RedisError
 from shared.bus.base import BusUnavailable
 from shared.metrics.catalogue import BusMetrics
 
+_AT_ONCE = 16
+"""Commands on their way: as many connections are opened, and kept, at most. Others wait their turn,
+which costs them nothing while Redis answers in a millisecond."""
+
 
 class Store:
     """One Redis, with every command bounded, timed and translated."""
@@ -25,12 +29,13 @@ class Store:
         self._timeout_s = timeout_s
         self.metrics = metrics
         self._scripts: dict[str, Any] = {}
+        self._turn = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, operation: str, command: Awaitable[Any]) -> Any:
         """Await a command; raise BusUnavailable on any failure of the store."""
         started_s = time.perf_counter()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s), self._turn:
                 return await command
         except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
             # RuntimeError is what uvloop raises on a connection that broke in the same moment.
@@ -38,6 +43,8 @@ class Store:
                 self.metrics.errors.labels(operation).inc()
             raise BusUnavailable(f"{operation}: {type(exc).__name__}: {exc}") from exc
         finally:
+            if asyncio.iscoroutine(command):
+                command.close()  # its turn may never have come
             if self.metrics is not None:
                 self.metrics.latency.labels(operation).observe(time.perf_counter() - started_s)
 
