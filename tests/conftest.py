@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from shared.runtime.settings import ServiceSettings
+from tests.support.browser import why_no_browser
 from tests.support.engine import why_no_engine
 
 # Nothing is left to reap when each container is stopped by the fixture that started it.
@@ -54,6 +55,7 @@ def _why_no_kubectl() -> str | None:
 _TOOLS: dict[str, Callable[[], str | None]] = {
     "containers": why_no_engine,
     "kubectl": _why_no_kubectl,
+    "browser": why_no_browser,
 }
 """By marker: why a test that needs a tool can't run here; None: it can."""
 

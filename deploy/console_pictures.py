@@ -1,0 +1,128 @@
+"""`python -m deploy.console_pictures`: take the pictures of the console that the README shows.
+
+Of a console that runs already (`--url`), in a real Chromium: each view at 1280 and 360 pixels, in
+light, some in dark. The talk view is in the middle of a call whose microphone says `--wav`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
+
+_ROOT = Path(__file__).resolve().parents[1]
+_OUT = _ROOT / "services" / "gateway" / "console" / "pictures"
+_HEIGHTS = {1280: 860, 360: 760}
+_MOST_BYTES = 150_000
+_BROWSER = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture: which view, how wide, in which colours."""
+
+    view: str
+    width: int
+    is_dark: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's."""
+        name = self.view.partition("/")[0] if "/" not in self.view else "call"
+        return f"{name}-{self.width}{'-dark' if self.is_dark else ''}.png"
+
+
+def shots(call_id: str) -> Iterator[Shot]:
+    """Every picture there is to take."""
+    for view in ("talk", "now", "calls", f"calls/{call_id}", "dial"):
+        for width in _HEIGHTS:
+            yield Shot(view, width)
+    yield Shot("talk", 1280, is_dark=True)
+    yield Shot(f"calls/{call_id}", 1280, is_dark=True)
+
+
+@contextmanager
+def chromium(wav: Path | None) -> Iterator[Browser]:
+    """Run a browser; its microphone says a WAV, or beeps."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        raise SystemExit("No chromium on the PATH.")
+    microphone = (f"--use-file-for-fake-audio-capture={wav}%noloop",) if wav else ()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=[*_BROWSER, *microphone])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def take(browser: Browser, url: str, shot: Shot, out: Path, *, talk_s: float) -> None:
+    """Take one picture."""
+    context = browser.new_context(
+        viewport={"width": shot.width, "height": _HEIGHTS[shot.width]},
+        color_scheme="dark" if shot.is_dark else "light",
+        permissions=["microphone"],
+        device_scale_factor=1.5 if shot.width < 640 else 1,
+    )
+    page = context.new_page()
+    page.goto(f"{url}/console/#{shot.view}")
+    page.wait_for_selector("html[data-ready]")
+    if shot.view == "talk":
+        page.get_by_role("button", name="Talk", exact=True).click()
+        page.wait_for_timeout(1000 * talk_s)
+    page.wait_for_timeout(900)
+    page.screenshot(path=out / shot.name, full_page=True)
+    _end_call(page)
+    context.close()
+
+
+def _end_call(page: Page) -> None:
+    try:
+        page.get_by_role("button", name="Hang up").click(timeout=200)
+    except TimeoutError:
+        return
+
+
+def newest_call(browser: Browser, url: str) -> str:
+    """Return the newest call that has a page worth showing: the first of the list."""
+    page = browser.new_page()
+    page.goto(f"{url}/console/#calls")
+    link = page.locator(".list tbody a").first.get_attribute("href")
+    page.close()
+    if link is None:
+        raise SystemExit("There is no call yet to be shown.")
+    return link.partition("/")[2]
+
+
+def main() -> int:
+    """Take all pictures; 1 when one is too large for a README."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", default="http://localhost:5000", help="the gateway")
+    parser.add_argument("--wav", type=Path, help="what the microphone says; 48 kHz mono, 16 bit")
+    parser.add_argument("--talk-s", type=float, default=14.0, help="into the call")
+    parser.add_argument("--call", help="id of the call to show; the newest when left out")
+    parser.add_argument("--out", type=Path, default=_OUT, help="folder")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with chromium(options.wav) as browser:
+        call_id = options.call or newest_call(browser, options.url)
+        for shot in shots(call_id):
+            take(browser, options.url, shot, options.out, talk_s=options.talk_s)
+    sizes = {path.name: path.stat().st_size for path in sorted(options.out.glob("*.png"))}
+    for name, size in sizes.items():
+        print(f"{name}: {size // 1000} kB")
+    return 1 if max(sizes.values()) > _MOST_BYTES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+// The view of what goes on now: calls, workers, dependencies, and the last hour.
+
+import { follow, get, post } from "./api.js";
+import { chart } from "./charts.js";
+import { announce, clock, confirmed, h, ms, words } from "./dom.js";
+
+const CHARTS_EVERY_MS = 30_000;
+const COLUMNS = ["State", "Agent", "From", "To", "Worker", "Age", "Jitter", "Last turn"];
+
+export class NowView {
+  constructor() {
+    this.title = "Now";
+    this.health = h("ul", { class: "health", "aria-label": "Health" });
+    this.calls = h("div", {});
+    this.workers = h("div", { class: "workers" });
+    this.campaigns = h("div", {});
+    this.charts = h("div", { class: "charts" });
+    this.problem = h("p", { class: "problem", role: "alert" });
+    this.callCount = h("span", { class: "count" });
+    this.drained = new Set();
+    this.element = h(
+      "section",
+      { class: "now" },
+      h("div", { class: "heading" }, h("h1", {}, "Now"), this.health),
+      this.problem,
+      h("div", { class: "card" }, h("h2", {}, "Calls in progress ", this.callCount), this.calls),
+      h("h2", {}, "Workers"),
+      this.workers,
+      this.campaigns,
+      h("h2", {}, "The last hour"),
+      this.charts,
+    );
+  }
+
+  show() {
+    this.hide();
+    this.unfollow = follow(
+      "now",
+      (now) => this.onNow(now),
+      (state) => {
+        this.problem.textContent = state === "open" ? "" : "The gateway does not answer. Trying again.";
+      },
+    );
+    this.drawing = setInterval(() => this.drawCharts(), CHARTS_EVERY_MS);
+    return this.drawCharts();
+  }
+
+  hide() {
+    this.unfollow?.();
+    clearInterval(this.drawing);
+  }
+
+  onNow({ calls = [], workers = [], health = {}, campaigns = [] }) {
+    this.callCount.textContent = calls.length || "";
+    this.calls.replaceChildren(calls.length ? callTable(calls) : h("p", { class: "empty" }, "Nobody is on the line."));
+    this.health.replaceChildren(...Object.entries(health).map(([name, state]) => healthItem(name, state)));
+    this.drawWorkers(workers);
+    this.campaigns.replaceChildren(...(campaigns.length ? [h("h2", {}, "Campaigns"), campaignList(campaigns)] : []));
+  }
+
+  /** Cards are changed and not made anew: a button under the pointer must stay. */
+  drawWorkers(workers) {
+    this.cards ??= new Map();
+    const ids = new Set(workers.map(({ worker_id: id }) => id));
+    for (const [id, card] of this.cards) {
+      if (!ids.has(id)) {
+        card.element.remove();
+        this.cards.delete(id);
+      }
+    }
+    for (const worker of workers) {
+      if (!this.cards.has(worker.worker_id)) {
+        const card = new WorkerCard(worker.worker_id, (id) => this.drain(id));
+        this.cards.set(worker.worker_id, card);
+        this.workers.append(card.element);
+      }
+      this.cards.get(worker.worker_id).update(worker);
+    }
+    this.none ??= h("p", { class: "empty" }, "No worker is running: calls hear that all lines are busy.");
+    if (workers.length) this.none.remove();
+    else this.workers.append(this.none);
+  }
+
+  async drain(id) {
+    const question = `Drain ${id}? It takes no new calls, lets those in progress finish, and then ends.`;
+    if (!(await confirmed(question, "Drain"))) return;
+    try {
+      await post(`workers/${encodeURIComponent(id)}/drain`);
+      announce(`${id} drains`);
+    } catch (error) {
+      this.problem.textContent = error.message;
+    }
+  }
+
+  async drawCharts() {
+    let found;
+    try {
+      found = await get("series?window_s=3600");
+    } catch (error) {
+      found = { is_available: false, problem: error.message };
+    }
+    if (!this.element.isConnected) return;
+    if (found.is_available && this.charts.contains(document.activeElement)) return;
+    this.charts.replaceChildren(
+      ...(found.is_available
+        ? found.charts.map(chart)
+        : [
+            h(
+              "p",
+              { class: "card empty" },
+              "There is no Prometheus to draw from. With one running, and the gateway told where it is, " +
+                "the last hour's calls, latencies and jitter stand here.",
+            ),
+          ]),
+    );
+  }
+}
+
+function healthItem(name, state) {
+  const kind = state === "ok" ? "good" : String(state).startsWith("ok") ? "fair" : "bad";
+  return h("li", { class: kind }, h("i", { class: "lamp", "aria-hidden": "true" }), h("b", {}, name), ` ${state}`);
+}
+
+function callTable(calls) {
+  const cell = (label, ...children) => h("td", { "data-label": label }, children);
+  const rows = calls.map((call) =>
+    h(
+      "tr",
+      {},
+      cell("State", h("a", { href: `#calls/${call.call_id}` }, words(call.state))),
+      cell("Agent", call.agent ?? "–"),
+      cell("From", call.from_number || "–"),
+      cell("To", call.to_number || "–"),
+      cell("Worker", call.worker_id ?? "–"),
+      cell("Age", clock(call.age_s ?? 0)),
+      cell("Jitter", ms(call.jitter_ms)),
+      cell("Last turn", ms(call.last_turn_ms)),
+    ),
+  );
+  return h(
+    "table",
+    { class: "list" },
+    h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, rows),
+  );
+}
+
+class WorkerCard {
+  constructor(id, drain) {
+    this.load = h("span", { class: "load-bar" });
+    this.text = h("p", { class: "load-text" });
+    this.facts = h("p", { class: "facts" });
+    this.button = h("button", { type: "button", class: "plain", onclick: () => drain(id) }, "Drain");
+    this.element = h(
+      "article",
+      { class: "card worker" },
+      h("div", { class: "row" }, h("h3", {}, id), this.button),
+      h("div", { class: "load", "aria-hidden": "true" }, this.load),
+      this.text,
+      this.facts,
+    );
+  }
+
+  update({ active, capacity, lag_ms: lagMs, version, zone, draining }) {
+    this.load.style.transform = `scaleX(${capacity ? Math.min(1, active / capacity) : 0})`;
+    this.text.replaceChildren(h("b", {}, `${active} of ${capacity}`), " calls");
+    this.facts.textContent = [draining && "draining", `lag ${ms(lagMs)}`, zone, version].filter(Boolean).join(" · ");
+    this.button.disabled = Boolean(draining);
+    this.element.classList.toggle("is-draining", Boolean(draining));
+  }
+}
+
+/** Campaigns as the dialer tells of them; a share is drawn where both numbers are known. */
+function campaignList(campaigns) {
+  return h(
+    "div",
+    { class: "workers" },
+    campaigns.map(({ name, campaign_id: id, state, done, total }) => {
+      const bar = h("span", { class: "load-bar" });
+      bar.style.transform = `scaleX(${total ? Math.min(1, done / total) : 0})`;
+      return h(
+        "article",
+        { class: "card worker" },
+        h("h3", {}, name ?? id),
+        h("div", { class: "load", "aria-hidden": "true" }, bar),
+        h("p", { class: "load-text" }, h("b", {}, `${done ?? 0} of ${total ?? "?"}`), ` called · ${words(state)}`),
+      );
+    }),
+  );
+}
