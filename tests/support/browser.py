@@ -27,9 +27,10 @@ _WHAT_IS_HEARD = """
     if (to === this.context.destination && !(this instanceof ScriptProcessorNode)) {
       const tap = this.context.createScriptProcessor(4096, 1, 1);
       heard.hz = this.context.sampleRate;
-      heard.chunks = [];
+      // The loudspeaker's own node is the last that is connected.
+      const chunks = (heard.chunks = []);
       tap.onaudioprocess = ({ inputBuffer }) =>
-        heard.chunks.push(Array.from(inputBuffer.getChannelData(0), (v) => Math.round(v * 32767)));
+        chunks.push(Array.from(inputBuffer.getChannelData(0), (v) => Math.round(v * 32767)));
       connect.call(this, tap);
       connect.call(tap, this.context.destination);
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -314,6 +315,7 @@ def series() -> dict[str, Any]:
     }
 
 
+@lru_cache
 def sound(rate_hz: int = 8000) -> NDArray[np.int16]:
     """The call's recording: (samples, 2), caller left, agent right; something like speech."""
     chance = np.random.default_rng(5)
@@ -337,6 +339,7 @@ def sound(rate_hz: int = 8000) -> NDArray[np.int16]:
     return pcm
 
 
+@lru_cache
 def waveform(bins: int) -> dict[str, Any]:
     """The recording's peaks."""
     pcm = np.abs(sound().astype(np.float64)) / 32768

@@ -49,8 +49,8 @@ function route() {
   return [name in LAZY && name !== "call" ? name : "talk", argument];
 }
 
-async function viewOf(name) {
-  views[name] ??= name === "talk" ? new TalkView() : await LAZY[name]();
+function viewOf(name) {
+  views[name] ??= name === "talk" ? new TalkView() : LAZY[name]();
   return views[name];
 }
 
@@ -71,7 +71,13 @@ async function show() {
   }
   if (!isFirst) main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
+  isReady();
   return view.show(argument, session);
+}
+
+/** The page can be used from now on, whatever its data may still take. */
+function isReady() {
+  document.documentElement.dataset.ready = "true";
 }
 
 function showLogin() {
@@ -103,9 +109,11 @@ function showLogin() {
     ),
   );
   password.focus();
+  isReady();
 }
 
 async function begin() {
+  viewOf(route()[0]); // its files come while the gateway is asked
   try {
     session = await get("session");
   } catch (error) {
@@ -117,7 +125,6 @@ async function begin() {
   document.getElementById("dial-link").hidden = !session.has_dialer;
   document.getElementById("logout").hidden = session.mode !== "login" || !session.is_logged_in;
   await show();
-  document.documentElement.dataset.ready = "true";
 }
 
 document.getElementById("theme").addEventListener("click", switchTheme);

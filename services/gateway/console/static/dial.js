@@ -1,7 +1,7 @@
 // The view that places a call and follows it.
 
 import { follow, get, post } from "./api.js";
-import { h, words } from "./dom.js";
+import { announce, h, words } from "./dom.js";
 import { Transcript } from "./transcript.js";
 
 const LOOK_EVERY_MS = 1000;
@@ -16,7 +16,7 @@ export class DialView {
     this.problem = h("p", { class: "problem", role: "alert" });
     this.button = h("button", { class: "primary" }, "Call");
     this.transcript = new Transcript();
-    this.steps = h("ol", { class: "steps", role: "status", "aria-label": "State of the call" });
+    this.steps = h("ol", { class: "steps", "aria-label": "State of the call" });
     this.link = h("p", {});
     this.follower = h("div", { class: "card" }, h("h2", {}, "The call"), this.steps, this.transcript.element, this.link);
     this.element = h(
@@ -97,6 +97,9 @@ export class DialView {
   }
 
   showState(state, reason) {
+    if (state === this.state) return;
+    this.state = state;
+    if (state) announce(words(reason ?? state));
     const reached = STEPS.indexOf(state);
     const isOver = Boolean(state) && reached < 0;
     const items = STEPS.map((step, n) => {

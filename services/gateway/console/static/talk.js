@@ -155,7 +155,7 @@ export class TalkView {
     let microphone = null;
     try {
       microphone = await openMicrophone();
-      const call = await post("talk", { agent: this.select.value });
+      const call = await post("talk", { agent: this.select.value || "default" });
       await this.connect(call, microphone, context);
     } catch (error) {
       if (!(error instanceof NoLine) && error.status === undefined) console.error(error);
