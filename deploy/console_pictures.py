@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +73,7 @@ def take(browser: Browser, url: str, shot: Shot, out: Path, *, talk_s: float) ->
         viewport={"width": shot.width, "height": _HEIGHTS[shot.width]},
         color_scheme="dark" if shot.is_dark else "light",
         permissions=["microphone"],
-        device_scale_factor=1.5 if shot.width < 640 else 1,
+        locale="en-GB",
     )
     page = context.new_page()
     page.goto(f"{url}/console/#{shot.view}")
@@ -81,9 +82,18 @@ def take(browser: Browser, url: str, shot: Shot, out: Path, *, talk_s: float) ->
         page.get_by_role("button", name="Talk", exact=True).click()
         page.wait_for_timeout(1000 * talk_s)
     page.wait_for_timeout(900)
-    page.screenshot(path=out / shot.name, full_page=True)
+    # Those of a phone are all as tall as its screen, so that they can stand side by side.
+    page.screenshot(path=out / shot.name, full_page=shot.width > 640)
+    _pack(out / shot.name)
     _end_call(page)
     context.close()
+
+
+def _pack(path: Path) -> None:
+    """Write a picture anew in 256 colours; the page has few more."""
+    with Image.open(path) as picture:
+        packed = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    packed.save(path, optimize=True)
 
 
 def _end_call(page: Page) -> None:

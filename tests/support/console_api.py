@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import queue
 import sys
 import threading
+import time
 import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.gateway.app import build_state
 from services.gateway.console.routes import Features, install_console
+from shared.audio.g711 import encode_ulaw
 from shared.bus.memory import MemoryBus
 from shared.metrics.catalogue import GatewayMetrics
 from shared.runtime.clock import SystemClock
@@ -235,9 +238,22 @@ def console_api(port: int | None = None, **changes: Any) -> Iterator[ConsoleApi]
         thread.join(10)
 
 
+def _speak(api: ConsoleApi) -> None:
+    """Have the agent be heard by whoever looks at the page: its side of the call, in a loop."""
+    mulaw = encode_ulaw(data.sound()[72_000:150_000, 1].copy())
+    for at in range(0, len(mulaw) - 160, 160):
+        payload = base64.b64encode(mulaw[at : at + 160]).decode()
+        media = {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": payload}
+        api.commands.put({"event": "playAudio", "media": media})
+        time.sleep(0.0195)
+
+
 if __name__ == "__main__":
     with console_api(int(sys.argv[1])) as served:
         served.live = data.LIVE
         sys.stdout.write(f"{served.url}/console/\n")
         sys.stdout.flush()
-        threading.Event().wait()
+        while True:
+            if served.sockets:
+                _speak(served)
+            time.sleep(0.05)

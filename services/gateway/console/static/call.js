@@ -226,7 +226,11 @@ function lines(transcript, hear) {
     const { who, at_ms: at, until_ms: until, kind } = entry;
     const from = at;
     const end = until ?? transcript[n + 1]?.at_ms ?? at + 1000;
-    if (kind) return { line: turnLine("note", note(entry)), from, until: end };
+    if (kind) {
+      const line = turnLine("note", note(entry));
+      line.prepend(h("time", {}, clock(at / 1000)));
+      return { line, from, until: end };
+    }
     const parts = [h("span", {}, entry.text || "…")];
     if (entry.is_interrupted) parts.push(h("small", { class: "cut" }, " interrupted"));
     if (entry.is_understood === false) parts.push(h("small", {}, " not understood"));

@@ -16,7 +16,7 @@ export class TalkView {
     this.transcript = new Transcript({ caller: "You" });
     this.transcript.clear(HINT);
     this.agents = [];
-    this.element = h("section", { class: "talk" }, this.makePhone(), this.makeSide());
+    this.element = h("section", { class: "talk" }, this.makePhone(), this.makeConversation(), this.makeFigures());
     document.addEventListener("keydown", (event) => this.onKey(event));
     this.showIdle();
   }
@@ -24,6 +24,7 @@ export class TalkView {
   // --- what there is to see -------------------------------------------------------------------
 
   makePhone() {
+    this.heading = h("h1", {});
     this.select = h("select", { id: "agent", onchange: () => this.showHint() });
     this.hint = h("p", { class: "greeting" });
     this.timer = h("span", { class: "timer" }, "0:00");
@@ -61,7 +62,7 @@ export class TalkView {
     return h(
       "div",
       { class: "card phone" },
-      h("h1", {}, "Talk to an agent"),
+      this.heading,
       this.choice,
       this.during,
       this.problem,
@@ -71,19 +72,18 @@ export class TalkView {
     );
   }
 
-  makeSide() {
+  makeConversation() {
+    return h("div", { class: "card conversation" }, h("h2", {}, "Conversation"), this.transcript.element);
+  }
+
+  makeFigures() {
     this.total = figure("Turn latency", "from your last word to the agent's first sound");
     this.bargeIn = figure("Barge-in", "from your first sound until the agent's audio was cleared");
     this.jitter = figure("Jitter", "of the agent's audio as it arrives here, RFC 3550");
     this.underruns = figure("Underruns", "how often the agent's audio ran dry in mid-speech");
     this.stages = h("div", { class: "last-turn" });
     const figures = [this.total, this.bargeIn, this.jitter, this.underruns].map((f) => f.row);
-    return h(
-      "div",
-      { class: "side" },
-      h("div", { class: "card" }, h("h2", {}, "Conversation"), this.transcript.element),
-      h("div", { class: "card" }, h("h2", {}, "How it feels"), h("dl", { class: "figures" }, figures), this.stages),
-    );
+    return h("div", { class: "card feel" }, h("h2", {}, "How it feels"), h("dl", { class: "figures" }, figures), this.stages);
   }
 
   async show() {
@@ -108,6 +108,7 @@ export class TalkView {
   }
 
   showIdle() {
+    this.heading.textContent = "Talk to an agent";
     this.element.classList.remove("is-live");
     this.choice.hidden = this.note.hidden = false;
     this.during.hidden = this.muteButton.hidden = this.keysButton.hidden = this.keypad.hidden = true;
@@ -118,6 +119,7 @@ export class TalkView {
   }
 
   showLive() {
+    this.heading.textContent = words(this.select.value || "default");
     this.element.classList.add("is-live");
     this.choice.hidden = this.note.hidden = true;
     this.during.hidden = this.muteButton.hidden = this.keysButton.hidden = false;

@@ -7,6 +7,7 @@ const MARKS_TOP = 230;
 const SPANS_TOP = 258;
 const AXIS = HEIGHT - 18;
 const GUTTER = 58;
+const LEAST_LOUD = 0.05;
 const LEAST_VISIBLE_MS = 400;
 const STEPS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000];
 const MARK_COLOURS = { clear: "bad", cleared: "bad", checkpoint: "soft", resume: "resume", worker: "resume", barge_in: "bad" };
@@ -145,7 +146,7 @@ class Pen {
     const step = STEPS_MS.find((ms) => ms >= wanted) ?? 600_000;
     for (let at = Math.ceil(this.fromMs / step) * step; at <= this.toMs; at += step) {
       this.line(at, 22, AXIS, line);
-      if (this.x(at) < this.width - 24) this.text(axisTime(at, step), this.x(at) + 4, HEIGHT - 5, soft);
+      if (this.x(at) < this.width - 34) this.text(axisTime(at, step), this.x(at) + 4, HEIGHT - 5, soft);
     }
   }
 
@@ -174,6 +175,7 @@ class Pen {
     this.context.fillRect(GUTTER, middle - 0.5, this.width - GUTTER, 1);
     const peaks = waveform?.[who];
     if (!peaks?.length) return;
+    const loudest = Math.max(LEAST_LOUD, ...[waveform.caller, waveform.agent].map((side) => maximum(side)));
     this.clip(() => {
       this.context.fillStyle = this.colours[who];
       const perMs = peaks.length / (waveform.duration_ms || durationMs);
@@ -184,8 +186,8 @@ class Pen {
         const last = Math.max(first + 1, Math.floor((at + msPerPixel) * perMs));
         let peak = 0;
         for (let n = first; n < last && n < peaks.length; n += 1) peak = Math.max(peak, peaks[n]);
-        // The ear hears ratios: a square root lets quiet speech be seen.
-        const height = Math.sqrt(peak) * (bottom - top - 6);
+        // The ear hears ratios: a root lets quiet speech be seen.
+        const height = (peak / loudest) ** 0.65 * (bottom - top - 8);
         if (height >= 0.5) this.context.fillRect(x, middle - height / 2, 1, height);
       }
     });
@@ -242,6 +244,8 @@ class Pen {
     });
   }
 }
+
+const maximum = (values) => values.reduce((most, value) => Math.max(most, value), 0);
 
 const STAGE_OF = { stt: "transcription", transcription: "transcription", llm: "brain", brain: "brain", tts: "synthesis", synthesis: "synthesis", endpointing: "endpointing", tool: "platform" };
 

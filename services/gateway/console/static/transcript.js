@@ -3,7 +3,7 @@
 import { announce, h, ms } from "./dom.js";
 
 export const STAGES = ["endpointing", "transcription", "brain", "synthesis", "platform"];
-const WHO = { caller: "Caller", agent: "Agent" };
+const WHO = { caller: "Caller", agent: "Agent", note: "" };
 const NEAR_PX = 80;
 
 /** A bar of a turn's stages, each as long as it took, and the same in words. */
@@ -63,13 +63,13 @@ export class Transcript {
     if (this.isEmpty) this.element.replaceChildren();
     this.isEmpty = false;
     const line = turnLine(who, parts);
-    line.firstChild.textContent = this.names[who] ?? who;
+    line.firstChild.textContent = this.names[who];
     this.element.append(line);
     return { line, said: line.lastChild };
   }
 
   note(...parts) {
-    this.add("note", ...parts).line.firstChild.textContent = "";
+    this.add("note", ...parts);
   }
 
   on_caller_partial({ text }) {
@@ -112,7 +112,7 @@ export class Transcript {
     const { said, words, text: shown } = this.open;
     const lost = shown.startsWith(text) ? shown.slice(text.length) : "";
     words.textContent = text;
-    words.after(lost ? h("s", {}, lost) : " ", h("small", { class: "cut" }, " interrupted"));
+    words.after(" ", lost.trim() ? h("s", {}, lost.trim()) : "", h("small", { class: "cut" }, " interrupted"));
     said.parentElement.classList.add("interrupted");
     this.open.text = text;
     this.closeAgent();
