@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
@@ -20,23 +22,33 @@ MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-str
 
 _WHAT_IS_HEARD = """
 (() => {
-  // What reaches the loudspeaker is kept as well, at the context's own rate.
+  // Whatever leads to the loudspeaker leads into a second node as well, which keeps it.
   const heard = (window.heard = { hz: 0, chunks: [] });
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (to, ...more) {
-    if (to === this.context.destination && !(this instanceof ScriptProcessorNode)) {
-      const tap = this.context.createScriptProcessor(4096, 1, 1);
-      heard.hz = this.context.sampleRate;
-      // The loudspeaker's own node is the last that is connected.
-      const chunks = (heard.chunks = []);
-      tap.onaudioprocess = ({ inputBuffer }) =>
-        chunks.push(Array.from(inputBuffer.getChannelData(0), (v) => Math.round(v * 32767)));
-      connect.call(this, tap);
-      connect.call(tap, this.context.destination);
+    const { context } = this;
+    if (to === context.destination) {
+      context.audioWorklet.addModule(`data:text/javascript,${MODULE}`).then(() => {
+        const tap = new AudioWorkletNode(context, "heard");
+        // The loudspeaker's own node is the last that is connected.
+        const chunks = (heard.chunks = []);
+        heard.hz = context.sampleRate;
+        tap.port.onmessage = ({ data }) => chunks.push(data);
+        connect.call(this, tap);
+        connect.call(tap, context.destination);
+      });
     }
     return connect.call(this, to, ...more);
   };
 })();
+"""
+_HEARD_WORKLET = """
+registerProcessor("heard", class extends AudioWorkletProcessor {
+  process([input]) {
+    if (input[0]) this.port.postMessage(Array.from(input[0], (v) => Math.round(v * 32767)));
+    return true;
+  }
+});
 """
 
 
@@ -66,8 +78,12 @@ def microphone_of(wav: Path) -> tuple[str, ...]:
 
 
 def keep_what_is_heard(page: Page) -> None:
-    """Have a page keep what its loudspeaker plays; to be called before it is opened."""
-    page.add_init_script(_WHAT_IS_HEARD)
+    """Have a page keep what its loudspeaker plays; to be called before it is opened.
+
+    Its context must bypass the page's policy (`bypass_csp`), which lets no such thing in.
+    """
+    module = json.dumps(quote(_HEARD_WORKLET))
+    page.add_init_script(_WHAT_IS_HEARD.replace("MODULE", module))
 
 
 def what_was_heard(page: Page) -> tuple[list[int], int]:

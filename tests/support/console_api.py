@@ -212,9 +212,10 @@ def _app(api: ConsoleApi, tasks: TaskOwner, **changes: Any) -> FastAPI:
     state = build_state(settings(**changes), MemoryBus(), metrics, SystemClock(), tasks)
     app = FastAPI(openapi_url=None)
     app.state.gateway = state
+    # These come first, and take the place of the console's own.
     app.include_router(talk_routes(api))
-    features = Features(has_dialer=True, has_charts=True)
-    install_console(app, state, features, [api_routes(api)])
+    app.include_router(api_routes(api))
+    install_console(app, state, Features(has_dialer=True, has_charts=True))
     return app
 
 

@@ -99,10 +99,17 @@ MARKS: list[dict[str, Any]] = [
 LIVE: list[dict[str, Any]] = [
     {"kind": "state", "state": "greeting", "at_ms": 0},
     {"kind": "agent", "text": "Hello, this is Parley, your voice agent.", "at_ms": 2400},
-    {"kind": "agent", "text": GREETING, "at_ms": 6100},
+    {"kind": "agent", "text": GREETING, "at_ms": 5100},
+    {"kind": "said", "n": 0, "text": GREETING, "at_ms": 120},
     {"kind": "state", "state": "listening", "at_ms": 6100},
     {"kind": "caller_partial", "text": "how does", "at_ms": 7900},
-    {"kind": "caller", "text": "how does this work", "is_understood": True, "at_ms": 8900},
+    {
+        "kind": "caller",
+        "n": 1,
+        "text": "how does this work",
+        "is_understood": True,
+        "at_ms": 8900,
+    },
     {"kind": "latency", "at_ms": 9560, **waited(500, 60, 12, 84)},
     {"kind": "state", "state": "speaking", "at_ms": 9560},
     {
@@ -114,10 +121,13 @@ LIVE: list[dict[str, Any]] = [
     {"kind": "barge_in", "ms": 135, "at_ms": 14_100},
     {
         "kind": "interrupted",
+        "n": 2,
         "text": "Your voice comes in by telephone, fifty small pieces a second. I find",
         "at_ms": 14_100,
     },
-    {"kind": "caller", "text": "what can you do", "is_understood": True, "at_ms": 15_300},
+    {"kind": "caller", "n": 3, "text": "what can", "is_understood": True, "at_ms": 15_100},
+    {"kind": "take_back", "n": 3, "at_ms": 15_200},
+    {"kind": "caller", "n": 3, "text": "what can you do", "is_understood": True, "at_ms": 15_300},
     {"kind": "latency", "at_ms": 16_000, **waited(500, 85, 15, 70)},
     {"kind": "state", "state": "speaking", "at_ms": 16_000},
     {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-from tests.support.browser import MICROPHONE, chromium
+from tests.support.browser import MICROPHONE, chromium, keep_what_is_heard
 from tests.support.console_api import ConsoleApi, console_api
 from tests.support.console_page import DESK_WIDTH, NAME
 
@@ -33,8 +34,24 @@ def api(served: ConsoleApi) -> ConsoleApi:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
+    with _opened(browser) as opened:
+        yield opened
+
+
+@pytest.fixture
+def heard_page(browser: Browser) -> Iterator[Page]:
+    """A page that keeps what its loudspeaker plays."""
+    with _opened(browser, bypass_csp=True) as opened:
+        keep_what_is_heard(opened)
+        yield opened
+
+
+@contextmanager
+def _opened(browser: Browser, *, bypass_csp: bool = False) -> Iterator[Page]:
     context = browser.new_context(
-        viewport={"width": DESK_WIDTH, "height": 800}, permissions=["microphone"]
+        viewport={"width": DESK_WIDTH, "height": 800},
+        permissions=["microphone"],
+        bypass_csp=bypass_csp,
     )
     opened = context.new_page()
     opened.set_default_timeout(5000)

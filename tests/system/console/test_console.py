@@ -5,6 +5,7 @@ A recording is the browser's microphone; an offline agent answers it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def crew(tmp_path: Path, redis_server: RedisServer) -> Iterator[Crew]:
 def page(tmp_path: Path) -> Iterator[Page]:
     write_caller(tmp_path / "caller.wav")
     with chromium(*microphone_of(tmp_path / "caller.wav")) as browser:
-        opened = browser.new_context(permissions=["microphone"]).new_page()
+        opened = browser.new_context(permissions=["microphone"], bypass_csp=True).new_page()
         keep_what_is_heard(opened)
         yield opened
 
@@ -105,8 +106,16 @@ def test_somebody_talks_to_the_agent_from_the_page_and_interrupts_it(
     assert begun.value.status == 201, begun.value.text()
     call_id = begun.value.json()["call_id"]
     page.wait_for_timeout(1000 * (ASKED_AT_S + INTERRUPTS_AFTER_S + REST_S))
+    transcript = page.locator(".transcript")
+    expect(transcript.locator(".turn.caller .said")).to_have_text([ASKED, INTERRUPTING])
+    expect(transcript.locator(".turn.agent").first).to_contain_text(GREETING)
+    expect(transcript.locator(".turn.interrupted")).to_contain_text(ANSWER)
+    expect(page.locator(".figure", has_text="Barge-in").locator("dd")).to_have_text(
+        re.compile(r"^[1-9][0-9]* ms$")
+    )
+    expect(page.locator(".last-turn")).to_contain_text("endpointing")
     page.get_by_role("button", name="Hang up").click()
-    expect(page.locator(".transcript")).to_contain_text("You have hung up.")
+    expect(transcript).to_contain_text("You have hung up.")
 
     samples, hz = what_was_heard(page)
     heard = resample(np.array(samples, np.int16), hz, 8000)

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from shared.audio.g711 import decode_ulaw, encode_ulaw
 from shared.protocol.telephony import Media, Start, UnknownEvent, parse_inbound
 from tests.support import console_data as data
-from tests.support.browser import keep_what_is_heard, what_was_heard
+from tests.support.browser import what_was_heard
 from tests.support.console_api import ConsoleApi
 from tests.support.console_page import NAME, show, talk, until
 
@@ -138,8 +138,10 @@ def test_a_muted_page_sends_silence_and_not_nothing(page: Page, api: ConsoleApi)
     assert set(payloads(api)[-60:]) != {b"\xff" * 160}
 
 
-def test_a_checkpoint_is_told_when_all_before_it_was_played(page: Page, api: ConsoleApi) -> None:
-    keep_what_is_heard(page)
+def test_a_checkpoint_is_told_when_all_before_it_was_played(
+    heard_page: Page, api: ConsoleApi
+) -> None:
+    page = heard_page
     talk(page, api)
     for command in [*audio(tone(0.6)), {"event": "checkpoint", "name": "one"}]:
         api.commands.put(command)
@@ -162,9 +164,9 @@ def test_a_checkpoint_is_told_when_all_before_it_was_played(page: Page, api: Con
 
 
 def test_a_clear_silences_at_once_voids_its_checkpoints_and_is_answered(
-    page: Page, api: ConsoleApi
+    heard_page: Page, api: ConsoleApi
 ) -> None:
-    keep_what_is_heard(page)
+    page = heard_page
     talk(page, api)
     for command in [*audio(tone(3.0)), {"event": "checkpoint", "name": "never"}]:
         api.commands.put(command)

@@ -45,6 +45,7 @@ export function follow(path, onEvent, onState = () => {}) {
   const source = new EventSource(`api/${path}`);
   source.onopen = () => onState("open");
   source.onmessage = ({ data }) => onEvent(JSON.parse(data));
+  source.addEventListener("over", () => source.close());
   source.onerror = () => onState(source.readyState === EventSource.CLOSED ? "closed" : "retrying");
   return () => source.close();
 }

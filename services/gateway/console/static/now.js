@@ -70,7 +70,7 @@ export class NowView {
     }
     for (const worker of workers) {
       if (!this.cards.has(worker.worker_id)) {
-        const card = new WorkerCard(worker.worker_id, (id) => this.drain(id));
+        const card = new WorkerCard(worker.worker_id, (id, isDraining) => this.turn(id, isDraining));
         this.cards.set(worker.worker_id, card);
         this.workers.append(card.element);
       }
@@ -81,12 +81,13 @@ export class NowView {
     else this.workers.append(this.none);
   }
 
-  async drain(id) {
-    const question = `Drain ${id}? It takes no new calls, lets those in progress finish, and then ends.`;
-    if (!(await confirmed(question, "Drain"))) return;
+  /** Have a worker take no more calls, or take them again. */
+  async turn(id, isDraining) {
+    const question = `Drain ${id}? It takes no new calls; those in progress go on to their end.`;
+    if (!isDraining && !(await confirmed(question, "Drain"))) return;
     try {
-      await post(`workers/${encodeURIComponent(id)}/drain`);
-      announce(`${id} drains`);
+      await post(`workers/${encodeURIComponent(id)}/${isDraining ? "undrain" : "drain"}`);
+      announce(isDraining ? `${id} takes calls again` : `${id} drains`);
     } catch (error) {
       this.problem.textContent = error.message;
     }
@@ -132,7 +133,7 @@ function callTable(calls) {
       cell("From", call.from_number || "–"),
       cell("To", call.to_number || "–"),
       cell("Worker", call.worker_id ?? "–"),
-      cell("Age", clock(call.age_s ?? 0)),
+      cell("Age", call.age_s === null ? "–" : clock(call.age_s)),
       cell("Jitter", ms(call.jitter_ms)),
       cell("Last turn", ms(call.last_turn_ms)),
     ),
@@ -146,11 +147,11 @@ function callTable(calls) {
 }
 
 class WorkerCard {
-  constructor(id, drain) {
+  constructor(id, turn) {
     this.load = h("span", { class: "load-bar" });
     this.text = h("p", { class: "load-text" });
     this.facts = h("p", { class: "facts" });
-    this.button = h("button", { type: "button", class: "plain", onclick: () => drain(id) }, "Drain");
+    this.button = h("button", { type: "button", class: "plain", onclick: () => turn(id, this.isDraining) }, "Drain");
     this.element = h(
       "article",
       { class: "card worker" },
@@ -165,8 +166,9 @@ class WorkerCard {
     this.load.style.transform = `scaleX(${capacity ? Math.min(1, active / capacity) : 0})`;
     this.text.replaceChildren(h("b", {}, `${active} of ${capacity}`), " calls");
     this.facts.textContent = [draining && "draining", `lag ${ms(lagMs)}`, zone, version].filter(Boolean).join(" · ");
-    this.button.disabled = Boolean(draining);
-    this.element.classList.toggle("is-draining", Boolean(draining));
+    this.isDraining = Boolean(draining);
+    this.button.textContent = draining ? "Take calls" : "Drain";
+    this.element.classList.toggle("is-draining", this.isDraining);
   }
 }
 

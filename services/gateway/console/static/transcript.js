@@ -31,7 +31,10 @@ export function turnLine(who, parts, extra = {}) {
   );
 }
 
-/** A transcript that follows a call's events. */
+/**
+ * A transcript that follows a call's events. What was said has a place `n` in the call's record, and
+ * may be told again: then the line that is there already is set right.
+ */
 export class Transcript {
   constructor({ caller = "Caller" } = {}) {
     this.names = { ...WHO, caller };
@@ -43,20 +46,16 @@ export class Transcript {
   clear(hint = "") {
     this.element.replaceChildren(hint ? h("p", { class: "empty" }, hint) : "");
     this.partial = this.open = this.latency = null;
+    this.entries = new Map();
     this.isEmpty = true;
   }
 
   /** Take an event of the call; those that say nothing here are passed over. */
   on(event) {
-    const isNear = this.isNearEnd();
-    const act = this[`on_${event.kind}`];
-    if (act) act.call(this, event);
-    if (isNear) this.element.scrollTop = this.element.scrollHeight;
-  }
-
-  isNearEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.element;
-    return scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    const isNearEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    this[`on_${event.kind}`]?.(event);
+    if (isNearEnd) this.element.scrollTop = this.element.scrollHeight;
   }
 
   add(who, ...parts) {
@@ -65,7 +64,7 @@ export class Transcript {
     const line = turnLine(who, parts);
     line.firstChild.textContent = this.names[who];
     this.element.append(line);
-    return { line, said: line.lastChild };
+    return { who, line, said: line.lastChild, text: "" };
   }
 
   note(...parts) {
@@ -73,64 +72,83 @@ export class Transcript {
   }
 
   on_caller_partial({ text }) {
-    if (!text) return;
     this.partial ??= this.add("caller");
     this.partial.line.classList.add("partial");
     this.partial.said.textContent = text;
   }
 
-  on_caller({ text, is_understood }) {
+  on_caller({ n, text, is_understood: isUnderstood }) {
     this.closeAgent();
-    const entry = this.partial ?? this.add("caller");
-    this.partial = null;
+    const entry = this.entries.get(n) ?? this.partial ?? this.add("caller");
+    if (entry === this.partial) this.partial = null;
     entry.line.classList.remove("partial");
-    entry.said.replaceChildren(text || "…");
-    if (is_understood === false) entry.said.append(" ", h("small", {}, "not understood"));
-    announce(`${this.names.caller}: ${text}`);
+    entry.said.replaceChildren(text || "…", isUnderstood === false ? h("small", {}, " not understood") : "");
+    this.settle(entry, n, text);
   }
 
   on_agent({ text }) {
     if (!text) return;
     if (!this.open || !text.startsWith(this.open.text)) {
       this.closeAgent();
-      this.open = this.add("agent");
-      this.open.words = h("span");
-      this.open.said.append(this.open.words);
-      if (this.latency) this.showLatency();
+      this.open = this.addAgent();
     }
     this.open.text = text;
     this.open.words.textContent = text;
   }
 
-  on_interrupted({ text }) {
-    if (!this.open) {
-      this.open = this.add("agent");
-      this.open.words = h("span");
-      this.open.said.append(this.open.words);
-      this.open.text = "";
+  addAgent() {
+    const entry = this.add("agent");
+    entry.words = h("span");
+    entry.end = h("span");
+    entry.said.append(entry.words, " ", entry.end);
+    if (this.latency) this.showLatency(entry);
+    return entry;
+  }
+
+  on_said({ n, text }) {
+    const entry = this.entries.get(n) ?? this.open ?? this.addAgent();
+    entry.words.textContent = text;
+    this.settle(entry, n, text);
+    if (entry === this.open) this.open = null;
+  }
+
+  on_interrupted({ n, text }) {
+    if (this.entries.get(n)?.isCut) return;
+    const entry = this.entries.get(n) ?? this.open ?? this.addAgent();
+    const lost = entry.text.startsWith(text) ? entry.text.slice(text.length).trim() : "";
+    entry.isCut = true;
+    entry.words.textContent = text;
+    entry.end.prepend(lost ? h("s", {}, lost) : "", h("small", { class: "cut" }, " interrupted "));
+    entry.line.classList.add("interrupted");
+    this.settle(entry, n, text);
+    if (entry === this.open) this.open = null;
+  }
+
+  /** What was told from a place on is said anew: the caller goes on, and it was one turn. */
+  on_take_back({ n }) {
+    for (const [place, { line }] of this.entries) {
+      if (place < n) continue;
+      line.remove();
+      this.entries.delete(place);
     }
-    const { said, words, text: shown } = this.open;
-    const lost = shown.startsWith(text) ? shown.slice(text.length) : "";
-    words.textContent = text;
-    words.after(" ", lost.trim() ? h("s", {}, lost.trim()) : "", h("small", { class: "cut" }, " interrupted"));
-    said.parentElement.classList.add("interrupted");
-    this.open.text = text;
-    this.closeAgent();
   }
 
-  on_latency(event) {
-    this.latency = event;
-    if (this.open && !this.open.hasLatency) this.showLatency();
+  on_latency(latency) {
+    if (this.open && !this.open.hasLatency) {
+      this.latency = latency;
+      this.showLatency(this.open);
+    } else this.latency = latency;
   }
 
-  showLatency() {
-    this.open.hasLatency = true;
-    this.open.said.append(" ", h("small", { title: "from your last word to the agent's first sound" }, ms(this.latency.total)));
+  showLatency(entry) {
+    const title = "from the caller's last word to the agent's first sound";
+    entry.hasLatency = true;
+    entry.end.append(h("small", { title }, ms(this.latency.total)));
     this.latency = null;
   }
 
   on_keys({ who, text }) {
-    this.note(`${this.names[who] ?? who} pressed `, h("kbd", {}, text));
+    this.note(`${this.names[who]} pressed `, h("kbd", {}, text));
   }
 
   on_tool({ name, outcome, took_ms: took }) {
@@ -143,10 +161,19 @@ export class Transcript {
 
   on_ended() {
     this.closeAgent();
+    if (this.partial) this.partial.line.remove();
+    this.partial = null;
+  }
+
+  /** A line is as it stays; screen readers hear it once. */
+  settle(entry, n, text) {
+    const isNew = !this.entries.has(n);
+    if (n !== undefined) this.entries.set(n, entry);
+    entry.text = text;
+    if (isNew) announce(`${this.names[entry.who]}: ${text}`);
   }
 
   closeAgent() {
-    if (this.open) announce(`Agent: ${this.open.text}`);
     this.open = null;
   }
 }
