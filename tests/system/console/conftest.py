@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
@@ -32,38 +33,70 @@ def api(served: ConsoleApi) -> ConsoleApi:
     return served
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+@dataclass
+class Opened:
+    """A page that several tests use in turn, and what went wrong in it."""
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+    def checked(self) -> Iterator[Page]:
+        """Lend it to a test, after which nothing may be amiss but what it provoked."""
+        self.faults.clear()
+        yield self.page
+        hang_up = self.page.get_by_role("button", name="Hang up")
+        if hang_up.count():
+            hang_up.click()
+        self.page.goto("about:blank")
+        assert [fault for fault in self.faults if "Failed to load" not in fault] == []
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser) -> Iterator[Opened]:
     with _opened(browser) as opened:
         yield opened
 
 
 @pytest.fixture
-def heard_page(browser: Browser) -> Iterator[Page]:
-    """A page that keeps what its loudspeaker plays."""
+def page(opened: Opened) -> Iterator[Page]:
+    yield from opened.checked()
+
+
+@pytest.fixture
+def fresh_page(browser: Browser) -> Iterator[Page]:
+    """A page of the test's own, for what it does to it before it is opened."""
+    with _opened(browser) as opened:
+        yield from opened.checked()
+
+
+@pytest.fixture(scope="module")
+def hearing(browser: Browser) -> Iterator[Opened]:
     with _opened(browser, bypass_csp=True) as opened:
-        keep_what_is_heard(opened)
+        keep_what_is_heard(opened.page)
         yield opened
 
 
+@pytest.fixture
+def heard_page(hearing: Opened) -> Iterator[Page]:
+    """A page that keeps what its loudspeaker plays."""
+    yield from hearing.checked()
+
+
 @contextmanager
-def _opened(browser: Browser, *, bypass_csp: bool = False) -> Iterator[Page]:
+def _opened(browser: Browser, *, bypass_csp: bool = False) -> Iterator[Opened]:
     context = browser.new_context(
         viewport={"width": DESK_WIDTH, "height": 800},
         permissions=["microphone"],
         bypass_csp=bypass_csp,
     )
-    opened = context.new_page()
-    opened.set_default_timeout(5000)
-    faults: list[str] = []
+    opened = Opened(context.new_page())
+    opened.page.set_default_timeout(5000)
 
     def on_said(said: ConsoleMessage) -> None:
         if said.type == "error":
-            faults.append(said.text)
+            opened.faults.append(said.text)
 
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", on_said)
+    opened.page.on("pageerror", lambda error: opened.faults.append(str(error)))
+    opened.page.on("console", on_said)
     yield opened
     context.close()
-    # What a test provokes on purpose shows up as a failed load; nothing else may be amiss.
-    assert [fault for fault in faults if "Failed to load" not in fault] == []

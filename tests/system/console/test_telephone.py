@@ -65,7 +65,7 @@ def test_the_pages_mu_law_is_the_platforms_bit_by_bit(page: Page, api: ConsoleAp
     assert made["decoded"] == decode_ulaw(bytes(range(256))).tolist()
 
 
-@pytest.mark.parametrize("rate_hz", [48_000, 44_100, 16_000])
+@pytest.mark.parametrize("rate_hz", [48_000, pytest.param(44_100, marks=pytest.mark.soak)])
 def test_what_telephones_cannot_carry_is_filtered_before_it_folds(
     page: Page, api: ConsoleApi, rate_hz: int
 ) -> None:
@@ -96,9 +96,10 @@ def test_what_telephones_cannot_carry_is_filtered_before_it_folds(
 
 
 def test_the_microphone_becomes_fifty_frames_a_second_whatever_timers_do(
-    page: Page, api: ConsoleApi
+    fresh_page: Page, api: ConsoleApi
 ) -> None:
     """In a background tab browsers run timers once a second; a caller would hear gaps."""
+    page = fresh_page
     page.add_init_script(
         """const soon = window.setTimeout;
         window.setTimeout = (act, ms, ...more) => soon(act, Math.max(ms || 0, 1000), ...more);
@@ -107,9 +108,9 @@ def test_the_microphone_becomes_fifty_frames_a_second_whatever_timers_do(
     talk(page, api)
     before = len(api.events("media"))
     began_s = time.monotonic()
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(1500)
     count, took_s = len(api.events("media")) - before, time.monotonic() - began_s
-    assert count / took_s == pytest.approx(50, rel=0.06)
+    assert count / took_s == pytest.approx(50, rel=0.08)
     assert api.frames[0]["event"] == "start"
     assert api.frames[0]["start"]["mediaFormat"] == {
         "encoding": "audio/x-mulaw",
@@ -127,15 +128,15 @@ def test_the_microphone_becomes_fifty_frames_a_second_whatever_timers_do(
 def test_a_muted_page_sends_silence_and_not_nothing(page: Page, api: ConsoleApi) -> None:
     talk(page, api)
     page.get_by_role("button", name="Mute").click()
-    page.wait_for_timeout(200)
+    page.wait_for_timeout(100)
     before = len(api.events("media"))
-    page.wait_for_timeout(1200)
+    # The stand-in microphone beeps once a second.
+    page.wait_for_timeout(1050)
     muted = payloads(api)[before + 2 :]
     assert len(muted) > 40
     assert set(muted) == {b"\xff" * 160}
     page.get_by_role("button", name="Mute").click()
-    page.wait_for_timeout(1500)
-    assert set(payloads(api)[-60:]) != {b"\xff" * 160}
+    until(lambda: payloads(api)[-1] != b"\xff" * 160)
 
 
 def test_a_checkpoint_is_told_when_all_before_it_was_played(
@@ -168,15 +169,15 @@ def test_a_clear_silences_at_once_voids_its_checkpoints_and_is_answered(
 ) -> None:
     page = heard_page
     talk(page, api)
-    for command in [*audio(tone(3.0)), {"event": "checkpoint", "name": "never"}]:
+    for command in [*audio(tone(2.0)), {"event": "checkpoint", "name": "never"}]:
         api.commands.put(command)
-    page.wait_for_timeout(600)
+    page.wait_for_timeout(500)
     api.commands.put({"event": "clearAudio"})
     until(lambda: api.events("clearedAudio"))
-    page.wait_for_timeout(700)
+    page.wait_for_timeout(400)
     samples, hz = what_was_heard(page)
     loud = np.flatnonzero(np.abs(np.array(samples)) > 1000)
-    assert 0.3 < (loud[-1] - loud[0]) / hz < 0.9
+    assert 0.2 < (loud[-1] - loud[0]) / hz < 0.8
     assert api.events("playedStream") == []
     # What comes after it is played and acknowledged as ever.
     for command in [*audio(tone(0.2)), {"event": "checkpoint", "name": "after"}]:
@@ -219,6 +220,7 @@ def test_a_lost_line_comes_back_to_the_same_address_with_a_start_of_its_own(
     assert not [path for path, _ in api.posts if path.endswith("hangup")]
 
 
+@pytest.mark.soak
 def test_a_line_that_does_not_come_back_is_said_and_the_call_given_up(
     page: Page, api: ConsoleApi
 ) -> None:
@@ -286,8 +288,9 @@ def test_nobody_free_is_said_in_words(page: Page, api: ConsoleApi) -> None:
     ],
 )
 def test_a_microphone_that_is_not_to_be_had_is_said_before_a_worker_is_booked(
-    page: Page, api: ConsoleApi, name: str, said: str
+    fresh_page: Page, api: ConsoleApi, name: str, said: str
 ) -> None:
+    page = fresh_page
     page.add_init_script(
         f"""navigator.mediaDevices.getUserMedia = async () => {{
           throw new DOMException("no", "{name}");
