@@ -47,8 +47,8 @@ class Opened:
         hang_up = self.page.get_by_role("button", name="Hang up")
         if hang_up.count():
             hang_up.click()
-        self.page.goto("about:blank")
         assert [fault for fault in self.faults if "Failed to load" not in fault] == []
+        self.page.goto("about:blank")
 
 
 @pytest.fixture(scope="module")

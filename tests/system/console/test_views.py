@@ -81,6 +81,30 @@ def test_a_call_is_drawn_read_and_heard_together(page: Page, api: ConsoleApi) ->
         expect(page.get_by_role("link", name=name)).to_have_attribute("download", re.compile("."))
 
 
+def test_a_turns_end_is_told_by_what_followed_it(page: Page, api: ConsoleApi) -> None:
+    show(page, api)
+    ends = page.evaluate(
+        """async () => {
+          const { spokenTurns } = await import("./static/turns.js");
+          const transcript = [
+            { who: "agent", at_ms: 100 },
+            { who: "caller", at_ms: 7000 },
+            { kind: "keys", who: "caller", at_ms: 8000 },
+            { who: "agent", at_ms: 9000, latency_ms: { total: 700 }, is_interrupted: true },
+            { who: "caller", at_ms: 11900 },
+            { who: "agent", at_ms: 14000 },
+          ];
+          const marks = [
+            { kind: "checkpoint", at_ms: 3000 },
+            { kind: "checkpoint", at_ms: 6000 },
+            { kind: "clear", at_ms: 12100 },
+          ];
+          return spokenTurns(transcript, marks, 15000).map((turn) => turn.until_ms);
+        }"""
+    )
+    assert ends == [6000, 8300, 12100, 14000, 15000]
+
+
 def test_the_picture_is_zoomed_and_moved_by_keys(page: Page, api: ConsoleApi) -> None:
     show(page, api, f"calls/{data.CALL_ID}")
     canvas = page.locator("canvas")

@@ -5,9 +5,11 @@ import { clock, figure, h, icon, ms, when, words } from "./dom.js";
 import { endOf } from "./calls.js";
 import { LEGEND, Timeline } from "./timeline.js";
 import { stageBar, Transcript, turnLine } from "./transcript.js";
+import { spokenTurns } from "./turns.js";
 
 const BINS = 4000;
 const PAN_SHARE = 0.2;
+const NOTE_MS = 1000;
 
 export class CallView {
   constructor() {
@@ -43,11 +45,11 @@ export class CallView {
     this.element.replaceChildren(head, facts(record));
     if (!record.ended_at) return this.followLive(record);
     const waveform = recording?.has_audio ? await get(`calls/${record.call_id}/waveform?bins=${BINS}`).catch(() => null) : null;
-    const turns = record.transcript.filter((entry) => !entry.kind);
     const lastMs = Math.max(0, ...record.transcript.map((e) => e.until_ms ?? e.at_ms), ...marks.map((m) => m.until_ms ?? m.at_ms));
     const durationMs = waveform?.duration_ms ?? recording?.duration_ms ?? lastMs + 500;
     if (this.callId !== record.call_id) return undefined;
-    this.lines = lines(record.transcript, (atMs) => this.hear(atMs));
+    const turns = spokenTurns(record.transcript, marks, durationMs);
+    this.lines = lines(record.transcript, turns, (atMs) => this.hear(atMs));
     this.element.append(
       this.picture({ durationMs, turns, marks, waveform }, record, recording),
       h("div", { class: "card" }, h("h2", {}, "Transcript"), h("div", { class: "transcript is-whole" }, this.lines.map(({ line }) => line))),
@@ -221,11 +223,13 @@ function facts(record) {
 }
 
 /** The transcript's lines with the time each lasts; a spoken one is a button that plays it. */
-function lines(transcript, hear) {
-  return transcript.map((entry, n) => {
-    const { who, at_ms: at, until_ms: until, kind } = entry;
+function lines(transcript, turns, hear) {
+  let spoken = 0;
+  return transcript.map((entry) => {
+    const { who, at_ms: at, kind } = entry;
     const from = at;
-    const end = until ?? transcript[n + 1]?.at_ms ?? at + 1000;
+    const end = kind ? at + NOTE_MS : turns[spoken].until_ms;
+    spoken += kind ? 0 : 1;
     if (kind) {
       const line = turnLine("note", note(entry));
       line.prepend(h("time", {}, clock(at / 1000)));

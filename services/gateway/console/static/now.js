@@ -165,7 +165,7 @@ class WorkerCard {
   update({ active, capacity, lag_ms: lagMs, version, zone, draining }) {
     this.load.style.transform = `scaleX(${capacity ? Math.min(1, active / capacity) : 0})`;
     this.text.replaceChildren(h("b", {}, `${active} of ${capacity}`), " calls");
-    this.facts.textContent = [draining && "draining", `lag ${ms(lagMs)}`, zone, version].filter(Boolean).join(" · ");
+    this.facts.textContent = [draining && "draining", `lag ${ms(lagMs)}`, zone, version === "source" ? "" : version].filter(Boolean).join(" · ");
     this.isDraining = Boolean(draining);
     this.button.textContent = draining ? "Take calls" : "Drain";
     this.element.classList.toggle("is-draining", this.isDraining);

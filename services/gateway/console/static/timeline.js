@@ -154,7 +154,7 @@ class Pen {
     const lane = LANES[who];
     if (!lane) return;
     this.clip(() => {
-      const [x, end] = [this.x(at), this.x(until ?? at + 400)];
+      const [x, end] = [this.x(at), this.x(until)];
       this.context.fillStyle = this.colours[who];
       this.context.globalAlpha = 0.12;
       this.context.beginPath();
