@@ -143,13 +143,14 @@ class BrowserCalls:
             await self._end(call_id, "caller")
 
     async def _follow_up(self, held: HeldCall) -> None:
-        """End a call whose socket has closed and does not come back."""
-        bridge = held.bridge
+        """End a call whose socket has closed and does not come back, here or at another gateway."""
+        bridge, call_id = held.bridge, held.request.call_id
         if bridge is not None:
             await bridge.wait_over(self._back_s)
+        has_moved = self._calls.get(call_id) is not held
         has_newer = held.bridge is not None and held.bridge.has_live_caller
-        if not has_newer and not held.is_final:
-            await self._end(held.request.call_id, "caller")
+        if not has_moved and not has_newer and not held.is_final:
+            await self._end(call_id, "caller")
 
     async def _end(self, call_id: CallId, source: str) -> None:
         for _ in range(_TRIES):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -118,7 +119,7 @@ class Door:
             self._state.metrics.refused_requests.labels(reason="unauthorized").inc()
             _log.warning("console_login_refused", is_throttled=wait_s > 0)
             if wait_s > 0:
-                raise Problem(429, f"Too many attempts. Wait {wait_s:.0f} seconds.")
+                raise Problem(429, f"Too many attempts. Wait {math.ceil(wait_s)} seconds.")
             raise Problem(401, "That is not the password.")
         self._attempts.forget(client)
         life_s = self._state.settings.console_session_s
@@ -152,8 +153,14 @@ def in_place(request: Request, door: Annotated[Door, Depends(door_of)]) -> Door:
     return door
 
 
-def signed_in(request: Request, door: Annotated[Door, Depends(in_place)]) -> Door:
-    """Let in who may see calls; what changes something must come from our own page besides."""
+def signed_in(
+    request: Request, response: Response, door: Annotated[Door, Depends(in_place)]
+) -> Door:
+    """Let in who may see calls; what changes something must come from our own page besides.
+
+    Nothing of the answer stays in the browser.
+    """
+    response.headers["cache-control"] = "no-store"
     if not door.is_logged_in(request):
         raise Problem(401, "Log in first.")
     if request.method not in {"GET", "HEAD"}:

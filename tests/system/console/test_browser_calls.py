@@ -10,6 +10,7 @@ import pytest
 
 from shared.bus.memory import MemoryBus
 from shared.protocol.call import CallId, CallRecord, CallState, EndReason
+from shared.protocol.worker import LinkClose
 from tests.support.fake_worker import FakeWorker
 from tests.support.fragile_bus import FragileBus
 from tests.support.gateway import MediaClient, RunningGateway, running_gateway
@@ -150,6 +151,32 @@ async def test_a_page_whose_line_broke_may_come_back_to_its_call(
     assert not record.state.is_final
     await second.close(1000)
     await ended(bus, call_id)
+
+
+async def test_a_page_that_comes_back_to_another_gateway_keeps_its_call(
+    bus: MemoryBus, worker: FakeWorker
+) -> None:
+    """The first gateway has seen the socket go: it must not end what goes on elsewhere."""
+    async with running_gateway(bus) as gateway, running_gateway(bus) as other:
+        call_id, url = await begin(gateway)
+        first = await MediaClient.open(url, call_id)
+        await first.media()
+        link = await worker.call(call_id)
+        await link.next_frame()
+        first.vanish()
+        moved = url.replace(gateway.base.removeprefix("http"), other.base.removeprefix("http"))
+        second = await MediaClient.open(moved, call_id)
+        await second.media()
+        # So a worker does with the link of a call that another link has taken over.
+        await link.close(LinkClose.SUPERSEDED)
+        for _ in range(10):
+            await second.media()
+            await asyncio.sleep(0.1)
+        record = await bus.calls.get(CallId(call_id))
+        assert record is not None
+        assert not record.state.is_final
+        await second.close(1000)
+        await ended(bus, call_id)
 
 
 async def test_a_page_that_never_opens_its_socket_gives_the_place_back(

@@ -10,6 +10,7 @@ export class Problem extends Error {
 
 const NO_ANSWER = "The gateway does not answer. Is it running?";
 const TIMEOUT_MS = 15_000;
+const FOLLOW_AGAIN_MS = 3000;
 
 async function ask(path, options = {}) {
   let response;
@@ -40,14 +41,35 @@ export function farewell(path, body) {
   navigator.sendBeacon(`api/${path}`, blob);
 }
 
-/** Follow events; `onState` hears "open", "retrying" or "closed". Returns what ends it. */
+/**
+ * Follow events until there are no more; `onState` hears "open" and "retrying". The browser tries
+ * again by itself while nobody answers; where it was refused, we do. Returns what ends it.
+ */
 export function follow(path, onEvent, onState = () => {}) {
-  const source = new EventSource(`api/${path}`);
-  source.onopen = () => onState("open");
-  source.onmessage = ({ data }) => onEvent(JSON.parse(data));
-  source.addEventListener("over", () => source.close());
-  source.onerror = () => onState(source.readyState === EventSource.CLOSED ? "closed" : "retrying");
-  return () => source.close();
+  let source = null;
+  let waiting = null;
+  const open = () => {
+    source = new EventSource(`api/${path}`);
+    source.onopen = () => onState("open");
+    source.onmessage = ({ data }) => onEvent(JSON.parse(data));
+    source.addEventListener("over", () => source.close());
+    source.onerror = () => {
+      onState("retrying");
+      if (source.readyState !== EventSource.CLOSED) return;
+      waiting = setTimeout(open, FOLLOW_AGAIN_MS);
+      checkLogin();
+    };
+  };
+  open();
+  return () => {
+    clearTimeout(waiting);
+    source.close();
+  };
+}
+
+async function checkLogin() {
+  const session = await get("session").catch(() => null);
+  if (session && !session.is_logged_in) window.dispatchEvent(new Event("parley-login"));
 }
 
 /** The media socket's URL of a path below the gateway, which may itself stand below another. */

@@ -71,6 +71,11 @@ export class Line extends EventTarget {
     this.capture.connect(destination);
     this.playback.connect(destination);
     await this.context.resume();
+    for (const track of this.microphone.getTracks()) {
+      track.onended = () => this.tell("state", { state: "microphone lost" });
+    }
+    // A telephone whose screen goes dark puts its browser to sleep.
+    this.wake = navigator.wakeLock?.request("screen").catch(() => null);
     this.onHide = (event) => event.persisted || this.leave();
     window.addEventListener("pagehide", this.onHide);
     this.connect();
@@ -214,6 +219,7 @@ export class Line extends EventTarget {
     window.removeEventListener("pagehide", this.onHide);
     this.socket?.close(1000);
     for (const track of this.microphone.getTracks()) track.stop();
+    this.wake?.then((lock) => lock?.release());
     this.context.close();
   }
 

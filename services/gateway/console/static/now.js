@@ -37,9 +37,7 @@ export class NowView {
     this.unfollow = follow(
       "now",
       (now) => this.onNow(now),
-      (state) => {
-        this.problem.textContent = state === "open" ? "" : "The gateway does not answer. Trying again.";
-      },
+      (state) => (this.problem.textContent = state === "open" ? "" : "The gateway does not answer. Trying again."),
     );
     this.drawing = setInterval(() => this.drawCharts(), CHARTS_EVERY_MS);
     return this.drawCharts();
