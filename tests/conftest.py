@@ -19,7 +19,7 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 # Settings of this machine's user must not colour a test.
 _FOREIGN = (
     *("VOBIZ_", "GATEWAY_", "AGENT_", "DIALER_", "SIMULATOR_", "REDIS_", "PARLEY_", "LOG_"),
-    *("DEEPGRAM_", "OPENAI_", "CONSOLE_"),
+    *("DEEPGRAM_", "OPENAI_", "CONSOLE_", "OTEL_"),
     *("PUBLIC_URL", "NGROK_AUTH_TOKEN", "HTTP_PORT", "FROM_NUMBER", "TO_NUMBER", "RUN_ONCE"),
 )
 for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:

@@ -50,6 +50,7 @@ from shared.metrics.catalogue import (
     DeferredMetrics,
     ProviderMetrics,
     RuntimeMetrics,
+    TracingMetrics,
 )
 from shared.metrics.server import ops_routes, service_registry
 from shared.protocol.call import WorkerId
@@ -59,6 +60,8 @@ from shared.runtime.lifecycle import Lifecycle, LoopLag
 from shared.runtime.logs import configure_logging
 from shared.runtime.secrets import EnvironmentSecrets
 from shared.runtime.settings import load_settings
+from shared.runtime.trace_export import open_tracing
+from shared.runtime.tracing import Tracer
 from shared.vobiz.client import open_vobiz
 
 _log = structlog.get_logger(__name__)
@@ -84,9 +87,12 @@ async def run(settings: AgentSettings) -> None:
         calls = await stack.enter_async_context(
             DeferredCalls(bus.calls, DeferredMetrics(registry), SystemClock())
         )
+        tracer = await stack.enter_async_context(
+            open_tracing("agent", settings, TracingMetrics(registry), SystemClock())
+        )
         worker_id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}")
         secrets = EnvironmentSecrets.read()
-        casts = await _open_casts(settings, secrets, bus, registry, metrics, stack)
+        casts = await _open_casts(settings, secrets, bus, registry, metrics, stack, tracer)
         deliverer = await stack.enter_async_context(
             Deliverer(
                 bus.outbox,
@@ -116,6 +122,7 @@ async def run(settings: AgentSettings) -> None:
             lead_s=settings.agent_lead_s,
             sessions=bus.sessions,
             live=bus.live,
+            tracer=tracer,
         )
         loop = asyncio.get_running_loop()
         listener = socket.create_server(
@@ -178,6 +185,7 @@ async def _open_casts(
     registry: CollectorRegistry,
     metrics: AgentMetrics,
     stack: AsyncExitStack,
+    tracer: Tracer,
 ) -> Casts:
     """Read the agents' files and make all of them ready.
 
@@ -195,7 +203,7 @@ async def _open_casts(
     stack.push_async_callback(pool.aclose)
     workshop = Workshop(
         pool=pool,
-        breakers=Breakers(provider_metrics, SystemClock()),
+        breakers=Breakers(provider_metrics, SystemClock(), tracer),
         metrics=provider_metrics,
         secrets=secrets,
         defaults=settings,
@@ -255,7 +263,12 @@ def _version() -> str:
 def main() -> None:
     """Read settings, run, and say plainly what is missing."""
     settings = load_settings(AgentSettings)
-    configure_logging("agent", level=settings.log_level, log_format=settings.log_format)
+    configure_logging(
+        "agent",
+        level=settings.log_level,
+        log_format=settings.log_format,
+        traced_share=settings.traced_share,
+    )
     if settings.has_default_link_secret:
         _log.info("link_secret_is_the_default", hint="set PARLEY_LINK_SECRET outside a trial")
     try:

@@ -38,6 +38,7 @@ from shared.protocol.live import (
     view_key,
 )
 from shared.protocol.worker import LinkClose, LinkRefused, LinkRequest
+from shared.runtime.concern import About
 from shared.runtime.lifecycle import LoopLag
 from shared.runtime.tasks import TaskOwner
 
@@ -120,6 +121,10 @@ class Worker:
             )
         except LinkRefused as exc:
             self._refuse(Refusal.UNAUTHORIZED, exc)
+        with About(self._parts.tracer.concern(asked.call_id, asked.trace)):
+            return self._admit(asked, link)
+
+    def _admit(self, asked: LinkRequest, link: Link) -> LinkHandler:
         known = self._calls.get(asked.call_id)
         if known is not None:
             if refusal := refuse_attach(known.epoch, asked.epoch):
@@ -195,6 +200,7 @@ class Worker:
 
     def _refuse(self, reason: Refusal, cause: Exception | None = None) -> NoReturn:
         self._parts.metrics.refusals.labels(reason.value).inc()
+        _log.info("link_refused", reason=reason.value)
         raise Refused(_STATUS[reason], reason.value) from cause
 
     def _on_over(self, call: Call) -> None:

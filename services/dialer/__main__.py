@@ -13,13 +13,15 @@ from services.dialer.dialer import Dialer
 from services.dialer.follow import CallFollower
 from services.dialer.settings import DialerSettings
 from shared.bus.redis import open_bus
-from shared.metrics.catalogue import BusMetrics, DialerMetrics, RuntimeMetrics
+from shared.metrics.catalogue import BusMetrics, DialerMetrics, RuntimeMetrics, TracingMetrics
 from shared.metrics.server import service_registry
+from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle, LoopLag
 from shared.runtime.logs import configure_logging
 from shared.runtime.settings import load_settings
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.trace_export import open_tracing
 from shared.vobiz.client import open_vobiz
 
 _log = structlog.get_logger(__name__)
@@ -49,7 +51,17 @@ async def run(settings: DialerSettings) -> None:
                 user_agent="parley-dialer",
             )
         )
-        dialer = Dialer(vobiz, bus.calls, metrics, gateway=settings.gateway, limits=settings.limits)
+        tracer = await stack.enter_async_context(
+            open_tracing("dialer", settings, TracingMetrics(registry), SystemClock())
+        )
+        dialer = Dialer(
+            vobiz,
+            bus.calls,
+            metrics,
+            gateway=settings.gateway,
+            limits=settings.limits,
+            tracer=tracer,
+        )
         tasks = await stack.enter_async_context(
             TaskOwner("dialer", on_failure=lambda *_: runtime.task_failures.labels("dialer").inc())
         )
@@ -87,7 +99,12 @@ def _announce(settings: DialerSettings, port: int) -> None:
 def main() -> None:
     """Run the service."""
     settings = load_settings(DialerSettings)
-    configure_logging("dialer", level=settings.log_level, log_format=settings.log_format)
+    configure_logging(
+        "dialer",
+        level=settings.log_level,
+        log_format=settings.log_format,
+        traced_share=settings.traced_share,
+    )
     if sys.platform == "win32":
         asyncio.run(run(settings))
         return

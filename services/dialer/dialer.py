@@ -29,6 +29,8 @@ from services.dialer.order import (
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallRecord, CallState, Direction
+from shared.runtime.concern import turn_to
+from shared.runtime.tracing import NO_TRACER, Tracer
 from shared.vobiz.client import CallControl, HangupOutcome
 from shared.vobiz.errors import ADVICE, Verdict, VobizFailure
 
@@ -53,6 +55,7 @@ class Dialer:
         gateway: how Vobiz reaches the gateway.
         limits: what Vobiz enforces for each call.
         make_id: makes ids.
+        tracer: told of each call that is dialled.
     """
 
     def __init__(
@@ -64,7 +67,9 @@ class Dialer:
         gateway: GatewayAddress,
         limits: CallLimits,
         make_id: Callable[[], CallId] = new_call_id,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._control = control
         self._calls = calls
         self._metrics = metrics
@@ -85,9 +90,20 @@ class Dialer:
         """
         self._under_way += 1
         self._idle.clear()
+        call_id = self._make_id()
+        concern = self._tracer.concern(call_id)
+        turn_to(concern)
+        began_s, error = self._tracer.now_s(), "not_placed"
         try:
-            return await self._place(order, self._make_id())
+            record = await self._place(order, call_id)
+            error = ""
+            return record
+        except VobizFailure as failure:
+            error = failure.verdict
+            raise
         finally:
+            # The first of its trace: the gateway's, when Vobiz answers, stand under it.
+            self._tracer.tell("dial", None, began_s, place=concern, agent=order.agent, error=error)
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()

@@ -17,7 +17,13 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
 from services.gateway.webhook_auth import CannotAuthenticate
 from shared.bus.redis import open_bus
-from shared.metrics.catalogue import BusMetrics, DeferredMetrics, GatewayMetrics, RuntimeMetrics
+from shared.metrics.catalogue import (
+    BusMetrics,
+    DeferredMetrics,
+    GatewayMetrics,
+    RuntimeMetrics,
+    TracingMetrics,
+)
 from shared.metrics.server import service_registry
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
@@ -25,6 +31,7 @@ from shared.runtime.lifecycle import Lifecycle, LoopLag
 from shared.runtime.logs import configure_logging
 from shared.runtime.settings import load_settings
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.trace_export import open_tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +53,9 @@ async def run(settings: GatewaySettings) -> None:
             )
         )
         metrics, clock = GatewayMetrics(registry), SystemClock()
+        tracer = await stack.enter_async_context(
+            open_tracing("gateway", settings, TracingMetrics(registry), clock)
+        )
         bus = await stack.enter_async_context(
             LastingBus(
                 redis,
@@ -61,7 +71,7 @@ async def run(settings: GatewaySettings) -> None:
                 on_failure=lambda *_: runtime.task_failures.labels(owner="gateway").inc(),
             )
         )
-        state = build_state(settings, bus, metrics, clock, tasks)
+        state = build_state(settings, bus, metrics, clock, tasks, tracer)
         await stack.enter_async_context(state.console.neighbours)
         _warn(settings)
         app = create_app(state, bus, registry)
@@ -118,7 +128,12 @@ def _warn(settings: GatewaySettings) -> None:
 def main() -> None:
     """Run the gateway; exit 2 with one line where the settings can't work."""
     settings = load_settings(GatewaySettings)
-    configure_logging("gateway", level=settings.log_level, log_format=settings.log_format)
+    configure_logging(
+        "gateway",
+        level=settings.log_level,
+        log_format=settings.log_format,
+        traced_share=settings.traced_share,
+    )
     # uvicorn writes the media socket's path, and with it the token, at INFO.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:

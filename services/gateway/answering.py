@@ -175,6 +175,7 @@ class Answering:
         xml = self._rules.open_stream(address, call_id, webhook.call_uuid, now_unix_s, note)
         agreed = await self._agree(call_id, xml)
         held.answer = agreed
+        held.milestones.answered_s = self._clock.now_s()
         if agreed is not xml:
             # Another gateway was asked at the same time and was first: the call is there.
             await self._calls.close_pending(held, LinkClose.SUPERSEDED)

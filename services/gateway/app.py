@@ -41,6 +41,7 @@ from shared.metrics.catalogue import GatewayMetrics
 from shared.metrics.server import ops_routes
 from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 _CALLER_SLICE_BYTES = 2048
 _CLOSING_S = 2.0
@@ -49,7 +50,12 @@ _LINK_SLICE_BYTES = 16_384
 
 
 def build_state(
-    settings: GatewaySettings, bus: Bus, metrics: GatewayMetrics, clock: Clock, tasks: TaskOwner
+    settings: GatewaySettings,
+    bus: Bus,
+    metrics: GatewayMetrics,
+    clock: Clock,
+    tasks: TaskOwner,
+    tracer: Tracer = NO_TRACER,
 ) -> GatewayState:
     """Put the parts together.
 
@@ -66,7 +72,7 @@ def build_state(
     texts = Texts(settings.gateway_busy_text, settings.gateway_apology_text)
     records = Records(bus.calls, settings.own_id)
     calls = HeldCalls(
-        LinkOpener(bus, settings.link_secret, _link_limits(settings), metrics, clock),
+        LinkOpener(bus, settings.link_secret, _link_limits(settings), metrics, clock, tracer),
         bus.values,
         clock,
         wait_s=settings.gateway_token_lifetime_s,
@@ -106,6 +112,7 @@ def build_state(
         metrics=metrics,
         clock=clock,
         tasks=tasks,
+        tracer=tracer,
     )
     browser_calls = BrowserCalls(
         answering=answering,
@@ -132,6 +139,7 @@ def build_state(
         clock=clock,
         caller_limits=_socket_limits(settings, slice_bytes=_CALLER_SLICE_BYTES),
         public_base=settings.public_url,
+        tracer=tracer,
     )
 
 

@@ -18,6 +18,7 @@ import structlog
 from services.gateway.caller import CallerSide, CallerSocket
 from services.gateway.frame_socket import Listener
 from services.gateway.links import LinkClosed, NoWorker, WorkerLink
+from services.gateway.milestones import Milestones
 from services.gateway.relay import (
     Cause,
     FloodGate,
@@ -38,6 +39,7 @@ from shared.protocol.call import CallId, WorkerId
 from shared.protocol.worker import LinkClose
 from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 _log = structlog.get_logger(__name__)
 _ABNORMAL = 1006
@@ -104,6 +106,7 @@ class Bridge:
     """Relays one call until its media is over.
 
     `run` is the task that attaches workers; `serve` is called for each caller's socket.
+    `milestones` are the call's, over all its bridges here.
     """
 
     def __init__(
@@ -114,8 +117,13 @@ class Bridge:
         limits: BridgeLimits,
         metrics: GatewayMetrics,
         clock: Clock,
+        milestones: Milestones | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._call_id = call_id
+        self._milestones = milestones or Milestones(clock.now_s())
+        self._tracer = tracer
+        self._concern = tracer.concern(call_id)
         self._link = link
         self._hooks = hooks
         self._limits = limits
@@ -132,7 +140,12 @@ class Bridge:
         self._is_flushed.set()
         self._is_caller_behind = False
         self._caller = CallerSide(
-            call_id, limits.caller_idle_s, metrics, clock, self._on_caller_writable
+            call_id,
+            limits.caller_idle_s,
+            metrics,
+            clock,
+            self._on_caller_writable,
+            self._milestones,
         )
         self._grace: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner("bridge")
@@ -174,10 +187,12 @@ class Bridge:
             self._grace = None
         self._wants_stream_id = True
         self._caller.take(caller)
-        code = _ABNORMAL
+        code, began_s = _ABNORMAL, self._clock.now_s()
+        self._milestones.on_socket(began_s)
         try:
             code = await self._caller.read(caller, self._on_caller_message)
         finally:
+            self._tracer.tell("caller_socket", self._concern, began_s, code=code)
             if self._caller.leave(caller):
                 self._on_caller_left(code)
 
@@ -207,6 +222,8 @@ class Bridge:
                 self._wants_stream_id = False
             if not self._has_media:
                 self._has_media = True
+                if self._milestones.first_frame_s is None:
+                    self._milestones.first_frame_s = now_s
                 self._hooks.on_first_frame(self.worker_id)
         elif event == "stop":
             self._caller.has_stopped = True
@@ -222,6 +239,7 @@ class Bridge:
 
     def _drop(self, reason: str) -> None:
         self._metrics.dropped_frames.labels(reason=reason).inc()
+        self._milestones.dropped[reason] += 1
 
     def _on_caller_left(self, code: int) -> None:
         if self.is_over:
@@ -291,8 +309,11 @@ class Bridge:
             if self._closing is not None:
                 return (self._parting, LinkClose.NORMAL)
             if link is None:
+                self._milestones.failure = self._milestones.failure or "no_worker"
                 return (Parting.LOST, _INTERNAL_ERROR)
+            began_s = self._clock.now_s()
             closed = await self._relay(link)
+            self._tell_relay(link, began_s, closed)
             if self._closing is not None:
                 return (self._parting, LinkClose.NORMAL)
             following = self._on_link_closed(closed)
@@ -300,6 +321,16 @@ class Bridge:
                 return (None, LinkClose.SUPERSEDED)
             if following is not Next.ANOTHER_WORKER:
                 return (_PARTINGS[following], code_for_caller(closed.code))
+
+    def _tell_relay(self, link: WorkerLink, began_s: float, closed: LinkClosed) -> None:
+        self._tracer.tell(
+            "relay",
+            self._concern,
+            began_s,
+            worker_id=link.worker_id,
+            code=closed.code,
+            is_silent=closed.was_silent,
+        )
 
     @property
     def _has_begun(self) -> bool:
@@ -332,8 +363,11 @@ class Bridge:
                 self._loss = _Loss(cause, now_s)
             else:
                 self._metrics.worker_refusals.labels(reason="closed").inc()
-        elif following is Next.LOST and self._losses.were_two_in_a_row:
-            self._count(cause, "second_loss")
+        elif following is Next.LOST:
+            is_second = self._losses.were_two_in_a_row
+            self._milestones.failure = "second_loss" if is_second else f"link_{cause}"
+            if is_second:
+                self._count(cause, "second_loss")
         return following
 
     async def _attach(self) -> WorkerLink | None:
@@ -378,11 +412,20 @@ class Bridge:
         if loss is None:
             return
         seconds = self._clock.now_s() - loss.at_s
+        self._tracer.tell(
+            "reattach",
+            self._concern,
+            loss.at_s,
+            cause=loss.cause,
+            worker_id=link.worker_id if link is not None else None,
+            error="" if link is not None or self._closing is not None else "no_worker",
+        )
         if self._closing is not None:
             self._count(loss.cause, "ended")
         elif link is None:
             self._count(loss.cause, "no_worker")
         else:
+            self._milestones.reattachments += 1
             self._count(loss.cause, "attached")
             self._metrics.reattach_seconds.observe(seconds)
             _log.warning(

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from services.gateway.frame_socket import Listener
+from services.gateway.milestones import Milestones
 from services.gateway.relay import is_stop
 from services.gateway.tally import Tally
 from shared.metrics.catalogue import GatewayMetrics
@@ -68,6 +69,7 @@ class CallerSide:
         metrics: GatewayMetrics,
         clock: Clock,
         on_writable: Callable[[bool], None],
+        milestones: Milestones,
     ) -> None:
         self._call_id = call_id
         self._idle_s = idle_s
@@ -75,6 +77,7 @@ class CallerSide:
         self._passed_on = Tally(metrics.relayed_frames.labels(to="caller").inc)
         self._clock = clock
         self._on_writable = on_writable
+        self._milestones = milestones
         self._socket: CallerSocket | None = None
         self._left = asyncio.Event()
         self._last_frame_s = clock.now_s()
@@ -175,16 +178,20 @@ class CallerSide:
         """Pass a worker's frame on; it is dropped and counted when nobody is here to take it."""
         socket = self._socket
         if not isinstance(message, str):
-            self._metrics.dropped_frames.labels(reason="binary").inc()
-            return
+            return self._drop("binary")
         if socket is None:
-            self._metrics.dropped_frames.labels(reason="no_caller").inc()
-            return
-        self.has_heard = True
+            return self._drop("no_caller")
+        if not self.has_heard:
+            self.has_heard = True
+            self._milestones.first_sound_s = self._milestones.first_sound_s or self._clock.now_s()
         if is_stop(message):
             self.has_stopped = True
         socket.send_text(message)
         self._passed_on.add()
+
+    def _drop(self, reason: str) -> None:
+        self._metrics.dropped_frames.labels(reason=reason).inc()
+        self._milestones.dropped[reason] += 1
 
     def flush_counts(self) -> None:
         """Have the counters say what they should."""

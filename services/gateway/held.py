@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 from services.gateway.bridge import Bridge
 from services.gateway.links import LinkOpener, SocketLink
+from services.gateway.milestones import Milestones
 from services.gateway.routing import Parting
 from shared.bus.base import BusUnavailable, KeyValue
 from shared.protocol.call import CallId, WorkerId
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import Clock
+from shared.runtime.concern import Concern
 
 MAX_HELD = 50_000
 _FORGET_S = 60.0
@@ -23,12 +25,14 @@ class HeldCall:
     """What this gateway knows of a call.
 
     `call_uuid` is Vobiz's id. `link` is a worker's link that waits for the caller; the bridge
-    takes it over. `forget_at_s` is when an entry without a bridge is dropped.
+    takes it over. `forget_at_s` is when an entry without a bridge is dropped, `attached` the span
+    that opened its newest link.
     """
 
     request: LinkRequest
     call_uuid: str
     forget_at_s: float
+    milestones: Milestones
     answer: bytes | None = None
     link: SocketLink | None = None
     bridge: Bridge | None = None
@@ -36,6 +40,7 @@ class HeldCall:
     is_final: bool = False
     was_admitted: bool = False
     attaches: int = 0
+    attached: Concern | None = None
 
     @property
     def is_over(self) -> bool:
@@ -77,7 +82,8 @@ class HeldCalls:
 
     def hold(self, request: LinkRequest, call_uuid: str) -> HeldCall:
         """Hold a call from now on, for as long as its caller may take to come."""
-        held = HeldCall(request, call_uuid, self._clock.now_s() + self._wait_s)
+        now_s = self._clock.now_s()
+        held = HeldCall(request, call_uuid, now_s + self._wait_s, Milestones(now_s))
         self._calls[request.call_id] = held
         return held
 
@@ -119,9 +125,15 @@ class HeldCalls:
 
     async def open_link(self, held: HeldCall, exclude: Collection[WorkerId] = ()) -> SocketLink:
         """Open a link to a worker for a call, or raise NoWorker."""
-        return await self._opener.open(
-            held.request, next_epoch=lambda: self._next_epoch(held), exclude=exclude
+        link = await self._opener.open(
+            held.request,
+            next_epoch=lambda: self._next_epoch(held),
+            exclude=exclude,
+            after=held.attached,
         )
+        held.attached = link.concern
+        held.milestones.on_worker(link.worker_id)
+        return link
 
     async def _next_epoch(self, held: HeldCall) -> int:
         """Count up on the bus, and here while it is away; never back.

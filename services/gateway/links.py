@@ -24,6 +24,8 @@ from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, WorkerId
 from shared.protocol.worker import LinkRequest
 from shared.runtime.clock import Clock
+from shared.runtime.concern import Concern
+from shared.runtime.tracing import NO_TRACER, OpenSpan, Tracer
 
 _log = structlog.get_logger(__name__)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -109,12 +111,13 @@ class SocketLink:
     """WorkerLink on a socket that is cut when the other end falls silent.
 
     Any byte is a sign of life; a look at it now and then is all it costs. No closing handshake is
-    waited for with a worker that can't answer.
+    waited for with a worker that can't answer. `concern` is the span that opened it.
     """
 
     def __init__(
         self, socket: FrameSocket, lease: WorkerLease, liveness: Liveness, pulse: Pulse
     ) -> None:
+        self.concern: Concern | None = None
         self._socket = socket
         self._liveness = liveness
         self._pulse = pulse
@@ -201,8 +204,15 @@ class LinkOpener:
     """Finds a worker for a call and opens a link to it."""
 
     def __init__(
-        self, bus: Bus, secret: str, limits: LinkLimits, metrics: GatewayMetrics, clock: Clock
+        self,
+        bus: Bus,
+        secret: str,
+        limits: LinkLimits,
+        metrics: GatewayMetrics,
+        clock: Clock,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._bus = bus
         self._secret = secret
         self._limits = limits
@@ -216,6 +226,7 @@ class LinkOpener:
         *,
         next_epoch: Callable[[], Awaitable[int]],
         exclude: Collection[WorkerId] = (),
+        after: Concern | None = None,
     ) -> SocketLink:
         """Book a worker and open its link; one that refuses is followed by the next.
 
@@ -224,17 +235,40 @@ class LinkOpener:
             next_epoch: gives each attempt its own epoch, so that a worker whose answer was lost
                 can't speak beside the one that follows it.
             exclude: workers not to be asked.
+            after: the span that opened the link before this one.
 
         Raises:
             NoWorker: nobody took it. Every booking made here is given up then.
         """
-        refused = set(exclude)
+        tracer = self._tracer
+        with tracer.span("attach", tracer.concern(request.call_id)) as span:
+            span.note(agent=request.agent, is_resumed=request.resume)
+            span.follows(after)
+            link = await self._open(request, span, next_epoch, set(exclude))
+            span.note(worker_id=link.worker_id)
+            link.concern = span.concern
+            return link
+
+    async def _open(
+        self,
+        request: LinkRequest,
+        attach: OpenSpan,
+        next_epoch: Callable[[], Awaitable[int]],
+        refused: set[WorkerId],
+    ) -> SocketLink:
+        span_of = self._tracer.span
         for _ in range(self._limits.tries):
-            lease = await self._reserve(request.call_id, refused)
+            with span_of("reserve", attach.concern) as reserve:
+                lease = await self._reserve(request.call_id, refused)
+                reserve.note(worker_id=lease.worker_id if lease is not None else None)
             if lease is None:
                 break
             try:
-                return await self._connect(replace(request, epoch=await next_epoch()), lease)
+                with span_of("connect", attach.concern, worker_id=lease.worker_id) as connecting:
+                    trace = connecting.concern.span if connecting.concern is not None else None
+                    asked = replace(request, epoch=await next_epoch(), trace=trace)
+                    connecting.note(epoch=asked.epoch)
+                    return await self._connect(asked, lease)
             except _Refused as exc:
                 self._metrics.worker_refusals.labels(reason=exc.reason).inc()
                 _log.warning(

@@ -20,6 +20,7 @@ from services.gateway.switchboard import Switchboard
 from services.gateway.webhook_auth import WebhookPolicy
 from shared.metrics.catalogue import GatewayMetrics
 from shared.runtime.clock import Clock
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class GatewayState:
     clock: Clock
     caller_limits: SocketLimits
     public_base: str | None
+    tracer: Tracer = NO_TRACER
 
     def address(self, host: str) -> PublicAddress | None:
         """Return how Vobiz reaches us; a local gateway goes by the Host header of a request.

@@ -8,6 +8,7 @@ bus is away.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -48,7 +49,9 @@ from shared.protocol.errand import EVENT_MACHINE
 from shared.protocol.webhook import Webhook
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import Clock
+from shared.runtime.concern import About
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 _log = structlog.get_logger(__name__)
 _PARTING_S = 0.5
@@ -86,7 +89,9 @@ class Switchboard:
         metrics: GatewayMetrics,
         clock: Clock,
         tasks: TaskOwner,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._bus = bus
         self._records = records
         self._calls = calls
@@ -121,7 +126,7 @@ class Switchboard:
         Raises:
             BusUnavailable: ended here, but not written down nor told to others.
         """
-        self._finish(call_id)
+        self._finish(call_id, webhook.hangup_cause_code)
         await self._records.ended(call_id, webhook)
 
     async def parting(self, call_id: CallId) -> Parting:
@@ -320,7 +325,16 @@ class Switchboard:
                 await self._on_media_over(held, parting)
 
         hooks = BridgeHooks(open_link, give_up, on_worker, on_first_frame, on_over)
-        bridge = Bridge(call_id, link, hooks, self._bridge_limits, self._metrics, self._clock)
+        bridge = Bridge(
+            call_id,
+            link,
+            hooks,
+            self._bridge_limits,
+            self._metrics,
+            self._clock,
+            held.milestones,
+            self._tracer,
+        )
         return bridge
 
     async def _run(self, held: HeldCall, bridge: Bridge) -> None:
@@ -333,12 +347,17 @@ class Switchboard:
             self._calls.keep_a_while(held)
             # A worker that is away, or that the call is back at, keeps its place.
             is_left = is_newest and held.parting is not Parting.AWAY
+            if is_newest and held.is_final:
+                self._tell(held)
             if bridge.worker_id is not None and is_left:
                 await self._calls.release(held, bridge.worker_id)
 
     async def _on_media_over(self, held: HeldCall, parting: Parting | None) -> None:
         call_id = held.request.call_id
+        held.milestones.media_over_s = self._clock.now_s()
         if parting is None:
+            held.milestones.failure = "moved"
+            self._tell(held)
             self._calls.let_go(held)
             return
         if held.is_final:
@@ -354,14 +373,32 @@ class Switchboard:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def _finish(self, call_id: CallId) -> None:
+    def _tell(self, held: HeldCall) -> None:
+        """Log what the call came by here, once; at its end, or when it goes on elsewhere."""
+        if held.milestones.is_told:
+            return
+        held.milestones.is_told = True
+        _log.log(
+            logging.ERROR if held.parting is Parting.LOST else logging.INFO,
+            "call_summary",
+            call_id=held.request.call_id,
+            agent=held.request.agent,
+            direction=held.request.direction,
+            parting=held.parting,
+            **held.milestones.line(self._clock.now_s()),
+        )
+
+    def _finish(self, call_id: CallId, cause: str = "") -> None:
         """A call is over: close what is open of it. May be called twice."""
         held = self._calls.get(call_id)
         if held is None or held.is_final:
             return
         held.is_final = True
+        held.milestones.cause = cause
         self._calls.keep_a_while(held)
-        if held.bridge is not None:
+        if held.bridge is None:
+            self._tell(held)
+        else:
             self._tasks.start(held.bridge.close(LinkClose.NORMAL), name=f"hangup/{call_id}")
         if held.link is not None:
             self._tasks.start(
@@ -382,10 +419,14 @@ class Switchboard:
             async for event in events:
                 if event.call_id is None:
                     continue
-                if event.channel is Channel.HANGUPS:
-                    self._finish(event.call_id)
-                elif event.kind == SOCKET_CLAIM:
-                    self._tasks.start(self._give_way(event.call_id), name="give_way")
+                with About(self._tracer.concern(event.call_id)):
+                    self._on_event(event, event.call_id)
+
+    def _on_event(self, event: BusEvent, call_id: CallId) -> None:
+        if event.channel is Channel.HANGUPS:
+            self._finish(call_id)
+        elif event.kind == SOCKET_CLAIM:
+            self._tasks.start(self._give_way(call_id), name="give_way")
 
     async def _give_way(self, call_id: CallId) -> None:
         held = self._calls.get(call_id)
@@ -408,6 +449,11 @@ class Switchboard:
                     _log.warning("bus_away")
                 is_bus_up = False
             for held in self._calls.take_forgotten():
-                work = self._calls.close_pending(held, LinkClose.NO_CALLER)
-                self._tasks.start(work, name="no_caller")
+                with About(self._tracer.concern(held.request.call_id)):
+                    self._forget(held)
             await asyncio.sleep(HEARTBEAT_S)
+
+    def _forget(self, held: HeldCall) -> None:
+        self._tell(held)
+        work = self._calls.close_pending(held, LinkClose.NO_CALLER)
+        self._tasks.start(work, name="no_caller")

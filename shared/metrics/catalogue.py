@@ -86,6 +86,19 @@ class RuntimeMetrics:
         )
 
 
+class TracingMetrics:
+    """Spans on their way to a collector; nothing where none is set."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.spans = Counter(
+            "voice_runtime_spans_total",
+            "Spans of traced calls: exported, dropped (too many waited), failed (the collector did "
+            "not take them).",
+            ["outcome"],
+            registry=registry,
+        )
+
+
 class GatewayMetrics:
     """The gateway."""
 

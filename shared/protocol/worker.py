@@ -19,6 +19,8 @@ from urllib.parse import quote, unquote
 
 from shared.protocol.call import CallId, Direction
 from shared.protocol.errors import ProtocolError
+from shared.protocol.trace import HEADER as TRACE_HEADER
+from shared.protocol.trace import SpanPlace, parse_traceparent
 
 _PATH_PREFIX = "/calls/"
 _AUTH_LIFETIME_S = 60.0
@@ -54,7 +56,8 @@ class LinkRequest:
     `epoch` counts the attaches of a call: the worker with the highest one alone may speak.
     `resume` says that the call was in conversation before. `call_uuid` is Vobiz's id of the call
     and `webhook_base` the URL before the names of the gateway's webhooks, secret path part
-    included; both are empty when the gateway does not say.
+    included; both are empty when the gateway does not say. `trace` is the gateway's span that the
+    worker's are part of. It is not signed: one of another trace than the call's counts for nothing.
     """
 
     call_id: CallId
@@ -67,6 +70,7 @@ class LinkRequest:
     metadata: dict[str, str] = field(default_factory=dict)
     call_uuid: str = ""
     webhook_base: str = field(default="", repr=False)
+    trace: SpanPlace | None = None
 
     @property
     def path(self) -> str:
@@ -77,11 +81,14 @@ class LinkRequest:
         """Return the handshake headers, signed with the secret gateway and workers share."""
         issued = str(int(now_unix_s))
         body = self._body()
-        return {
+        headers = {
             "Parley-Call": body,
             "Parley-Time": issued,
             "Parley-Auth": _sign(secret, issued, self.path, body),
         }
+        if self.trace is not None:
+            headers[TRACE_HEADER] = self.trace.serialize()
+        return headers
 
     def _body(self) -> str:
         return json.dumps(
@@ -137,6 +144,7 @@ class LinkRequest:
                 # A gateway of an earlier version does not say these.
                 call_uuid=str(data.get("call_uuid", "")),
                 webhook_base=str(data.get("webhook_base", "")),
+                trace=parse_traceparent(headers.get(TRACE_HEADER, "")),
             )
         except (ValueError, KeyError, TypeError) as exc:
             raise LinkRefused("the link's headers can't be read") from exc

@@ -39,6 +39,27 @@ class ServiceSettings(BaseSettings):
         SecretStr(DEFAULT_LINK_SECRET), description="shared by gateways and workers, signs links"
     )
 
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+.*$",
+        description="collector of traces (OTLP over HTTP), as http://host:4318; unset: no traces",
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="headers for it, as name=value, comma-joined"
+    )
+    otel_service_name: str = Field("", description="name in traces; unset: parley- and the service")
+    otel_resource_attributes: str = Field(
+        "", description="more to say of this process in traces, as name=value, comma-joined"
+    )
+    otel_traces_sampler_arg: float = Field(
+        1.0, ge=0, le=1, description="share of calls that are traced; the same for all services"
+    )
+
+    @property
+    def traced_share(self) -> float:
+        """The share of calls that are traced, nought where nobody takes traces."""
+        return self.otel_traces_sampler_arg if self.otel_exporter_otlp_endpoint else 0.0
+
     @property
     def password(self) -> str | None:
         """The Redis password in the clear, for the client alone."""

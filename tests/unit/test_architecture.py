@@ -30,7 +30,7 @@ NOT_PURE = {
     *("redis", "fastapi", "starlette", "uvicorn", "uvloop", "httpx", "websockets", "requests"),
     *("urllib.request", "http.client", "http.server", "logging", "structlog", "prometheus_client"),
     *("onnxruntime", "pocketsphinx", "pydantic_settings", "pyngrok"),
-    *("deepgram", "openai", "livekit"),
+    *("deepgram", "openai", "livekit", "opentelemetry"),
 }
 # Folders of the protocol and the codecs are pure as a whole, whatever their docstrings say.
 PURE_FOLDERS = ("shared/protocol", "shared/audio")
@@ -89,7 +89,7 @@ _DECLARED = {
     *("fastapi", "starlette", "uvicorn", "uvloop", "websockets", "httpx", "pyngrok"),
     *("numpy", "onnxruntime", "pocketsphinx", "soxr", "espeakng_loader", "yaml"),
     *("deepgram", "openai", "livekit"),
-    *("defusedxml", "matplotlib", "phonenumbers"),
+    *("defusedxml", "matplotlib", "phonenumbers", "opentelemetry"),
 }
 
 

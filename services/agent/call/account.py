@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from services.agent.after_call.record import RecordBuilder
+from services.agent.call.trace import CallTrace
 from services.agent.providers import base
 from services.agent.turn import events as ev
 from shared.metrics.catalogue import AgentMetrics
@@ -31,9 +32,17 @@ class Account:
         metrics: the worker's.
         clock: the worker's.
         record: takes what is kept of the call.
+        trace: makes spans of it; None: nobody does.
     """
 
-    def __init__(self, metrics: AgentMetrics, clock: Clock, record: RecordBuilder) -> None:
+    def __init__(
+        self,
+        metrics: AgentMetrics,
+        clock: Clock,
+        record: RecordBuilder,
+        trace: CallTrace | None = None,
+    ) -> None:
+        self._trace = trace
         self.milestones: dict[str, float] = {}
         self.last_turn_ms: float | None = None
         self.turns = 0
@@ -50,6 +59,11 @@ class Account:
         if self._started_s is None:
             self._started_s = self._clock.now_s()
             self.milestones["stream_ms"] = self._since_opened_ms()
+
+    @property
+    def started_s(self) -> float | None:
+        """When the caller's first audio came, monotonic; None while it has not."""
+        return self._started_s
 
     @property
     def duration_s(self) -> float:
@@ -80,6 +94,8 @@ class Account:
         match piece:
             case base.ToolUsed():
                 self._metrics.tools.labels(piece.outcome).inc()
+                if self._trace is not None:
+                    self._trace.on_tool(piece)
             case base.Usage():
                 pass  # the providers' chains count it, over all calls
             case _:
@@ -90,6 +106,8 @@ class Account:
         self._record.on_measure(measure, self.at_ms)
         if measure.stage is ev.Stage.TOTAL:
             self.last_turn_ms = round(measure.seconds * 1000, 1)
+        if self._trace is not None:
+            self._trace.on_measure(measure)
         match measure.stage:
             case ev.Stage.BARGE_IN:
                 self.on_mark("barge_in", ms=round(measure.seconds * 1000, 1))
@@ -134,6 +152,7 @@ class Account:
             "milestones": dict(self.milestones),
             "begun_wall_s": begun_wall_s,
             "record": self._record.kept(),
+            "span": self._trace.kept if self._trace is not None else "",
         }
 
     def restore(self, kept: Mapping[str, Any]) -> None:

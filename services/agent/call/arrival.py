@@ -124,7 +124,7 @@ class Arrival:
         self._parts.metrics.resumed_calls.labels(outcome).inc()
         call.attach(self._link, self.request)
         self._on_ready(self, call)
-        call.go_on(kept)
+        call.go_on(kept, since_s=self._opened_s)
         await asyncio.sleep(max(0.0, self._opened_s + _RING_S - self._parts.clock.now_s()))
         await self._catch_up(call)
 

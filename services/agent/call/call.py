@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextvars import Token
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import assert_never
@@ -27,6 +28,7 @@ from services.agent.call.keeper import Keeper
 from services.agent.call.kept import KeptCall
 from services.agent.call.live import LiveView, Moment
 from services.agent.call.mouth import Mouth
+from services.agent.call.trace import CallTrace
 from services.agent.call.wits import Wits
 from services.agent.company.cast import Cast
 from services.agent.dialogue.prompt import fill_facts
@@ -64,7 +66,9 @@ from shared.protocol.telephony import (
 )
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import Clock
+from shared.runtime.concern import Concern, turn_back, turn_to
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 _log = structlog.get_logger(__name__)
 _INTERNAL_ERROR = 1011
@@ -97,6 +101,7 @@ class Parts:
     reattach_grace_s: float = 5.0
     sessions: SessionStore | None = None
     live: LiveFeed | None = None
+    tracer: Tracer = NO_TRACER
 
 
 _END_CLASS = {
@@ -111,23 +116,32 @@ _END_CLASS = {
 
 
 class _Guard:
-    """The top of a call: an exception that nobody expected ends this one and no other."""
+    """The top of a call: an exception that nobody expected ends this one and no other.
 
-    def __init__(self, on_bug: Callable[[Exception], None]) -> None:
+    What happens within is about the call, and so are the tasks that are started there.
+    """
+
+    def __init__(self, on_bug: Callable[[Exception], None], trace: CallTrace) -> None:
         self._on_bug = on_bug
+        self._trace = trace
+        self._tokens: list[Token[Concern | None]] = []
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        self._tokens.append(turn_to(self._trace.concern))
 
     def __exit__(
         self,
         _kind: type[BaseException] | None,
         error: BaseException | None,
-        _trace: TracebackType | None,
+        _traceback: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._on_bug(error)
-        return True
+        try:
+            if not isinstance(error, Exception):
+                return False
+            self._on_bug(error)
+            return True
+        finally:
+            turn_back(self._tokens.pop())
 
 
 class Call:
@@ -171,7 +185,8 @@ class Call:
             direction=request.direction,
         )
         self._aftermath = Aftermath(cast.file, cast.version, facts)
-        self._account = Account(parts.metrics, parts.clock, self._aftermath.builder)
+        self._trace = CallTrace(parts.tracer, request, cast.file.name, parts.worker_id)
+        self._account = Account(parts.metrics, parts.clock, self._aftermath.builder, self._trace)
         self._owner = TaskOwner(f"call:{request.call_id}", on_failure=self._on_task_failed)
         self.live = LiveView(
             request.call_id,
@@ -187,10 +202,14 @@ class Call:
             on_frame=self._on_frame,
             on_broken=self._crash,
         )
-        self._guard = _Guard(self._on_bug)
+        self._guard = _Guard(self._on_bug, self._trace)
         self._gate = StreamGate()
         self._errands = Errands(
-            parts.network, self._owner, on_event=self._event, on_stop=self._stop_stream
+            parts.network,
+            self._owner,
+            on_event=self._event,
+            on_stop=self._stop_stream,
+            on_over=self._trace.on_errand,
         )
         self._consumed = Consumed(None if kept is None else kept.consumed)
         self._keeper = Keeper(
@@ -249,12 +268,13 @@ class Call:
 
     def start(self) -> None:
         """Begin: the first words are prepared before the caller's audio is there."""
+        self._trace.on_taken()
         self._ears.start()
         self._mouth.warm()
         self._keeper.start()
         self._perform(self._session.begin())
 
-    def go_on(self, kept: KeptCall | None) -> None:
+    def go_on(self, kept: KeptCall | None, *, since_s: float | None = None) -> None:
         """Go on with a call that another worker had; in place of `start`, after `attach`.
 
         What the caller did meanwhile follows by `on_text`, then `caught_up`. Nothing is written
@@ -262,8 +282,11 @@ class Call:
 
         Args:
             kept: as given to the constructor; None: nothing is known but that the call goes on.
+            since_s: when its link was opened.
         """
         self._is_catching_up = True
+        before = "" if kept is None else str(kept.account.get("span", ""))
+        self._trace.on_taken(before, since_s)
         self._ears.start()
         self._mouth.warm()
         now_s = self._parts.clock.now_s()
@@ -582,14 +605,17 @@ class Call:
                 case ev.ScoreTurn():
                     self._ears.score_turn(action.number)
                 case ev.Greet():
+                    self._begin_turn("greeting")
                     has_other = self.cast.speech_brain is not None
                     other = self._leave_speech_brain if has_other else None
                     self._wits.greet(action.generation, otherwise=other)
                 case ev.Ask():
+                    self._begin_turn("turn")
                     self._wits.ask(action)
                 case ev.Confirm():
                     self._wits.confirm(action.generation)
                 case ev.Speak():
+                    self._trace.on_sentence()
                     self._mouth.speak(action)
                 case ev.SpeakPrepared():
                     self._mouth.speak_prepared(action)
@@ -630,6 +656,10 @@ class Call:
         if isinstance(piece, base.ToolUsed):
             took_ms = round(piece.seconds * 1000, 1)
             self.live.tell("tool", name=piece.name, outcome=piece.outcome, took_ms=took_ms)
+
+    def _begin_turn(self, name: str) -> None:
+        self._trace.on_asked(name)
+        turn_to(self._trace.concern)
 
     def _change_language(self, language: str) -> None:
         tongue = self.cast.tongue(language)
@@ -716,6 +746,8 @@ class Call:
         self._close_link(action)
         await self._ears.aclose()
         await self._wits.aclose()
+        is_ours = end_class in (EndClass.PLATFORM, EndClass.PROVIDER)
+        self._trace.close(reason, self._account.started_s, error=reason if is_ours else "")
         self._log.info(
             "call_ended",
             reason=reason.value,
@@ -803,7 +835,9 @@ class Call:
         await self._keeper.aclose()
         await self._ears.aclose()
         await self._wits.aclose()
-        self._log.info("call_left", code=code.name.lower())
+        word = code.name.lower()
+        self._trace.close(f"left_{word}", self._account.started_s)
+        self._log.info("call_left", code=word)
         self._on_over(self)
 
     async def stop(self) -> None:

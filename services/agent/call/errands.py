@@ -36,10 +36,15 @@ _NEWS_S = 2.0
 """How long the news of an errand may be late when the caller is back already."""
 
 
+def _nobody(_kind: str, _began_s: float, _outcome: str) -> None: ...
+
+
 @dataclass(slots=True)
 class _Away:
     """An errand under way; `failed` is what the session hears when the caller is back."""
 
+    kind: str
+    began_s: float
     left: Left
     call: NetworkCall
     over: EndReason
@@ -56,6 +61,7 @@ class Errands:
         owner: of the tasks.
         on_event: takes what comes of them.
         on_stop: called when the stream is to be stopped for one.
+        on_over: told of each that is over: its kind, when it began, and how it went.
     """
 
     def __init__(
@@ -65,7 +71,9 @@ class Errands:
         *,
         on_event: Callable[[ev.Event], None],
         on_stop: Callable[[], None],
+        on_over: Callable[[str, float, str], None] = _nobody,
     ) -> None:
+        self._on_over = on_over
         self._network = network
         self._owner = owner
         self._on_event = on_event
@@ -86,7 +94,7 @@ class Errands:
     def transfer(self, call: NetworkCall, to: str, caller_id: str) -> None:
         """Hand the caller over; TransferFailed follows when that fails."""
         leave = self._network.leave_to_transfer(call, to=to, caller_id=caller_id)
-        work = self._leave(call, leave, EndReason.TRANSFERRED, ev.TransferFailed())
+        work = self._leave("transfer", call, leave, EndReason.TRANSFERRED, ev.TransferFailed())
         self._start(work, "transfer")
 
     def gather(self, call: NetworkCall, request: GatherDigits) -> None:
@@ -98,7 +106,7 @@ class Errands:
             finish_on_key=request.finish_on_key,
             timeout_s=request.timeout_s,
         )
-        work = self._leave(call, leave, EndReason.CARRIER_LOST, ev.DigitsGathered(""))
+        work = self._leave("gather", call, leave, EndReason.CARRIER_LOST, ev.DigitsGathered(""))
         self._start(work, "gather")
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -120,20 +128,24 @@ class Errands:
 
     async def _leave(
         self,
+        kind: str,
         call: NetworkCall,
         leave: Coroutine[Any, Any, Left],
         over: EndReason,
         failed: ev.Event,
     ) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         try:
             left = await leave
         except NetworkError as exc:
-            _log.warning("errand_not_begun", call_id=call.call_id, error=str(exc))
+            _log.warning("errand_not_begun", call_id=call.call_id, kind=kind, error=str(exc))
+            self._on_over(kind, began_s, "not_begun")
             self._is_leaving = False
             self._on_event(failed)
             return
-        self._away, self._is_leaving = _Away(left, call, over, failed), False
-        loop = asyncio.get_running_loop()
+        self._away = _Away(kind, began_s, left, call, over, failed)
+        self._is_leaving = False
         self._timer = loop.call_later(left.longest_away_s, self._on_nobody_back)
         self._catch_up(left)
 
@@ -153,6 +165,7 @@ class Errands:
     def _on_nobody_back(self) -> None:
         away, self._away = self._away, None
         if away is not None:
+            self._on_over(away.kind, away.began_s, "nobody_back")
             self._on_event(ev.CallOver(away.over))
 
     # --- coming back -------------------------------------------------------------------------
@@ -166,7 +179,8 @@ class Errands:
             case WhoAnswered():
                 self._on_event(ev.MachineJudged(event.is_machine))
             case FarPartyAnswered():
-                if self._is_mine(event.errand_id):
+                if (away := self._away) is not None and self._is_mine(event.errand_id):
+                    self._on_over(away.kind, away.began_s, "answered")
                     self._end()
                     self._on_event(ev.CallOver(EndReason.TRANSFERRED))
             case FarPartyMissed():
@@ -201,6 +215,7 @@ class Errands:
             return
         self._owner.start(self._network.came_back(away.call, away.left.errand_id), name="came_back")
         away.is_back = True
+        self._on_over(away.kind, away.began_s, "back")
         if away.is_told:
             self._end()
         else:

@@ -15,6 +15,7 @@ from services.gateway.media_protocol import TAKE_EXTENSION, Take
 from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState, gateway_state
 from shared.protocol.call import CallId
+from shared.runtime.concern import turn_to
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class AsgiDoor:
 async def media(socket: WebSocket, call_id: str, token: str, state: State) -> None:
     """Take the socket of a call for whom the token was made."""
     metrics = state.metrics
+    turn_to(state.tracer.concern(call_id[:128]))
     try:
         if not is_call_id(call_id):
             raise SocketRefused(Refusal.WRONG)
@@ -59,13 +61,13 @@ async def media(socket: WebSocket, call_id: str, token: str, state: State) -> No
     except SocketRefused as exc:
         metrics.token_refusals.labels(reason=exc.reason).inc()
         metrics.media_sockets.labels(outcome="refused").inc()
-        _log.warning("media_socket_refused", call_id=call_id[:128], reason=exc.reason)
+        _log.warning("media_socket_refused", reason=exc.reason)
         # Before the upgrade a close is an HTTP 403.
         await socket.close()
         return
     outcome = "reconnected" if admitted.is_reconnect else "opened"
     metrics.media_sockets.labels(outcome=outcome).inc()
-    _log.info("media_socket_open", call_id=call_id, is_reconnect=admitted.is_reconnect)
+    _log.info("media_socket_open", is_reconnect=admitted.is_reconnect)
     door = AsgiDoor(socket, state.caller_limits)
     await state.switchboard.serve(admitted, door)
     state.browser_calls.socket_left(admitted.call)

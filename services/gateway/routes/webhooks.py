@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -19,6 +21,7 @@ from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId
 from shared.protocol.errors import MalformedWebhook
 from shared.protocol.webhook import Webhook, parse_webhook
+from shared.runtime.concern import present, turn_to
 
 _log = structlog.get_logger(__name__)
 _MAX_FIELDS = 300
@@ -31,6 +34,8 @@ _EVENTS = frozenset(
     }
 )
 _STREAM_TROUBLE = frozenset({"DegradedStream", "DroppedStream"})
+_FIRST = frozenset({AnswerOutcome.STREAM, AnswerOutcome.BUSY, AnswerOutcome.ENDED})
+_OWN_SPAN = frozenset({"answer"})
 
 State = Annotated[GatewayState, Depends(gateway_state)]
 
@@ -126,8 +131,29 @@ def _xml(body: bytes) -> Response:
 
 
 async def _identified(request: Request, state: GatewayState) -> tuple[CallId, Webhook]:
+    """Read a webhook and find its call; from then on this request is about that."""
     webhook = await _read(request, state)
-    return await state.switchboard.identify(webhook, request.query_params.get("c")), webhook
+    call_id = await state.switchboard.identify(webhook, request.query_params.get("c"))
+    turn_to(state.tracer.concern(call_id))
+    return call_id, webhook
+
+
+_Handler = Callable[[Request, GatewayState], Awaitable[Response]]
+
+
+def _traced(name: str, handler: _Handler) -> _Handler:
+    """Tell of each request of a handler as a span of the call it turned out to be about."""
+
+    @wraps(handler)
+    async def run(request: Request, state: GatewayState) -> Response:
+        turn_to(None)
+        with state.tracer.span(name.replace("-", "_"), None) as span:
+            try:
+                return await handler(request, state)
+            finally:
+                span.under = present()
+
+    return run
 
 
 async def answer(request: Request, state: State) -> Response:
@@ -144,10 +170,31 @@ async def answer(request: Request, state: State) -> Response:
     if given.outcome is AnswerOutcome.DRAINING:
         return Response(status_code=503, headers={"retry-after": "1"})
     state.metrics.answer_seconds.observe(state.clock.now_s() - started_s)
+    _tell_answer(state, call_id, webhook, given.outcome, started_s)
     if webhook.machine is not None:
         await state.switchboard.on_machine_judged(call_id, is_machine=webhook.machine)
     _log.info("call_answered", call_id=call_id, outcome=given.outcome)
     return _xml(given.xml)
+
+
+def _tell_answer(
+    state: GatewayState,
+    call_id: CallId,
+    webhook: Webhook,
+    outcome: AnswerOutcome,
+    started_s: float,
+) -> None:
+    """Tell of an answer; the first one to a call of Vobiz's own naming begins its trace."""
+    first = state.tracer.concern(call_id)
+    is_first = call_id == webhook.call_uuid and outcome in _FIRST
+    state.tracer.tell(
+        "answer",
+        None if is_first else first,
+        started_s,
+        place=first if is_first else None,
+        outcome=outcome,
+        error="" if outcome is not AnswerOutcome.BUSY else "pool_full",
+    )
 
 
 async def hangup(request: Request, state: State) -> Response:
@@ -175,11 +222,9 @@ async def ring(request: Request, state: State) -> Response:
 
 async def stream_status(request: Request, state: State) -> Response:
     """Something happened to a stream: counted; trouble is logged."""
-    webhook = await _read(request, state)
+    call_id, webhook = await _identified(request, state)
     if webhook.event in _STREAM_TROUBLE:
-        _log.warning(
-            "stream_trouble", call_uuid=webhook.call_uuid, kind=webhook.event, error=webhook.error
-        )
+        _log.warning("stream_trouble", call_id=call_id, kind=webhook.event, error=webhook.error)
     return Response()
 
 
@@ -241,7 +286,8 @@ def webhook_routes(*, has_path_secret: bool) -> APIRouter:
         "errand-done": errand_done,
         "dial-events": dial_events,
     }
-    for name, handler in handlers.items():
+    for name, plain in handlers.items():
+        handler = plain if name in _OWN_SPAN else _traced(name, plain)
         for path in [f"/{name}", *([f"/{{path_secret}}/{name}"] if has_path_secret else [])]:
             router.add_api_route(path, handler, methods=["GET", "POST"], response_model=None)
     return router

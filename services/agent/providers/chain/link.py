@@ -19,6 +19,8 @@ from services.agent.providers.errors import (
 )
 from shared.metrics.catalogue import ProviderMetrics
 from shared.runtime.clock import Clock
+from shared.runtime.concern import present
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 _log = structlog.get_logger(__name__)
 P = TypeVar("P")
@@ -49,8 +51,9 @@ class Link(Generic[P_co]):
 class Breakers:
     """The breakers of a worker, by kind, provider and account; made when first asked for."""
 
-    def __init__(self, metrics: ProviderMetrics, clock: Clock) -> None:
+    def __init__(self, metrics: ProviderMetrics, clock: Clock, tracer: Tracer = NO_TRACER) -> None:
         self.metrics = metrics
+        self.tracer = tracer
         self.clock = clock
         self._breakers: dict[tuple[str, str, str], CircuitBreaker] = {}
 
@@ -130,7 +133,7 @@ class Chain(Generic[P]):
 
 
 class Attempt:
-    """One call of one provider: what its breaker and the metrics are told of it, once.
+    """One call of one provider: what its breaker, the metrics and the trace are told of it, once.
 
     As a context manager it judges by how the block is left: a ProviderError is the provider's
     failure; anything else that cuts it short is nobody's, unless a first piece had come, which
@@ -148,6 +151,8 @@ class Attempt:
         self._began_s = breakers.clock.now_s()
         self._has_first = False
         self._is_judged = False
+        self._first_ms: float | None = None
+        self._concern = present()
 
     @property
     def elapsed_s(self) -> float:
@@ -158,6 +163,7 @@ class Attempt:
         """Note that a piece has come; the first one is measured."""
         if not self._has_first:
             self._has_first = True
+            self._first_ms = round(1000 * self.elapsed_s, 1)
             self.observe("first", self.elapsed_s)
 
     def observe(self, stage: Literal["first", "total"], seconds: float) -> None:
@@ -187,6 +193,7 @@ class Attempt:
         elif not self._is_judged:
             self._breaker.on_abandoned()
         self._is_judged = True
+        self._tell("failed", error.cause.value)
         self._breakers.show(self._kind, self._link.name)
 
     def on_abandoned(self) -> None:
@@ -210,6 +217,27 @@ class Attempt:
             self.on_failure(exc)
         elif exc is not None:
             self.on_abandoned()
+            self._tell("abandoned")
         else:
             self.observe("total", self.elapsed_s)
             self.on_success()
+            self._tell("answered")
+
+    def on_left(self) -> None:
+        """Tell that a stream was left that may have answered many times; no failure follows."""
+        self._tell("left")
+
+    def _tell(self, outcome: str, error: str = "") -> None:
+        tracer, concern, self._concern = self._breakers.tracer, self._concern, None
+        if not tracer.is_on or concern is None:
+            return
+        tracer.tell(
+            "request",
+            concern,
+            tracer.now_s() - self.elapsed_s,
+            kind=self._kind,
+            provider=self._link.name,
+            outcome=outcome,
+            first_ms=self._first_ms,
+            error=error,
+        )

@@ -295,6 +295,7 @@ class FallbackStream:
         """Give the present stream up and add up what it was used for."""
         current, self._current = self._current, None
         if current is not None:
+            current.attempt.on_left()
             name, seconds = current.link.name, current.samples / PHONE_RATE_HZ
             self._usage[name] = self._usage.get(name, 0.0) + seconds
             self._chain.metrics.usage.labels("stt", name, "audio_seconds").inc(seconds)

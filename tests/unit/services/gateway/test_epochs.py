@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ class Opener:
     def __init__(self) -> None:
         self.epochs: list[int] = []
 
-    async def open(self, request: LinkRequest, *, next_epoch: Any, exclude: Any = ()) -> None:
+    async def open(self, request: LinkRequest, *, next_epoch: Any, **_: Any) -> SimpleNamespace:
         self.epochs.append(await next_epoch())
+        return SimpleNamespace(concern=None, worker_id="w")
 
 
 def request() -> LinkRequest:
