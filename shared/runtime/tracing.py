@@ -131,9 +131,9 @@ class Tracer:
         own = place if place is not None else self.inside(base)
         assert own.span is not None, "a place of a traced call is a span"
         now_s = self._clock.now_s()
-        unix_s = self._clock.wall().timestamp() - now_s
-        began_ns = round((unix_s + began_s) * 1e9)
-        ended_ns = round((unix_s + (now_s if ended_s is None else ended_s)) * 1e9)
+        now_ns = round(self._clock.wall().timestamp() * 1e9)
+        began_ns = now_ns - round((now_s - began_s) * 1e9)
+        ended_ns = now_ns - (round((now_s - ended_s) * 1e9) if ended_s is not None else 0)
         known = {key: value for key, value in attributes.items() if value is not None}
         put(
             Span(

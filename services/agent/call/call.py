@@ -66,7 +66,7 @@ from shared.protocol.telephony import (
 )
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import Clock
-from shared.runtime.concern import Concern, turn_back, turn_to
+from shared.runtime.concern import About, Concern, turn_back, turn_to
 from shared.runtime.tasks import TaskOwner
 from shared.runtime.tracing import NO_TRACER, Tracer
 
@@ -221,7 +221,8 @@ class Call:
             on_failed=parts.metrics.snapshot_failures.inc,
         )
         variables = {} if kept is None else kept.variables
-        conversation, ear = cast.open(replace(facts, language=self._language), variables)
+        with About(self._trace.concern):
+            conversation, ear = cast.open(replace(facts, language=self._language), variables)
         self._ears = Ears(
             ear,
             tongue.transcriber.open,

@@ -170,7 +170,7 @@ class CallTrace:
 
         Args:
             reason: of the end, or how it was left.
-            began_s: its first media, None when there was none.
+            began_s: its first media, which another worker may have had; None: there was none.
             error: what went wrong, one word.
         """
         if not self._tracer.is_on:
@@ -179,7 +179,7 @@ class CallTrace:
         self._tracer.tell(
             "session",
             self._session,
-            self._began_s if began_s is None else began_s,
+            self._began_s if began_s is None else max(began_s, self._began_s),
             agent=self._agent,
             worker_id=self._worker_id,
             reason=reason,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.protocol.call import CallId, Direction
+from shared.protocol.trace import SpanPlace
 from shared.protocol.worker import LinkRefused, LinkRequest
 
 REQUEST = LinkRequest(
@@ -22,6 +23,7 @@ REQUEST = LinkRequest(
     metadata={"name": "Zoë", "note": "two\nlines"},
     call_uuid="0b7d1c9e-5a42-4f0e-9a6d-2f1c33b0a8d4",
     webhook_base="https://voice.example.com/0123456789abcdef",
+    trace=SpanPlace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
 )
 
 
@@ -83,3 +85,13 @@ def test_signed_nonsense_is_refused_as_unreadable() -> None:
 def test_random_headers_are_refused_and_nothing_else_happens(headers: dict[str, str]) -> None:
     with pytest.raises(LinkRefused):
         LinkRequest.from_headers("/calls/c", headers, "s", 1.0)
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "00-x", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
+def test_a_traceparent_that_can_not_be_read_costs_the_trace_alone(text: str) -> None:
+    headers = {**REQUEST.headers("s", 5.0), "traceparent": text}
+    assert LinkRequest.from_headers(REQUEST.path, headers, "s", 5.0).trace is None
+
+
+def test_without_a_trace_there_is_no_header_for_it() -> None:
+    assert "traceparent" not in LinkRequest(CallId("c")).headers("s", 5.0)
