@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
-AGENT_COMMAND = VENV / "bin" / "parley-agent"
+COMMANDS = {"parley-agent": "services.agent.cli", "parley-logs": "deploy.logs"}
 _STAMP = VENV / ".parley-installed.json"
 _PIP = (str(VENV_PYTHON), "-m", "pip")
 _INSTALL_TIMEOUT_S = 900.0
@@ -51,7 +51,8 @@ def ensure(group: str) -> Path:
         InstallFailed: no venv module, or pip failed; pip's own words have gone to stderr.
     """
     _ensure_venv()
-    _write_command()
+    for name, module in COMMANDS.items():
+        _write_command(name, module)
     installed = _read_stamp()
     for candidate in (group, *_COVERED_BY.get(group, ())):
         if installed.get(candidate) == _fingerprint(candidate):
@@ -141,16 +142,17 @@ def _ensure_venv() -> None:
         )
 
 
-def _write_command() -> None:
-    """Put `parley-agent` into .venv/bin, which runs wherever one stands."""
+def _write_command(name: str, module: str) -> None:
+    """Put a command of ours into .venv/bin, which runs wherever one stands."""
+    command = VENV / "bin" / name
     text = (
         "#!/bin/sh\n"
         f"PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"
-        f' exec {shlex.quote(str(VENV_PYTHON))} -m services.agent.cli "$@"\n'
+        f' exec {shlex.quote(str(VENV_PYTHON))} -m {module} "$@"\n'
     )
-    if not AGENT_COMMAND.exists() or AGENT_COMMAND.read_text() != text:
-        AGENT_COMMAND.write_text(text)
-        AGENT_COMMAND.chmod(0o755)
+    if not command.exists() or command.read_text() != text:
+        command.write_text(text)
+        command.chmod(0o755)
 
 
 def _runs(python: Path, code: str) -> bool:

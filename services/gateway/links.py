@@ -268,7 +268,17 @@ class LinkOpener:
                     trace = connecting.concern.span if connecting.concern is not None else None
                     asked = replace(request, epoch=await next_epoch(), trace=trace)
                     connecting.note(epoch=asked.epoch)
-                    return await self._connect(asked, lease)
+                    began_s = self._clock.now_s()
+                    link = await self._connect(asked, lease)
+                    _log.info(
+                        "worker_attached",
+                        call_id=request.call_id,
+                        worker_id=lease.worker_id,
+                        epoch=asked.epoch,
+                        is_resumed=request.resume,
+                        took_ms=round(1000 * (self._clock.now_s() - began_s), 1),
+                    )
+                    return link
             except _Refused as exc:
                 self._metrics.worker_refusals.labels(reason=exc.reason).inc()
                 _log.warning(

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.logs.__main__ import main as parley_logs
 from shared.protocol.trace import root_of
 from tests.support.collector import Collector, Told, running_collector
 from tests.support.processes import Crew, Process, reports_in
@@ -35,6 +36,7 @@ class Stage:
     outbound: str = ""
     lost_worker: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
+    logs: list[str] = field(default_factory=list)
 
     def spans(self, call_id: str, *names: str) -> list[Told]:
         return [span for span in self.collector.of_call(call_id) if span.name in names]
@@ -56,6 +58,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             settings={
                 "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
                 "GATEWAY_RESERVE_S": "2",
+                "REDIS_TIMEOUT_S": "5",
             },
         )
         crew.write_agent(GREETING)
@@ -67,6 +70,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         finally:
             crew.stop()
             redis.stop()
+        played.logs = [str(file) for file in sorted((crew.directory / "logs").glob("*.log"))]
         played.lines = [
             line
             for process in (*crew.gateways, *crew.workers, *crew.others)
@@ -189,7 +193,9 @@ def test_the_next_worker_follows_the_one_that_was_killed(stage: Stage) -> None:
     took, over = stage.span(call_id, "take_call"), stage.span(call_id, "take_over")
     assert took.attributes["worker_id"] == stage.lost_worker
     assert over.attributes["worker_id"] != stage.lost_worker
-    assert over.links == (took.span_id,)
+    (line,) = [line for line in stage.lines if line["event"] == "call_taken_over"]
+    # On a machine that is too busy the claim of the snapshot can come too late.
+    assert over.links == ((took.span_id,) if line["is_restored"] else ())
     first, second = stage.spans(call_id, "attach")
     assert second.links == (first.span_id,)
     assert (first.attributes["is_resumed"], second.attributes["is_resumed"]) == (False, True)
@@ -230,7 +236,7 @@ _ABOUT_THE_PROCESS = {
     *("worker_stopping", "link_secret_is_the_default", "agent_ready", "provider_opened"),
     *("dialer_started", "api_is_open", "provider_left_out", "models_left_out", "agent_loaded"),
     *("speech_not_prepared", "no_voice_of_last_resort", "bus_away", "bus_back"),
-    *("capacity_changed", "heartbeat_failed"),
+    *("capacity_changed", "heartbeat_failed", "outbox_away"),
 }
 
 
@@ -247,3 +253,26 @@ def test_each_service_says_in_one_line_how_a_call_went(stage: Stage) -> None:
     assert sorted(line["call_id"] for line in ended) == sorted([stage.inbound, stage.outbound])
     (placed,) = [line for line in stage.lines if line["event"] == "call_placed"]
     assert placed["call_id"] == stage.outbound
+
+
+def test_the_story_of_a_call_is_told_in_order(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parley_logs([stage.inbound[:13], *stage.logs]) == 0
+    told = capsys.readouterr().out
+    events = [
+        *("worker_attached", "call_answered", "media_socket_open", "link_closed"),
+        *("worker_replaced", "call_taken_over", "call_ended", "call_hung_up"),
+    ]
+    places = [told.index(f" {event} ") for event in events]
+    assert places == sorted(places), told
+    assert told.startswith(f"call {stage.inbound}\n")
+    assert f"trace {root_of(stage.inbound, 1.0).trace_id}" in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert "agent-1" in told
+    assert "agent-2" in told
+    assert stage.outbound not in told
+    assert parley_logs(["--last", *stage.logs, "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["call_id"] for line in lines} == {stage.outbound}
+    assert {line["service"] for line in lines} == {"dialer", "gateway", "agent"}

@@ -270,6 +270,7 @@ class Call:
     def start(self) -> None:
         """Begin: the first words are prepared before the caller's audio is there."""
         self._trace.on_taken()
+        self._log.info("call_taken", worker_id=self._parts.worker_id, epoch=self.epoch)
         self._ears.start()
         self._mouth.warm()
         self._keeper.start()
@@ -299,7 +300,12 @@ class Call:
                 self._restore(kept, now_s)
         self._has_begun = True
         self._account.on_mark("worker", name=self._parts.worker_id)
-        self._log.info("call_taken_over", epoch=self.epoch, is_restored=kept is not None)
+        self._log.info(
+            "call_taken_over",
+            worker_id=self._parts.worker_id,
+            epoch=self.epoch,
+            is_restored=kept is not None,
+        )
 
     def _restore(self, kept: KeptCall, now_s: float) -> None:
         self._account.restore(kept.account)

@@ -21,7 +21,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(install, "ROOT", tmp_path)
     monkeypatch.setattr(install, "VENV", venv)
     monkeypatch.setattr(install, "VENV_PYTHON", venv / "bin" / "python")
-    monkeypatch.setattr(install, "AGENT_COMMAND", venv / "bin" / "parley-agent")
     monkeypatch.setattr(install, "_STAMP", venv / "stamp.json")
     return tmp_path
 
@@ -98,3 +97,4 @@ def test_the_command_of_agents_owners_runs_from_anywhere(place: Path) -> None:
         [command, "check", "a file"], cwd="/", capture_output=True, text=True, check=True
     )
     assert result.stdout == "['check', 'a file']\n"
+    assert "-m deploy.logs" in (place / ".venv" / "bin" / "parley-logs").read_text()

@@ -1,0 +1,1 @@
+"""`parley-logs`: one call's story out of the logs of all services."""
