@@ -31,7 +31,9 @@ from shared.protocol.call import CallId, CallRecord, Direction, EndClass, EndRea
 from shared.protocol.webhook import Webhook
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import Clock
+from shared.runtime.concern import turn_to
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +47,9 @@ class AnswerOutcome(StrEnum):
     REPEATED = "repeated"
     ENDED = "ended"
     DRAINING = "draining"
+
+
+_FIRST = frozenset({AnswerOutcome.STREAM, AnswerOutcome.BUSY, AnswerOutcome.ENDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,9 @@ class Answering:
         tasks: TaskOwner,
         line: WaitingLine,
         metrics: GatewayMetrics,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._line = line
         self._metrics = metrics
         self._calls = calls
@@ -116,7 +123,34 @@ class Answering:
     async def answer(
         self, call_id: CallId, webhook: Webhook, asked_agent: str | None, address: PublicAddress
     ) -> Answer:
-        """Give a call its XML; the same XML when it is asked for again, here or elsewhere."""
+        """Give a call its XML; the same XML when it is asked for again, here or elsewhere.
+
+        The rest of the task that asks is about this call.
+        """
+        began_s = self._tracer.now_s()
+        turn_to(self._tracer.concern(call_id))
+        answer = await self._answer(call_id, webhook, asked_agent, address)
+        self._tell(call_id, webhook, answer.outcome, began_s)
+        return answer
+
+    def _tell(
+        self, call_id: CallId, webhook: Webhook, outcome: AnswerOutcome, began_s: float
+    ) -> None:
+        """Make a span of an answer; that to a call which nobody dialled begins its trace."""
+        first = self._tracer.concern(call_id)
+        is_first = call_id == webhook.call_uuid and outcome in _FIRST
+        self._tracer.tell(
+            "answer",
+            None if is_first else first,
+            began_s,
+            place=first if is_first else None,
+            outcome=outcome,
+            error="pool_full" if outcome is AnswerOutcome.BUSY else "",
+        )
+
+    async def _answer(
+        self, call_id: CallId, webhook: Webhook, asked_agent: str | None, address: PublicAddress
+    ) -> Answer:
         held = self._calls.get(call_id)
         if held is not None and held.answer is not None:
             return Answer(AnswerOutcome.REPEATED, held.answer)

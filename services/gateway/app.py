@@ -96,6 +96,7 @@ def build_state(
         tasks=tasks,
         line=WaitingLine(settings.gateway_waiting_calls, settings.gateway_waiting_s),
         metrics=metrics,
+        tracer=tracer,
     )
     errands = Errands(
         bus=bus, records=records, calls=calls, rules=rules, metrics=metrics, clock=clock

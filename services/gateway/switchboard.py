@@ -126,8 +126,9 @@ class Switchboard:
         Raises:
             BusUnavailable: ended here, but not written down nor told to others.
         """
-        self._finish(call_id, webhook.hangup_cause_code)
-        await self._records.ended(call_id, webhook)
+        with About(self._tracer.concern(call_id)):
+            self._finish(call_id, webhook.hangup_cause_code)
+            await self._records.ended(call_id, webhook)
 
     async def parting(self, call_id: CallId) -> Parting:
         """Return how the call's media ended; LOST when nobody knows.

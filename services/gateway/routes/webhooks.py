@@ -34,7 +34,6 @@ _EVENTS = frozenset(
     }
 )
 _STREAM_TROUBLE = frozenset({"DegradedStream", "DroppedStream"})
-_FIRST = frozenset({AnswerOutcome.STREAM, AnswerOutcome.BUSY, AnswerOutcome.ENDED})
 _OWN_SPAN = frozenset({"answer"})
 
 State = Annotated[GatewayState, Depends(gateway_state)]
@@ -170,31 +169,10 @@ async def answer(request: Request, state: State) -> Response:
     if given.outcome is AnswerOutcome.DRAINING:
         return Response(status_code=503, headers={"retry-after": "1"})
     state.metrics.answer_seconds.observe(state.clock.now_s() - started_s)
-    _tell_answer(state, call_id, webhook, given.outcome, started_s)
     if webhook.machine is not None:
         await state.switchboard.on_machine_judged(call_id, is_machine=webhook.machine)
     _log.info("call_answered", call_id=call_id, outcome=given.outcome)
     return _xml(given.xml)
-
-
-def _tell_answer(
-    state: GatewayState,
-    call_id: CallId,
-    webhook: Webhook,
-    outcome: AnswerOutcome,
-    started_s: float,
-) -> None:
-    """Tell of an answer; the first one to a call of Vobiz's own naming begins its trace."""
-    first = state.tracer.concern(call_id)
-    is_first = call_id == webhook.call_uuid and outcome in _FIRST
-    state.tracer.tell(
-        "answer",
-        None if is_first else first,
-        started_s,
-        place=first if is_first else None,
-        outcome=outcome,
-        error="" if outcome is not AnswerOutcome.BUSY else "pool_full",
-    )
 
 
 async def hangup(request: Request, state: State) -> Response:
