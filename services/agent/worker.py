@@ -200,7 +200,10 @@ class Worker:
 
     def _refuse(self, reason: Refusal, cause: Exception | None = None) -> NoReturn:
         self._parts.metrics.refusals.labels(reason.value).inc()
-        _log.info("link_refused", reason=reason.value)
+        if reason is Refusal.UNAUTHORIZED:
+            _log.warning("link_refused", reason=reason.value, error=str(cause) if cause else None)
+        else:
+            _log.info("link_refused", reason=reason.value)
         raise Refused(_STATUS[reason], reason.value) from cause
 
     def _on_over(self, call: Call) -> None:

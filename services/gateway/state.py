@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
@@ -15,6 +15,7 @@ from services.gateway.held import HeldCalls
 from services.gateway.nonces import NonceMemory
 from services.gateway.records import Records
 from services.gateway.routing import PublicAddress, base_of_host
+from services.gateway.seldom import Seldom
 from services.gateway.settings import GatewaySettings
 from services.gateway.switchboard import Switchboard
 from services.gateway.webhook_auth import WebhookPolicy
@@ -46,6 +47,7 @@ class GatewayState:
     caller_limits: SocketLimits
     public_base: str | None
     tracer: Tracer = NO_TRACER
+    refusals: Seldom = field(default_factory=Seldom)
 
     def address(self, host: str) -> PublicAddress | None:
         """Return how Vobiz reaches us; a local gateway goes by the Host header of a request.

@@ -56,6 +56,7 @@ from shared.runtime.tracing import NO_TRACER, Tracer
 _log = structlog.get_logger(__name__)
 _PARTING_S = 0.5
 _PARTING_POLL_S = 0.05
+_LEVELS = {Parting.LOST: logging.ERROR, Parting.CARRIER_LOST: logging.WARNING}
 _REASONS = {
     Parting.BUSY: EndReason.POOL_FULL,
     Parting.LOST: EndReason.AGENT_FAILED,
@@ -380,7 +381,7 @@ class Switchboard:
             return
         held.milestones.is_told = True
         _log.log(
-            logging.ERROR if held.parting is Parting.LOST else logging.INFO,
+            _LEVELS.get(held.parting, logging.INFO) if held.parting else logging.INFO,
             "call_summary",
             call_id=held.request.call_id,
             agent=held.request.agent,

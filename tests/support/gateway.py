@@ -26,6 +26,7 @@ from shared.metrics.catalogue import GatewayMetrics
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
 from shared.runtime.tasks import TaskOwner
+from shared.runtime.tracing import NO_TRACER, Tracer
 
 SILENCE = base64.b64encode(b"\xff" * 160).decode()
 
@@ -124,12 +125,14 @@ def hangup(call_id: str, **changes: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_gateway(bus: Bus, **changes: Any) -> AsyncIterator[RunningGateway]:
+async def running_gateway(
+    bus: Bus, *, tracer: Tracer = NO_TRACER, **changes: Any
+) -> AsyncIterator[RunningGateway]:
     """Serve a gateway while the context lasts."""
     chosen = settings(**changes)
     registry = CollectorRegistry()
     async with TaskOwner("gateway-test") as tasks:
-        state = build_state(chosen, bus, GatewayMetrics(registry), SystemClock(), tasks)
+        state = build_state(chosen, bus, GatewayMetrics(registry), SystemClock(), tasks, tracer)
         app = create_app(state, bus, registry)
         async with (
             serve_app(app, host="127.0.0.1", port=0, **server_options(chosen)) as port,

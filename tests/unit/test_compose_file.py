@@ -20,10 +20,12 @@ DECIDED_HERE = {
     *("GATEWAY_HOST", "AGENT_WS_HOST", "DIALER_HOST", "SIMULATOR_HOST"),
     *("AGENT_ADVERTISE_HOST", "AGENT_ADVERTISE_PORT"),
 }
-# The simulator shares the class of settings but not the bus.
+# The simulator shares the class of settings but not the bus, and makes no traces.
 UNUSED = {
     "simulator": {
-        *("REDIS_URL", "REDIS_PASSWORD", "REDIS_PREFIX", "REDIS_TIMEOUT_S", "PARLEY_LINK_SECRET")
+        *("REDIS_URL", "REDIS_PASSWORD", "REDIS_PREFIX", "REDIS_TIMEOUT_S", "PARLEY_LINK_SECRET"),
+        *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME"),
+        *("OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER_ARG"),
     }
 }
 

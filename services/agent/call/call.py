@@ -9,6 +9,7 @@ exception that nobody expected ends this call alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass, replace
@@ -113,6 +114,9 @@ _END_CLASS = {
     EndReason.AGENT_FAILED: EndClass.PLATFORM,
 }
 """The ends that are this worker's doing; of all others the hang-up webhook knows better."""
+
+
+_FAILURES = frozenset({EndReason.AGENT_FAILED, EndReason.PROVIDER_FAILED})
 
 
 class _Guard:
@@ -256,6 +260,7 @@ class Call:
         self._is_given_up = self._is_left = False
         self._is_catching_up = False
         self._at_s: float | None = None
+        self._why = ""
         self._ticks = 0
         self._variables: Mapping[str, str] = {}
         self._was: tuple[State, str | None] = (State.WAITING, None)
@@ -388,17 +393,21 @@ class Call:
 
     def _on_bug(self, error: Exception) -> None:
         self._log.error("call_crashed", exc_info=error)
+        self._why = type(error).__name__
         self._crash()
 
-    def _on_task_failed(self, _name: str, _error: BaseException) -> None:
+    def _on_task_failed(self, name: str, error: BaseException) -> None:
+        self._why = f"{type(error).__name__} in {name.rpartition('/')[2]}"
         self._crash()
 
     def _on_lane_full(self) -> None:
         self._log.error("lane_full")
+        self._why = "lane_full"
         self.over(EndReason.AGENT_FAILED)
 
     def _on_provider_failed(self, kind: str, error: Exception | None = None) -> None:
         self._account.on_part_failed(kind)
+        self._why = f"{kind}: {error}" if error else kind
         self._log.warning("part_failed", kind=kind, error=str(error) if error else None)
 
     def _crash(self) -> None:
@@ -753,11 +762,13 @@ class Call:
         self._close_link(action)
         await self._ears.aclose()
         await self._wits.aclose()
-        is_ours = end_class in (EndClass.PLATFORM, EndClass.PROVIDER)
-        self._trace.close(reason, self._account.started_s, error=reason if is_ours else "")
-        self._log.info(
+        is_failed = reason in _FAILURES
+        self._trace.close(reason, self._account.started_s, error=reason if is_failed else "")
+        self._log.log(
+            logging.ERROR if is_failed else logging.INFO,
             "call_ended",
             reason=reason.value,
+            why=self._why if is_failed else None,
             duration_s=duration_s,
             turns=len(self._session.transcript),
             **self._account.milestones,

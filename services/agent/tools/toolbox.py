@@ -26,6 +26,7 @@ _log = structlog.get_logger(__name__)
 _MAX_ARGUMENT_CHARS = 16_000
 _MAX_RECORD_CHARS = 1000
 _MAX_RESULT_CHARS = 8000
+_BROKEN = frozenset({"failed", "timeout"})
 
 
 class ToolBox:
@@ -126,7 +127,11 @@ class ToolBox:
             await confirmation.wait()
         begun_s = self._now_s()
         result = await self._call(tool, arguments, context)
-        return self._used(call.name, arguments, result, self._now_s() - begun_s), result
+        took_s = self._now_s() - begun_s
+        if result.outcome in _BROKEN:
+            took_ms = round(1000 * took_s)
+            _log.warning("tool_failed", tool=call.name, outcome=result.outcome, took_ms=took_ms)
+        return self._used(call.name, arguments, result, took_s), result
 
     async def _call(
         self, tool: Tool, arguments: dict[str, Any], context: ToolContext

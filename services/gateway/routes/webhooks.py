@@ -76,8 +76,12 @@ async def _read(request: Request, state: GatewayState) -> Webhook:
 
 def _count(state: GatewayState, event: str, verdict: AuthVerdict) -> None:
     state.metrics.webhooks.labels(event=event, verdict=verdict).inc()
-    if not verdict.is_accepted:
-        state.metrics.refused_requests.labels(reason="unauthorized").inc()
+    if verdict.is_accepted:
+        return
+    state.metrics.refused_requests.labels(reason="unauthorized").inc()
+    if times := state.refusals.times(verdict, state.clock.now_s()):
+        # Vobiz itself, where the URL it was given or the token is not the one we have.
+        _log.warning("webhooks_refused", verdict=verdict, times=times)
 
 
 def _single(request: Request) -> dict[str, str]:
@@ -166,12 +170,12 @@ async def answer(request: Request, state: State) -> Response:
         call_id, webhook, request.query_params.get("agent"), _address(request, state)
     )
     state.metrics.answers.labels(outcome=given.outcome).inc()
+    _log.info("call_answered", call_id=call_id, outcome=given.outcome)
     if given.outcome is AnswerOutcome.DRAINING:
         return Response(status_code=503, headers={"retry-after": "1"})
     state.metrics.answer_seconds.observe(state.clock.now_s() - started_s)
     if webhook.machine is not None:
         await state.switchboard.on_machine_judged(call_id, is_machine=webhook.machine)
-    _log.info("call_answered", call_id=call_id, outcome=given.outcome)
     return _xml(given.xml)
 
 
