@@ -352,7 +352,7 @@ class Bridge:
             call_id=self._call_id,
             worker_id=self.worker_id,
             code=closed.code,
-            cause=cause,
+            cause=cause if following in {Next.ANOTHER_WORKER, Next.LOST} else None,
             following=following,
         )
         if closed.was_silent and self.worker_id is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -310,6 +311,14 @@ async def test_hang_up_event_ends_the_session_at_once() -> None:
 
 async def test_bug_in_one_call_ends_that_call_alone() -> None:
     brain = FakeBrain(script=[(RuntimeError("a bug"),)])
+    with capture_logs() as lines:
+        await _with_a_bug(brain)
+    (told,) = [line for line in lines if line["event"] == "call_ended" and line["why"]]
+    assert (told["call_id"], told["log_level"]) == ("call-1", "error")
+    assert (told["reason"], told["why"]) == ("agent_failed", "RuntimeError in brain")
+
+
+async def _with_a_bug(brain: FakeBrain) -> None:
     async with standing(brain) as stand, stand.link("other") as other:
         async with stand.link() as link:
             phone = Phone(link)

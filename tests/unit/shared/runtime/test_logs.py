@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -7,7 +8,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from shared.protocol.trace import trace_id_of
+from shared.runtime.concern import About, Concern
 from shared.runtime.logs import configure_logging
+from shared.runtime.tasks import TaskOwner
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +74,44 @@ def test_a_vendors_sdk_never_logs_what_it_sends(capsys: pytest.CaptureFixture[st
     logging.getLogger("openai._base_client").debug("Request options: a caller's words")
     logging.getLogger("deepgram.listen").info("a caller's words")
     assert capsys.readouterr().out == ""
+
+
+def test_a_line_names_the_call_that_the_work_in_hand_is_about(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("agent", log_format="json")
+    log = structlog.get_logger("x")
+    with About(Concern("c-1")):
+        log.warning("provider_failed")
+        log.info("event_read", call_id="c-2")
+        logging.getLogger("some.library").warning("hello")
+    log.info("draining")
+    assert [line.get("call_id") for line in lines(capsys)] == ["c-1", "c-2", "c-1", None]
+
+
+async def test_a_task_that_fails_is_told_of_with_its_call(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("agent", log_format="json")
+
+    async def broken() -> None:
+        raise ValueError("a bug")
+
+    async with TaskOwner("owner") as owner:
+        with About(Concern("c-1")):
+            task = owner.start(broken(), name="work")
+        await asyncio.wait({task})
+    (line,) = lines(capsys)
+    assert (line["event"], line["call_id"]) == ("task_failed", "c-1")
+
+
+@pytest.mark.parametrize(("share", "is_traced"), [(0.0, False), (1.0, True)])
+def test_lines_about_traced_calls_name_their_trace(
+    capsys: pytest.CaptureFixture[str], share: float, is_traced: bool
+) -> None:
+    configure_logging("agent", log_format="json", traced_share=share)
+    structlog.get_logger("x").info("call_taken", call_id="c")
+    structlog.get_logger("x").info("draining")
+    about, other = lines(capsys)
+    assert about.get("trace_id") == (trace_id_of("c") if is_traced else None)
+    assert "trace_id" not in other
