@@ -143,6 +143,7 @@ class Playout:
         self._checkpoints = 0
         self._has_sent_frame = False
         self._newest_sent: str | None = None
+        self._is_dry = True
 
     # --- the stream --------------------------------------------------------------------------
 
@@ -301,6 +302,7 @@ class Playout:
     def due(self, now_s: float, *, more_s: float = 0.0) -> Due:
         """Return the commands to be written now, in order; `more_s` ahead of the schedule."""
         is_waiting = self._is_held or self._clear_sent_s is not None
+        was_dry, self._is_dry = self._is_dry, True
         if is_waiting or self._drain is not None or not self._is_open or not self._sentences:
             return _NOTHING
         commands: list[OutboundCommand] = []
@@ -314,7 +316,8 @@ class Playout:
                 is_mid_sentence = sentence.start_byte is not None
                 if self._played_until_s >= now_s:
                     due_s = self._played_until_s + FRAME_S - self._lead_s
-                    lateness.append(max(0.0, now_s - due_s))
+                    # What fills the lead when there is audio again was not to be had before.
+                    lateness.append(0.0 if was_dry else max(0.0, now_s - due_s))
                 else:
                     has_underrun |= is_mid_sentence
                     self._played_until_s = now_s
@@ -328,6 +331,8 @@ class Playout:
                 is_marked = sentence.checkpoint is not None or not sentence.is_complete
                 if not is_marked and sentence.sent >= sentence.sound_bytes:
                     commands.append(self._mark(sentence))
+            else:
+                self._is_dry = False
             if not (sentence.is_complete and sentence.sent >= len(sentence.audio)):
                 break
             if sentence.checkpoint is None and sentence.start_byte is None:

@@ -39,6 +39,28 @@ def test_late_clock_catches_up_by_its_schedule() -> None:
     assert max(playout.due(10.26).lateness_s) == pytest.approx(0.04, abs=1e-6)
 
 
+def test_what_fills_the_lead_is_not_late_as_it_was_not_to_be_had_before() -> None:
+    """The first 0.3 s of every sentence counted as late, by up to 0.28 s: one frame in ten."""
+    playout = playing(("a", 1.0))
+    lateness = [*playout.due(10.0).lateness_s]
+    for n in range(1, 51):
+        lateness += playout.due(10.0 + n * 0.02).lateness_s
+    assert len(lateness) == 49
+    assert max(lateness) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_after_a_pause_the_lead_is_filled_again_without_being_late() -> None:
+    playout = playing(("a", 3.0))
+    playout.due(10.0)
+    assert playout.pause(10.1)
+    playout.on_cleared(10.2)
+    playout.due(10.2)
+    playout.resume()
+    due = playout.due(10.22)
+    assert len(due.commands) == 15
+    assert max(due.lateness_s) == 0.0
+
+
 def test_nothing_goes_out_before_the_stream_is_open() -> None:
     playout = Playout()
     playout.add_sentence("s1", 1, "hello")
