@@ -136,13 +136,15 @@ async def run(settings: AgentSettings) -> None:
             version=_version(),
             zone=settings.agent_zone,
         )
+        runtime = RuntimeMetrics(registry)
         worker = Worker(
             lease,
             parts,
             casts,
             bus=bus,
             secret=settings.link_secret,
-            lag=LoopLag(RuntimeMetrics(registry)),
+            lag=LoopLag(runtime),
+            on_task_failed=runtime.failures_of("worker"),
             lateness=LatenessRule(budget_s=settings.agent_lateness_budget_s),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from typing import NoReturn
@@ -66,6 +67,7 @@ class Worker:
         secret: the secret gateways sign links with.
         lag: of the event loop.
         lateness: when new calls are held off because frames are late.
+        on_task_failed: told of a task of the worker's own that failed, which is a bug.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Worker:
         secret: str,
         lag: LoopLag,
         lateness: LatenessRule | None = None,
+        on_task_failed: Callable[[str, BaseException], None] | None = None,
     ) -> None:
         self._lease = lease
         self._parts = parts
@@ -87,12 +90,13 @@ class Worker:
         self._lag = lag
         self._calls: dict[CallId, Call] = {}
         self._arrivals: dict[CallId, tuple[Arrival, Cast]] = {}
-        self._owner = TaskOwner("worker")
+        self._owner = TaskOwner("worker", on_failure=on_task_failed)
         self._is_draining = self._is_held_off = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._pool_changed = asyncio.Event()
         self._pool_state = "unavailable"
+        self._shown_states: set[tuple[str, str, str]] = set()
         self._room = AdaptiveCapacity(lease.capacity, lateness)
         parts.metrics.capacity.set(lease.capacity)
         parts.metrics.open_capacity.set(lease.capacity)
@@ -104,6 +108,7 @@ class Worker:
         return Link(
             self.admit,
             on_malformed=self._parts.metrics.messages.labels("malformed").inc,
+            on_slow=self._parts.metrics.slow_links.inc,
         )
 
     def admit(self, request: Request, link: Link) -> LinkHandler:
@@ -259,6 +264,7 @@ class Worker:
     async def _heartbeats(self) -> None:
         is_lost = False
         while True:
+            self._show_states()
             lease = replace(
                 self._lease,
                 capacity=self._room.calls,
@@ -290,6 +296,19 @@ class Worker:
         view = WorkerView(tuple(self._company.shown()), tuple(calls))
         key = view_key(self._lease.worker_id)
         await self._bus.values.put(key, view.to_json(), ttl_s=VIEW_LIFE_S)
+
+    def _show_states(self) -> None:
+        """Count the calls by agent, direction and state; what there was before and is not, is 0."""
+        counts = dict.fromkeys(self._shown_states, 0)
+        held = [(call.cast, call.request, call.state.value) for call in self._calls.values()]
+        held += [(cast, a.request, "arriving") for a, cast in self._arrivals.values()]
+        for cast, request, state in held:
+            labels = self._parts.agent_label.of(cast.file.name), request.direction.value, state
+            counts[labels] = counts.get(labels, 0) + 1
+        for labels, count in counts.items():
+            self._parts.metrics.calls_in_state.labels(*labels).set(count)
+        self._shown_states = set(counts)
+        self._parts.metrics.is_draining.set(self.is_draining)
 
     async def _read_events(self) -> None:
         channels = (Channel.HANGUPS, Channel.CALLS, Channel.WORKERS)

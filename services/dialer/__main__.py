@@ -12,6 +12,7 @@ from services.dialer.app import create_app
 from services.dialer.dialer import Dialer
 from services.dialer.follow import CallFollower
 from services.dialer.settings import DialerSettings
+from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
 from shared.metrics.catalogue import BusMetrics, DialerMetrics, RuntimeMetrics, TracingMetrics
 from shared.metrics.server import service_registry
@@ -63,10 +64,18 @@ async def run(settings: DialerSettings) -> None:
             tracer=tracer,
         )
         tasks = await stack.enter_async_context(
-            TaskOwner("dialer", on_failure=lambda *_: runtime.task_failures.labels("dialer").inc())
+            TaskOwner("dialer", on_failure=runtime.failures_of("dialer"))
         )
         tasks.start(CallFollower(bus, metrics).run(), name="follow")
         tasks.start(dialer.run_sweeps(silent_for_s=settings.dialer_silent_after_s), name="sweep")
+        watch = Watch(
+            vobiz if settings.account is not None else None,
+            metrics,
+            currency=settings.dialer_balance_currency,
+            url=settings.gateway.base,
+            certificate_end=certificate_end,
+        )
+        tasks.start(watch.run(every_s=settings.dialer_look_every_s), name="watch")
         tasks.start(LoopLag(runtime).run(), name="loop_lag")
         app = create_app(
             dialer,

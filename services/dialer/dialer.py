@@ -89,6 +89,7 @@ class Dialer:
                 ringing, stays as it is with the error noted.
         """
         self._under_way += 1
+        self._metrics.under_way.set(self._under_way)
         self._idle.clear()
         call_id = self._make_id()
         concern = self._tracer.concern(call_id)
@@ -105,6 +106,7 @@ class Dialer:
             # The first of its trace: the gateway's, when Vobiz answers, stand under it.
             self._tracer.tell("dial", None, began_s, place=concern, agent=order.agent, error=error)
             self._under_way -= 1
+            self._metrics.under_way.set(self._under_way)
             if not self._under_way:
                 self._idle.set()
 
@@ -182,12 +184,19 @@ class Dialer:
         Those are calls whose dialling had an unknown outcome, or a dialer that died in it.
         """
         limit = now - timedelta(seconds=silent_for_s)
-        swept = 0
+        swept, oldest = 0, now
         for record in await self._calls.recent(_SWEEP_RECORDS):
-            if _is_silent(record, limit):
+            queued_at = _queued_at(record)
+            if queued_at is None:
+                continue
+            if queued_at < limit:
                 applied = await self._calls.apply(lost_change(record.call_id))
                 swept += applied.became_final
+            else:
+                oldest = min(oldest, queued_at)
+        self._metrics.oldest_queued.set((now - oldest).total_seconds())
         if swept:
+            self._metrics.swept.inc(swept)
             _log.warning("calls_without_news_ended", number=swept)
         return swept
 
@@ -213,10 +222,12 @@ class Dialer:
             return await request
 
 
-def _is_silent(record: CallRecord, limit: datetime) -> bool:
+def _queued_at(record: CallRecord) -> datetime | None:
+    """Return since when an outbound call waits for its first news; None: it does not."""
     if record.direction is not Direction.OUTBOUND or record.state is not CallState.QUEUED:
-        return False
+        return None
     try:
-        return datetime.fromisoformat(record.created_at or "") < limit
-    except (ValueError, TypeError):
-        return False
+        queued_at = datetime.fromisoformat(record.created_at or "")
+    except ValueError:
+        return None
+    return queued_at if queued_at.tzinfo is not None else None

@@ -37,6 +37,12 @@ class DialerSettings(ServiceSettings):
     dialer_silent_after_s: float = Field(
         600.0, ge=150, le=86_400, description="a queued call without any news has failed"
     )
+    dialer_balance_currency: str = Field(
+        "INR", pattern="^[A-Z]{3}$", description="of the account's balance that is watched"
+    )
+    dialer_look_every_s: float = Field(
+        300.0, ge=1, le=86_400, description="between looks at the balance and the certificate"
+    )
     dialer_body_max_bytes: int = Field(65_536, ge=1024, le=1_048_576, description="of a request")
     dialer_body_timeout_s: float = Field(10.0, gt=0, le=60, description="to receive a body")
     dialer_list_max: int = Field(200, ge=1, le=1000, description="most records in one list")

@@ -66,10 +66,7 @@ async def run(settings: GatewaySettings) -> None:
             )
         )
         tasks = await stack.enter_async_context(
-            TaskOwner(
-                "gateway",
-                on_failure=lambda *_: runtime.task_failures.labels(owner="gateway").inc(),
-            )
+            TaskOwner("gateway", on_failure=runtime.failures_of("gateway"))
         )
         state = build_state(settings, bus, metrics, clock, tasks, tracer)
         await stack.enter_async_context(state.console.neighbours)

@@ -92,10 +92,11 @@ class BridgeHooks:
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """A call in conversation has no worker any more."""
+    """A call in conversation has no worker any more, which was last heard `quiet_s` before."""
 
     cause: Cause
     at_s: float
+    quiet_s: float
 
 
 def _nobody(_: str) -> None:
@@ -360,7 +361,7 @@ class Bridge:
         if following is Next.ANOTHER_WORKER:
             self._metrics.replayed_frames.inc(self._messages.rewind())
             if has_begun:
-                self._loss = _Loss(cause, now_s)
+                self._loss = _Loss(cause, now_s, closed.quiet_s)
             else:
                 self._metrics.worker_refusals.labels(reason="closed").inc()
         elif following is Next.LOST:
@@ -428,6 +429,7 @@ class Bridge:
             self._milestones.reattachments += 1
             self._count(loss.cause, "attached")
             self._metrics.reattach_seconds.observe(seconds)
+            self._metrics.resume_gap.observe(loss.quiet_s + seconds)
             _log.warning(
                 "worker_replaced",
                 call_id=self._call_id,
@@ -449,9 +451,12 @@ class Bridge:
         def on_closed(code: int) -> None:
             self._listening, self._is_direct = None, False
             if not closed.done():
-                closed.set_result(LinkClosed(code, was_silent=link.was_silent))
+                told = LinkClosed(code, was_silent=link.was_silent, quiet_s=link.quiet_s)
+                closed.set_result(told)
 
-        def on_writable(_: bool) -> None:
+        def on_writable(is_writable: bool) -> None:
+            if not is_writable:
+                self._metrics.slow_sockets.labels(to="worker").inc()
             self._pass_waiting()
 
         def on_stuck() -> None:
@@ -487,6 +492,8 @@ class Bridge:
     def _on_caller_writable(self, is_writable: bool) -> None:
         """A caller that does not keep up slows the worker down, and nothing waits here."""
         self._is_caller_behind = not is_writable
+        if not is_writable:
+            self._metrics.slow_sockets.labels(to="caller").inc()
         link = self._listening
         if link is not None and is_writable:
             link.resume_reading()

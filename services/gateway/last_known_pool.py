@@ -90,8 +90,17 @@ class LastKnownPool:
                 await self.look()
             except BusUnavailable:
                 self._outage.begin()
-            self._metrics.pool_age.set(min(self._clock.now_s() - self._seen_s, 86_400.0))
+            self._show()
             await asyncio.sleep(_REFRESH_S)
+
+    def _show(self) -> None:
+        self._metrics.pool_age.set(min(self._clock.now_s() - self._seen_s, 86_400.0))
+        counts = {"open": 0, "full": 0, "draining": 0}
+        for lease in self._leases.values():
+            is_full = lease.active >= lease.capacity
+            counts["draining" if lease.draining else "full" if is_full else "open"] += 1
+        for state, count in counts.items():
+            self._metrics.pool_workers.labels(state).set(count)
 
     async def look(self) -> None:
         """Take the pool as it is into memory; raises BusUnavailable."""

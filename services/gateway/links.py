@@ -46,10 +46,12 @@ class LinkClosed:
     Attributes:
         code: the close code, 1006 when the connection broke.
         was_silent: we broke it, because the worker said nothing any more.
+        quiet_s: for how long the worker had said nothing.
     """
 
     code: int
     was_silent: bool = False
+    quiet_s: float = 0.0
 
 
 class NoWorker(Exception):
@@ -77,6 +79,11 @@ class WorkerLink(Protocol):
     @property
     def was_silent(self) -> bool:
         """Whether we cut the link because the worker said nothing any more."""
+        ...
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long the worker has said nothing."""
         ...
 
     def listen(self, listener: Listener) -> None:
@@ -144,6 +151,11 @@ class SocketLink:
     def is_writable(self) -> bool:
         """Whether the worker takes what it is sent."""
         return self._socket.is_writable
+
+    @property
+    def quiet_s(self) -> float:
+        """Since anything was read from the worker."""
+        return max(0.0, self._loop.time() - self._socket.heard_s)
 
     async def close(self, code: int) -> None:
         """Close; the socket bounds it."""

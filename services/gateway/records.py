@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from shared.bus.base import BusUnavailable, CallStore
+from shared.bus.messages import Applied
 from shared.protocol.call import (
     CallChange,
     CallId,
@@ -89,8 +90,8 @@ class Records:
         fields = {"end_class": end_class, "end_reason": reason}
         await self._write(CallChange(call_id, fields=fields))
 
-    async def ended(self, call_id: CallId, webhook: Webhook) -> None:
-        """A hang-up webhook has come.
+    async def ended(self, call_id: CallId, webhook: Webhook) -> Applied:
+        """A hang-up webhook has come; return what became of the record.
 
         Raises:
             BusUnavailable: not written; Vobiz should bring it again.
@@ -105,7 +106,7 @@ class Records:
             "end_class": end_class,
             "end_reason": reason,
         }
-        await self._store.apply(CallChange(call_id, state, fields))
+        return await self._store.apply(CallChange(call_id, state, fields))
 
     async def _write(self, change: CallChange) -> CallRecord | None:
         """Change a record; return it as it is now, None when that is not known."""

@@ -42,7 +42,7 @@ from services.gateway.routing import (
 from services.gateway.token_note import read_note
 from services.gateway.tokens import note_of
 from shared.bus.base import Bus, BusUnavailable
-from shared.bus.messages import BusEvent, Channel
+from shared.bus.messages import Applied, BusEvent, Channel
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, Direction, EndClass, EndReason, WorkerId
 from shared.protocol.errand import EVENT_MACHINE
@@ -129,7 +129,18 @@ class Switchboard:
         """
         with About(self._tracer.concern(call_id)):
             self._finish(call_id, webhook.hangup_cause_code)
-            await self._records.ended(call_id, webhook)
+            self._count_end(await self._records.ended(call_id, webhook))
+
+    def _count_end(self, applied: Applied) -> None:
+        """Count a call, once: whoever wrote down first that it is over does."""
+        record = applied.record
+        if applied.became_final:
+            labels = (
+                record.direction or Direction.INBOUND,
+                record.end_class or EndClass.UNKNOWN,
+                record.end_reason or EndReason.UNKNOWN,
+            )
+            self._metrics.ended_calls.labels(*labels).inc()
 
     async def parting(self, call_id: CallId) -> Parting:
         """Return how the call's media ended; LOST when nobody knows.

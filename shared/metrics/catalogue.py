@@ -7,6 +7,8 @@ the registry it serves; tests build one on a fresh registry and read values back
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 FRAME_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0)
@@ -84,6 +86,11 @@ class RuntimeMetrics:
             ["owner"],
             registry=registry,
         )
+
+    def failures_of(self, owner: str) -> Callable[[str, BaseException], None]:
+        """Return what counts the failures of one TaskOwner's tasks."""
+        count = self.task_failures.labels(owner).inc
+        return lambda _name, _error: count()
 
 
 class TracingMetrics:
@@ -169,6 +176,13 @@ class GatewayMetrics:
             ["to"],
             registry=registry,
         )
+        self.slow_sockets = Counter(
+            "voice_gateway_slow_sockets_total",
+            "Times a side fell behind in reading what it was sent, by side: worker, caller; the "
+            "other one waits meanwhile.",
+            ["to"],
+            registry=registry,
+        )
         self.worker_refusals = Counter(
             "voice_gateway_worker_refusals_total",
             "Workers that did not take a call they were booked for, by reason.",
@@ -185,6 +199,13 @@ class GatewayMetrics:
         self.reattach_seconds = Histogram(
             "voice_gateway_reattach_seconds",
             "From when a worker's loss was noticed until another worker's link was open.",
+            buckets=TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.resume_gap = Histogram(
+            "voice_gateway_resume_gap_seconds",
+            "From when a lost worker was last heard until another worker's link was open; the "
+            "caller still hears the 0.2 to 0.4 s of speech that were sent ahead.",
             buckets=TURN_BUCKETS_S,
             registry=registry,
         )
@@ -216,6 +237,20 @@ class GatewayMetrics:
             "Since the gateway last saw the pool on the bus.",
             registry=registry,
         )
+        self.pool_workers = Gauge(
+            "voice_gateway_pool_workers",
+            "Workers of the pool as the gateway last saw it, by state: open (takes calls), full, "
+            "draining.",
+            ["state"],
+            registry=registry,
+        )
+        self.ended_calls = Counter(
+            "voice_gateway_ended_calls_total",
+            "Calls whose end was written down, each once for all gateways, by direction, end class "
+            "and reason.",
+            ["direction", "end_class", "end_reason"],
+            registry=registry,
+        )
         self.errands = Counter(
             "voice_gateway_errands_total",
             "Errands of agents that left the stream, by kind (transfer, gather, unknown) and "
@@ -240,10 +275,23 @@ class AgentMetrics:
             "Calls this worker takes at the moment: its capacity, or fewer while frames are late.",
             registry=registry,
         )
+        self.calls_in_state = Gauge(
+            "voice_agent_calls_in_state",
+            "Calls this worker holds, by agent, direction and what the conversation is doing "
+            "(the states of turn/states.py, and arriving: on its way from another worker); "
+            "counted once a second.",
+            ["agent", "direction", "state"],
+            registry=registry,
+        )
+        self.is_draining = Gauge(
+            "voice_agent_draining",
+            "1 while this worker takes no new calls, for good or because an operator said so, else 0.",
+            registry=registry,
+        )
         self.calls = Counter(
             "voice_agent_calls_total",
-            "Calls that ended here, by end class and reason.",
-            ["end_class", "end_reason"],
+            "Calls that ended here, by agent, direction, end class and reason.",
+            ["agent", "direction", "end_class", "end_reason"],
             registry=registry,
         )
         self.call_seconds = Histogram(
@@ -305,6 +353,11 @@ class AgentMetrics:
             "Writes to a call's socket that did not end in time; the call is given up.",
             registry=registry,
         )
+        self.slow_links = Counter(
+            "voice_agent_slow_links_total",
+            "Times a gateway fell behind in reading what a call's link sent it.",
+            registry=registry,
+        )
         self.barge_in = Histogram(
             "voice_agent_barge_in_seconds",
             "From the onset of the caller's speech over the agent until clearAudio was written.",
@@ -324,7 +377,8 @@ class AgentMetrics:
         )
         self.interruptions = Counter(
             "voice_agent_interruptions_total",
-            "Interruptions by outcome: committed, resumed.",
+            "Interruptions by outcome: committed (the caller took the turn), resumed (false: a "
+            "cough, a word of assent; the agent went on where it was cut).",
             ["outcome"],
             registry=registry,
         )
@@ -345,6 +399,12 @@ class AgentMetrics:
             "by stage: endpointing, transcription, brain, synthesis, platform, total.",
             ["stage"],
             buckets=TURN_BUCKETS_S,
+            registry=registry,
+        )
+        self.dead_air = Counter(
+            "voice_agent_dead_air_total",
+            "Times a caller heard nothing for 4 s although it was the agent's turn; looked at once "
+            "a second.",
             registry=registry,
         )
         self.turns = Counter(
@@ -392,6 +452,14 @@ class AgentMetrics:
             "voice_agent_resumed_calls_total",
             "Calls taken over from another worker, by outcome: restored, no_snapshot, refused.",
             ["outcome"],
+            registry=registry,
+        )
+        self.resume_silence = Histogram(
+            "voice_agent_resume_silence_seconds",
+            "From when the link of a call that another worker had was opened until its first audio "
+            "was written, where the agent had something to say; what was sent ahead is heard "
+            "meanwhile.",
+            buckets=TURN_BUCKETS_S,
             registry=registry,
         )
         self.snapshot_failures = Counter(
@@ -546,5 +614,45 @@ class DialerMetrics:
             "voice_dialer_ended_total",
             "Outbound calls that ended, by end class and reason.",
             ["end_class", "end_reason"],
+            registry=registry,
+        )
+        self.under_way = Gauge(
+            "voice_dialer_orders_under_way",
+            "Orders that are being placed: written down, and Vobiz has not answered yet.",
+            registry=registry,
+        )
+        self.oldest_queued = Gauge(
+            "voice_dialer_oldest_queued_seconds",
+            "Since the oldest outbound call was queued of which nothing was heard yet; 0 when "
+            "there is none; looked at every half minute.",
+            registry=registry,
+        )
+        self.swept = Counter(
+            "voice_dialer_swept_calls_total",
+            "Outbound calls that were ended here because nothing was heard of them for too long.",
+            registry=registry,
+        )
+        self.balance = Gauge(
+            "voice_dialer_account_balance",
+            "What the Vobiz account can still spend, in its currency; not a number where that is "
+            "not known.",
+            registry=registry,
+        )
+        self.low_balance = Gauge(
+            "voice_dialer_account_low_balance",
+            "The balance below which the Vobiz account says it is low; not a number where that is "
+            "not known.",
+            registry=registry,
+        )
+        self.certificate_expiry = Gauge(
+            "voice_dialer_certificate_expiry_timestamp_seconds",
+            "When the certificate at the gateway's public URL ends, in Unix time; 0 when it is not "
+            "to be trusted, not a number where there is none or nobody could look.",
+            registry=registry,
+        )
+        self.look_failures = Counter(
+            "voice_dialer_look_failures_total",
+            "Looks at what calls depend on that failed, by subject: balance, certificate.",
+            ["subject"],
             registry=registry,
         )

@@ -6,8 +6,10 @@ Source: vobiz.ai docs, make-call, hang-up and errors pages, read 2026-11; the SD
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shared.vobiz.errors import Verdict, VobizFailure
@@ -55,6 +57,37 @@ def read_make_call(status: int, headers: Mapping[str, str], body: bytes) -> str 
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account can spend, in its currency, with its credit where it pays afterwards.
+
+    `low` is what the account itself calls a low balance, None where it says nothing of it.
+    """
+
+    available: float
+    low: float | None
+
+
+def read_balance(status: int, headers: Mapping[str, str], body: bytes) -> Balance:
+    """Return the balance from an answer to Get Balance.
+
+    Source: vobiz.ai docs, account balance page, read 2026-11.
+
+    Raises:
+        VobizFailure: any status but 2xx; UNEXPECTED for an answer without the figure.
+    """
+    if not 200 <= status < 300:
+        raise read_failure(status, headers, body)
+    data = _json_object(body) or {}
+    available = _number(data.get("available_balance"))
+    if available is None:
+        available = _number(data.get("balance"))
+    if available is None:
+        raise VobizFailure(Verdict.UNEXPECTED, status=status, message="the answer can't be read")
+    credit = _number(data.get("credit_limit")) if data.get("is_postpaid") is True else None
+    return Balance(available + (credit or 0.0), _number(data.get("low_balance_threshold")))
+
+
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> VobizFailure:
     """Return what an answer that is not 2xx comes down to."""
     verdict = _VERDICTS.get(status)
@@ -74,6 +107,12 @@ def _first_id(value: object) -> str | None:
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

@@ -11,7 +11,13 @@ from typing import Protocol
 import httpx
 
 from shared.vobiz.account import VobizAccount
-from shared.vobiz.answers import is_already_over, read_failure, read_make_call
+from shared.vobiz.answers import (
+    Balance,
+    is_already_over,
+    read_balance,
+    read_failure,
+    read_make_call,
+)
 from shared.vobiz.errors import Verdict, VobizFailure
 
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -76,8 +82,23 @@ class CallSteering(Protocol):
         ...
 
 
+class AccountView(Protocol):
+    """Whoever can tell how an account stands."""
+
+    async def balance(self, currency: str) -> Balance:
+        """Return what the account can spend.
+
+        Args:
+            currency: of the account, as INR.
+
+        Raises:
+            VobizFailure: nobody knows.
+        """
+        ...
+
+
 class VobizClient:
-    """CallControl and CallSteering on Vobiz.
+    """CallControl, CallSteering and AccountView on Vobiz.
 
     Make Call is sent once, on a new connection: on a kept one, a server that closes it while we
     write would leave us not knowing whether it dialled. Nothing is retried but a path's other form.
@@ -116,6 +137,15 @@ class VobizClient:
         body = {"digits": digits, "leg": "aleg"}
         return await self._act("POST", f"Call/{call_uuid}/DTMF", body)
 
+    async def balance(self, currency: str) -> Balance:
+        """GET account/{auth_id}/balance/{currency}; other pages write it with a capital."""
+        for place in ("account", "Account"):
+            path = f"balance/{currency}"
+            status, headers, answer = await self._send("GET", path, place=place)
+            if status not in {401, 404}:
+                break
+        return read_balance(status, headers, answer)
+
     async def _act(
         self, method: str, path: str, body: Mapping[str, str | int] | None = None
     ) -> CallAction:
@@ -136,11 +166,16 @@ class VobizClient:
         raise read_failure(status, headers, answer)
 
     async def _send(
-        self, method: str, path: str, json: Mapping[str, str | int] | None = None
+        self,
+        method: str,
+        path: str,
+        json: Mapping[str, str | int] | None = None,
+        *,
+        place: str = "Account",
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._account is None:
             raise VobizFailure(Verdict.NOT_CONFIGURED)
-        url = f"{self._account.api_base}/Account/{self._account.auth_id}/{path}"
+        url = f"{self._account.api_base}/{place}/{self._account.auth_id}/{path}"
         credentials = {
             "X-Auth-ID": self._account.auth_id,
             "X-Auth-Token": self._account.auth_token,

@@ -137,6 +137,7 @@ async def test_an_ended_call_is_posted_once_signed_and_named() -> None:
         await asyncio.sleep(0.1)
         (request,) = receiver.got
         assert post.counted("delivered") == 1
+        assert post.registry.get_sample_value("voice_agent_post_call_seconds_count") == 1
         assert (await post.box.counts()).pending == 0
     check_signature(receiver)
     assert request.target == "/hook?key=1"

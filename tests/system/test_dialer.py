@@ -142,10 +142,13 @@ async def test_the_record_is_there_before_vobiz_is_asked(bench: Bench, vobiz: Vo
         await vobiz.arrived.wait()
         record = await only_record(bench)
         assert (record.state, record.call_uuid) == (CallState.QUEUED, None)
+        under_way = "voice_dialer_orders_under_way"
+        assert bench.registry.get_sample_value(under_way) == 1
         assert f"c={record.call_id}" in vobiz.seen[0].body["answer_url"]
         await bench.bus.calls.apply(CallChange(record.call_id, CallState.RINGING))
         answer = await placing
     assert problem(answer) == (504, "outcome-unknown")
+    assert bench.registry.get_sample_value(under_way) == 0
     assert (await only_record(bench)).state is CallState.RINGING
 
 

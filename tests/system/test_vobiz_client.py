@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.vobiz.account import VobizAccount
+from shared.vobiz.answers import Balance
 from shared.vobiz.client import CallAction, VobizClient, open_vobiz
 from shared.vobiz.errors import Verdict, VobizFailure
 from tests.support.vobiz_rest import Answer, VobizStandIn
@@ -96,3 +97,24 @@ async def test_without_an_account_nothing_is_sent() -> None:
         with pytest.raises(VobizFailure) as caught:
             await client.transfer("uuid-1", url=URL)
     assert caught.value.verdict is Verdict.NOT_CONFIGURED
+
+
+async def test_the_balance_is_asked_for_as_the_documents_write_it_and_else_with_a_capital(
+    vobiz: VobizStandIn, client: VobizClient
+) -> None:
+    vobiz.answers = [Answer(401), Answer.of(200, {"available_balance": 7, "currency": "INR"})]
+    assert await client.balance("INR") == Balance(7.0, None)
+    assert [(sent.method, sent.path) for sent in vobiz.seen] == [
+        ("GET", "/api/v1/account/MA_EXAMPLE1/balance/INR"),
+        ("GET", "/api/v1/Account/MA_EXAMPLE1/balance/INR"),
+    ]
+
+
+async def test_a_balance_that_is_refused_is_a_failure(
+    vobiz: VobizStandIn, client: VobizClient
+) -> None:
+    vobiz.answers = [Answer(500)]
+    with pytest.raises(VobizFailure) as caught:
+        await client.balance("INR")
+    assert caught.value.verdict is Verdict.PLATFORM_ERROR
+    assert len(vobiz.seen) == 1

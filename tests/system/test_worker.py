@@ -305,7 +305,12 @@ async def test_hang_up_event_ends_the_session_at_once() -> None:
         )
         async with asyncio.timeout(1):
             await stand.worker.wait_idle()
-        labels = {"end_class": "caller", "end_reason": "caller_hung_up"}
+        labels = {
+            "agent": "default",
+            "direction": "inbound",
+            "end_class": "caller",
+            "end_reason": "caller_hung_up",
+        }
         assert stand.value("voice_agent_calls_total", **labels) == 1
 
 

@@ -10,7 +10,8 @@ from services.agent.call.trace import CallTrace
 from services.agent.providers import base
 from services.agent.turn import events as ev
 from shared.metrics.catalogue import AgentMetrics
-from shared.protocol.call import EndClass, EndReason
+from shared.metrics.exemplars import observe
+from shared.protocol.call import Direction, EndClass, EndReason
 from shared.runtime.clock import Clock
 
 _TALLIES = {
@@ -33,6 +34,8 @@ class Account:
         clock: the worker's.
         record: takes what is kept of the call.
         trace: makes spans of it; None: nobody does.
+        agent: whose call it is, as metrics name it.
+        direction: of the call.
     """
 
     def __init__(
@@ -41,6 +44,9 @@ class Account:
         clock: Clock,
         record: RecordBuilder,
         trace: CallTrace | None = None,
+        *,
+        agent: str = "default",
+        direction: Direction = Direction.INBOUND,
     ) -> None:
         self._trace = trace
         self.milestones: dict[str, float] = {}
@@ -49,6 +55,7 @@ class Account:
         self._metrics = metrics
         self._clock = clock
         self._record = record
+        self._whose = agent, direction.value
         self._opened_s = clock.now_s()
         self._started_s: float | None = None
 
@@ -111,14 +118,14 @@ class Account:
         match measure.stage:
             case ev.Stage.BARGE_IN:
                 self.on_mark("barge_in", ms=round(measure.seconds * 1000, 1))
-                self._metrics.barge_in.observe(measure.seconds)
+                observe(self._metrics.barge_in, measure.seconds)
             case ev.Stage.CLEAR_ACK:
                 self._metrics.clear_ack.observe(measure.seconds)
             case ev.Stage.FIRST_AUDIO:
-                self._metrics.first_audio.observe(measure.seconds)
+                observe(self._metrics.first_audio, measure.seconds)
                 self.milestones["first_audio_ms"] = self._since_opened_ms()
             case _:
-                self._metrics.turn.labels(measure.stage.value).observe(measure.seconds)
+                observe(self._metrics.turn.labels(measure.stage.value), measure.seconds)
 
     def on_count(self, tally: ev.Tally) -> None:
         """Something happened that is counted."""
@@ -178,5 +185,5 @@ class Account:
         for provider, seconds in heard_s.items():
             self.on_note(base.Usage("stt", provider, "audio_seconds", round(seconds, 1)))
         counted = end_class or EndClass.CALLER
-        self._metrics.calls.labels(counted.value, reason.value).inc()
+        self._metrics.calls.labels(*self._whose, counted.value, reason.value).inc()
         self._metrics.call_seconds.observe(self.duration_s)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import Token
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import assert_never
 
@@ -29,6 +29,7 @@ from services.agent.call.keeper import Keeper
 from services.agent.call.kept import KeptCall
 from services.agent.call.live import LiveView, Moment
 from services.agent.call.mouth import Mouth
+from services.agent.call.quiet import Quiet
 from services.agent.call.trace import CallTrace
 from services.agent.call.wits import Wits
 from services.agent.company.cast import Cast
@@ -47,6 +48,7 @@ from services.agent.wire.network import Network, NetworkCall, NetworkEvent, tran
 from services.agent.wire.scorer import FrameScorer
 from services.agent.wire.stream_gate import StreamGate, Verdict
 from shared.bus.base import LiveFeed, SessionStore
+from shared.metrics.bounded import BoundedLabel
 from shared.metrics.catalogue import AgentMetrics
 from shared.protocol.call import CallId, EndClass, EndReason, StreamId, WorkerId
 from shared.protocol.errors import MalformedMessage, OversizedMessage
@@ -87,6 +89,7 @@ class Parts:
     """What every call of a worker shares, whoever its agent is.
 
     `sessions` None: nobody else can go on with its calls. `live` None: nobody can watch them.
+    `agent_label` names agents for metrics.
     """
 
     worker_id: WorkerId
@@ -103,6 +106,7 @@ class Parts:
     sessions: SessionStore | None = None
     live: LiveFeed | None = None
     tracer: Tracer = NO_TRACER
+    agent_label: BoundedLabel = field(default_factory=BoundedLabel)
 
 
 _END_CLASS = {
@@ -190,7 +194,15 @@ class Call:
         )
         self._aftermath = Aftermath(cast.file, cast.version, facts)
         self._trace = CallTrace(parts.tracer, request, cast.file.name, parts.worker_id)
-        self._account = Account(parts.metrics, parts.clock, self._aftermath.builder, self._trace)
+        self._account = Account(
+            parts.metrics,
+            parts.clock,
+            self._aftermath.builder,
+            self._trace,
+            agent=parts.agent_label.of(cast.file.name),
+            direction=request.direction,
+        )
+        self._quiet = Quiet()
         self._owner = TaskOwner(f"call:{request.call_id}", on_failure=self._on_task_failed)
         self.live = LiveView(
             request.call_id,
@@ -272,6 +284,11 @@ class Call:
         """The newest link's."""
         return self.request.epoch
 
+    @property
+    def state(self) -> State:
+        """What the conversation is doing."""
+        return self._session.state
+
     def start(self) -> None:
         """Begin: the first words are prepared before the caller's audio is there."""
         self._trace.on_taken()
@@ -281,7 +298,7 @@ class Call:
         self._keeper.start()
         self._perform(self._session.begin())
 
-    def go_on(self, kept: KeptCall | None, *, since_s: float | None = None) -> None:
+    def go_on(self, kept: KeptCall | None, *, since_s: float) -> None:
         """Go on with a call that another worker had; in place of `start`, after `attach`.
 
         What the caller did meanwhile follows by `on_text`, then `caught_up`. Nothing is written
@@ -294,6 +311,7 @@ class Call:
         self._is_catching_up = True
         before = "" if kept is None else str(kept.account.get("span", ""))
         self._trace.on_taken(before, since_s)
+        self._quiet.resume(since_s)
         self._ears.start()
         self._mouth.warm()
         now_s = self._parts.clock.now_s()
@@ -555,11 +573,20 @@ class Call:
             self._keeper.touch()
         if self._ticks % _LOOK_TICKS == 0 and self.live.is_watched:
             self._show()
+        if self._ticks % _KEPT_TICKS == 0:
+            self._look_at_silence()
 
     def _show(self) -> None:
         session = self._session
         being_said = session.being_said(self._parts.clock.now_s())
         self.live.look(Moment(session.state.value, session.transcript, being_said))
+
+    def _look_at_silence(self) -> None:
+        session, now_s = self._session, self._parts.clock.now_s()
+        is_audible = session.playout.is_audible(now_s)
+        if self._quiet.look(session.state, now_s, is_audible=is_audible):
+            self._parts.metrics.dead_air.inc()
+            self._log.warning("dead_air", state=session.state.value)
 
     def play_due(self, *, more_s: float = 0.0) -> None:
         """Write the audio that the schedule asks for, and `more_s` of what follows."""
@@ -573,6 +600,8 @@ class Call:
         self._count_out(len(due.commands))
         for lateness_s in due.lateness_s:
             self._observe_lateness(lateness_s)
+        if self._quiet.is_resuming:
+            self._parts.metrics.resume_silence.observe(self._quiet.on_audio(now_s))
         if due.has_underrun:
             self._parts.metrics.underruns.inc()
         self._perform(self._session.on_audio_written(now_s))
@@ -608,6 +637,7 @@ class Call:
         if actions or now != self._was:
             self._was = now
             self._keeper.touch()
+            self._quiet.on_state(self._session.state)
         for action in actions:
             match action:
                 case ev.Write():

@@ -62,6 +62,7 @@ class Link(asyncio.Protocol):
     Args:
         admit: asked once, when the request has been read.
         on_malformed: called for each frame that is not text.
+        on_slow: called each time the other side falls behind in reading.
         ping_interval_s: a link that has been quiet for two of these is given up.
     """
 
@@ -70,10 +71,12 @@ class Link(asyncio.Protocol):
         admit: Admit,
         *,
         on_malformed: Callable[[], None],
+        on_slow: Callable[[], None] = lambda: None,
         ping_interval_s: float = 10.0,
     ) -> None:
         self._admit = admit
         self._on_malformed = on_malformed
+        self._on_slow = on_slow
         self._ping_interval_s = ping_interval_s
         self._protocol = ServerProtocol(max_size=MAX_FRAME_BYTES)
         self._transport: asyncio.Transport | None = None
@@ -140,6 +143,7 @@ class Link(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Note since when the other side does not read fast enough."""
         self._full_since_s = asyncio.get_running_loop().time()
+        self._on_slow()
 
     def resume_writing(self) -> None:
         """The other side has caught up."""

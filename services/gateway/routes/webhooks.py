@@ -18,6 +18,7 @@ from services.gateway.routing import HANGUP_EVENT, PublicAddress
 from services.gateway.state import GatewayState, gateway_state
 from services.gateway.webhook_auth import AuthVerdict, body_digest, nonce_key
 from shared.bus.base import BusUnavailable
+from shared.metrics.exemplars import observe
 from shared.protocol.call import CallId
 from shared.protocol.errors import MalformedWebhook
 from shared.protocol.webhook import Webhook, parse_webhook
@@ -173,7 +174,7 @@ async def answer(request: Request, state: State) -> Response:
     _log.info("call_answered", call_id=call_id, outcome=given.outcome)
     if given.outcome is AnswerOutcome.DRAINING:
         return Response(status_code=503, headers={"retry-after": "1"})
-    state.metrics.answer_seconds.observe(state.clock.now_s() - started_s)
+    observe(state.metrics.answer_seconds, state.clock.now_s() - started_s)
     if webhook.machine is not None:
         await state.switchboard.on_machine_judged(call_id, is_machine=webhook.machine)
     return _xml(given.xml)

@@ -39,6 +39,23 @@ async def concurrency(auth_id: str, request: Request) -> dict[str, Any]:
     }
 
 
+@account.get("/balance/{currency}")
+async def balance(auth_id: str, currency: str, request: Request) -> dict[str, Any]:
+    """Say what the account has; the control routes set it."""
+    state = rest_state(request).account.state
+    return {
+        "account_id": auth_id,
+        "currency": currency.upper(),
+        "balance": state.balance,
+        "reserved_funds": 0,
+        "available_balance": state.balance,
+        "credit_limit": 0,
+        "is_postpaid": False,
+        "low_balance_threshold": 50,
+        "status": "active",
+    }
+
+
 @account.get("/cdr/{call_uuid}")
 async def show_record(call_uuid: str, request: Request) -> dict[str, Any]:
     """Show the CDR of a call; 404 until shortly after its end."""

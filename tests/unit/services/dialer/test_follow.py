@@ -94,13 +94,18 @@ async def test_a_sweep_ends_only_queued_outbound_calls_that_are_old() -> None:
         ("talking", CallState.IN_PROGRESS, OUTBOUND),
         ("inbound", CallState.QUEUED, {"direction": Direction.INBOUND}),
         ("odd", CallState.QUEUED, {**OUTBOUND, "created_at": "yesterday"}),
-        ("fresh", CallState.QUEUED, {**OUTBOUND, "created_at": now.isoformat()}),
+        (
+            "fresh",
+            CallState.QUEUED,
+            {**OUTBOUND, "created_at": (now - timedelta(seconds=42)).isoformat()},
+        ),
     ):
         await bus.calls.apply(CallChange(CallId(name), state, fields))
+    registry = CollectorRegistry()
     dialer = Dialer(
         NoVobiz(),
         bus.calls,
-        DialerMetrics(CollectorRegistry()),
+        DialerMetrics(registry),
         gateway=GatewayAddress("http://127.0.0.1:5000"),
         limits=CallLimits(),
     )
@@ -109,6 +114,11 @@ async def test_a_sweep_ends_only_queued_outbound_calls_that_are_old() -> None:
     assert ended is not None
     assert (ended.state, ended.end_reason) == (CallState.FAILED, EndReason.UNKNOWN)
     assert await dialer.sweep(now=now, silent_for_s=600) == 0
+    assert registry.get_sample_value("voice_dialer_swept_calls_total") == 1
+    assert registry.get_sample_value("voice_dialer_oldest_queued_seconds") == 42
+    await bus.calls.apply(CallChange(CallId("fresh"), CallState.RINGING, {}))
+    await dialer.sweep(now=now, silent_for_s=600)
+    assert registry.get_sample_value("voice_dialer_oldest_queued_seconds") == 0
 
 
 def test_ids_never_repeat() -> None:

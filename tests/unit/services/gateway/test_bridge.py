@@ -115,6 +115,7 @@ class FakeLink(FakeSocket):
         super().__init__()
         self.worker_id = WorkerId(name)
         self.was_silent = False
+        self.quiet_s = 0.0
         self.is_read = True
         self.got = self.sent
         self.outbox = self.inlet
@@ -294,6 +295,7 @@ async def test_a_worker_waits_for_a_caller_that_does_not_keep_up_and_for_no_othe
         await serving
         assert caller.closed_with == LinkClose.SUPERSEDED
         assert other.is_read
+        assert stage.metric("voice_gateway_slow_sockets_total", to="caller") == 2
         await other.close(LinkClose.ENDED)
         await serving_again
 
@@ -309,6 +311,7 @@ async def test_frames_wait_for_a_worker_that_does_not_keep_up_in_their_order() -
             caller.inbox.put_nowait(text)
         assert link.got.empty()
         link.reads_again()
+        assert stage.metric("voice_gateway_slow_sockets_total", to="worker") == 1
         caller.inbox.put_nowait(MEDIA[3])
         assert [link.got.get_nowait() for _ in range(4)] == MEDIA[:4]
         await link.close(LinkClose.ENDED)
@@ -468,7 +471,7 @@ async def test_a_lost_worker_is_followed_by_one_that_goes_on(
     code: int, was_silent: bool, cause: str
 ) -> None:
     first, second = FakeLink("a"), FakeLink("b")
-    first.was_silent = was_silent
+    first.was_silent, first.quiet_s = was_silent, 0.75
     async with running(first, second) as stage:
         caller = FakeCaller(START)
         serving = await speaking(stage, first, caller)
@@ -484,6 +487,9 @@ async def test_a_lost_worker_is_followed_by_one_that_goes_on(
         assert (stage.given_up, stage.holders) == (["a"], ["b"])
         assert stage.metric(REATTACHED, cause=cause, outcome="attached") == 1
         assert stage.metric("voice_gateway_reattach_seconds_count") == 1
+        took_s = stage.metric("voice_gateway_reattach_seconds_sum")
+        gap_s = stage.metric("voice_gateway_resume_gap_seconds_sum")
+        assert gap_s == pytest.approx(0.75 + took_s)
         assert stage.metric("voice_gateway_replayed_frames_total") == 4
         assert (caller.closed_with, stage.partings) == (None, [])
         await second.close(LinkClose.ENDED)

@@ -113,6 +113,23 @@ async def test_the_bus_books_while_it_answers() -> None:
 
 
 @in_virtual_time
+async def test_the_pool_is_shown_by_what_its_workers_do() -> None:
+    stage = Stage()
+    task = asyncio.get_running_loop().create_task(stage.pool.run())
+    await stage.beat("w1", "w2")
+    for name, more in (("w3", {"draining": True}), ("w4", {"active": 2})):
+        lease = WorkerLease(WorkerId(name), f"{name}:1", 2, **more)
+        await stage.bus.workers_of_it.heartbeat(lease, [CallId("c1"), CallId("c2")])
+    await asyncio.sleep(1.5)
+    shown = {
+        state: stage.registry.get_sample_value("voice_gateway_pool_workers", {"state": state})
+        for state in ("open", "full", "draining")
+    }
+    assert shown == {"open": 2, "full": 1, "draining": 1}
+    task.cancel()
+
+
+@in_virtual_time
 async def test_memory_books_and_counts_when_it_does_not() -> None:
     stage = Stage()
     await seen(stage, "w1", "w2")

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from services.agent.agents.library import Library, LibraryOptions
 from services.agent.agents.load import Agent, BadAgent
 from services.agent.agents.overrides import Overrides
+from shared.metrics.catalogue import AgentMetrics
 from shared.runtime.tasks import TaskOwner
 from tests.support.agents import make_loader
 
@@ -91,6 +93,15 @@ def test_a_name_that_is_not_there_is_counted_and_logged_once(shelf: Shelf) -> No
             assert library.choose(name, "").file.greeting == "default"
     assert [log["agent"] for log in logs] == ["nobody", "nothing"]
     assert len(asked) == 3
+
+
+def test_calls_that_asked_for_an_agent_that_is_not_there_are_a_figure(shelf: Shelf) -> None:
+    registry = CollectorRegistry()
+    shelf.options = LibraryOptions(on_unknown=AgentMetrics(registry).unknown_agents.inc)
+    library = shelf.open()
+    for name in ("nobody", "default", "nobody"):
+        library.choose(name, "")
+    assert registry.get_sample_value("voice_agent_unknown_agents_total") == 2
 
 
 def test_another_agent_can_be_the_default(shelf: Shelf) -> None:

@@ -47,6 +47,65 @@ def test_times_count_from_the_first_audio(stage: Stage) -> None:
     assert stage.record.fields([])["transcript"][0]["at_ms"] == 4000
 
 
+@pytest.mark.parametrize(
+    ("tally", "name", "labels"),
+    [
+        (ev.Tally.INTERRUPTION_COMMITTED, "interruptions_total", {"outcome": "committed"}),
+        (ev.Tally.INTERRUPTION_RESUMED, "interruptions_total", {"outcome": "resumed"}),
+        (ev.Tally.CLEAR_TIMEOUT, "clear_timeouts_total", {}),
+        (ev.Tally.UNDERRUN, "underruns_total", {}),
+        (ev.Tally.TURN_UNDERSTOOD, "turns_total", {"outcome": "understood"}),
+        (ev.Tally.TURN_NOT_UNDERSTOOD, "turns_total", {"outcome": "not_understood"}),
+        (ev.Tally.TURN_SILENCE, "turns_total", {"outcome": "silence"}),
+        (ev.Tally.TURN_DTMF, "turns_total", {"outcome": "dtmf"}),
+        (ev.Tally.FILLER, "fillers_total", {}),
+        (ev.Tally.APOLOGY, "apologies_total", {}),
+        (ev.Tally.SPECULATION_USED, "speculations_total", {"outcome": "used"}),
+        (ev.Tally.SPECULATION_DROPPED, "speculations_total", {"outcome": "dropped"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_session_counts_is_in_its_workers_figures(
+    stage: Stage, tally: ev.Tally, name: str, labels: dict[str, str]
+) -> None:
+    stage.account.on_count(tally)
+    stage.account.on_count(tally)
+    assert stage.metric(name, **labels) == 2
+
+
+def test_every_tally_is_counted_somewhere(stage: Stage) -> None:
+    for tally in ev.Tally:
+        stage.account.on_count(tally)
+    counted = [
+        sample.value
+        for family in stage.registry.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    ]
+    assert sum(counted) == len(ev.Tally)
+
+
+@pytest.mark.parametrize(
+    ("stage_", "name", "labels"),
+    [
+        (ev.Stage.BARGE_IN, "barge_in_seconds_sum", {}),
+        (ev.Stage.CLEAR_ACK, "clear_ack_seconds_sum", {}),
+        (ev.Stage.FIRST_AUDIO, "first_audio_seconds_sum", {}),
+        (ev.Stage.BRAIN, "turn_seconds_sum", {"stage": "brain"}),
+    ],
+)
+def test_a_measured_time_is_observed_in_its_histogram(
+    stage: Stage, stage_: ev.Stage, name: str, labels: dict[str, str]
+) -> None:
+    stage.account.on_measure(ev.Measure(stage_, 0.25))
+    assert stage.metric(name, **labels) == 0.25
+
+
+def test_a_part_that_nobody_can_play_any_more_is_counted_by_its_kind(stage: Stage) -> None:
+    stage.account.on_part_failed("tts")
+    assert stage.metric("providers_exhausted_total", kind="tts") == 1
+
+
 def test_keys_have_who_pressed_them(stage: Stage) -> None:
     stage.account.on_keys("1")
     stage.account.on_keys("2", by_agent=True)
@@ -116,7 +175,12 @@ def test_the_call_is_counted_by_how_it_ended(
     stage.account.on_stream()
     stage.clock.advance(5.0)
     stage.account.close({}, EndReason.CALLER_HUNG_UP, end_class)
-    labels = {"class": counted, "reason": "caller_hung_up"}
+    labels = {
+        "agent": "default",
+        "direction": "inbound",
+        "class": counted,
+        "reason": "caller_hung_up",
+    }
     found = [
         sample
         for family in stage.registry.collect()
