@@ -14,7 +14,7 @@ def local_configuration(plan: Plan, *, rules: PurePath) -> str:
 
     Args:
         plan: whose programs are scraped where they are ready.
-        rules: the directory that holds prometheus/rules.yml.
+        rules: the directory that holds prometheus/rules.yml and alerts.yml.
 
     Returns:
         JSON, which YAML includes: nothing needs quoting by hand.
@@ -26,7 +26,9 @@ def local_configuration(plan: Plan, *, rules: PurePath) -> str:
     return json.dumps(
         {
             "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
-            "rule_files": [str(rules / "prometheus" / "rules.yml")],
+            "rule_files": [
+                str(rules / "prometheus" / name) for name in ("rules.yml", "alerts.yml")
+            ],
             "scrape_configs": [
                 {"job_name": job, "static_configs": [{"targets": places}]}
                 for job, places in targets.items()

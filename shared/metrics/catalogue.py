@@ -23,6 +23,12 @@ REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 """For requests between the parts."""
 
 
+def _from_nought(counter: Counter, *labels: tuple[str, ...]) -> None:
+    """Show a counter at 0 from the start: to Prometheus what begins at 1 has not grown."""
+    for values in labels:
+        counter.labels(*values)
+
+
 class BusMetrics:
     """The store behind the bus, as one service sees it."""
 
@@ -63,6 +69,7 @@ class DeferredMetrics:
             ["outcome"],
             registry=registry,
         )
+        _from_nought(self.writes, ("refused",), ("unwritable",), ("lost",))
 
 
 class RuntimeMetrics:
@@ -117,6 +124,7 @@ class GatewayMetrics:
             ["outcome"],
             registry=registry,
         )
+        _from_nought(self.answers, ("busy",), ("waiting",))
         self.answer_seconds = Histogram(
             "voice_gateway_answer_seconds",
             "From the arrival of an answer webhook until its XML was made.",
@@ -196,6 +204,8 @@ class GatewayMetrics:
             ["cause", "outcome"],
             registry=registry,
         )
+        outcomes = ("attached", "no_worker", "second_loss")
+        _from_nought(self.reattachments, *((c, o) for c in ("broken", "silent") for o in outcomes))
         self.reattach_seconds = Histogram(
             "voice_gateway_reattach_seconds",
             "From when a worker's loss was noticed until another worker's link was open.",
@@ -420,6 +430,7 @@ class AgentMetrics:
             ["kind"],
             registry=registry,
         )
+        _from_nought(self.provider_errors, ("stt",), ("brain",), ("tts",))
         self.fillers = Counter(
             "voice_agent_fillers_total",
             "Times something short was said because an answer was slow.",
@@ -500,6 +511,7 @@ class AfterCallMetrics:
             ["outcome"],
             registry=registry,
         )
+        _from_nought(self.attempts, ("dead",))
         self.seconds = Histogram(
             "voice_agent_post_call_seconds",
             "From sending a post-call request until its answer or failure.",
@@ -598,6 +610,7 @@ class DialerMetrics:
             ["verdict"],
             registry=registry,
         )
+        _from_nought(self.requests, ("no_balance",))
         self.vobiz_seconds = Histogram(
             "voice_dialer_vobiz_seconds",
             "From sending a request to Vobiz until its answer or failure, by operation.",

@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from deploy.documents import CLASSES, FILES, ROOT, all_entries
-from shared.metrics import catalogue
 
 READMES = [ROOT / "README.md", *(ROOT / "services" / s / "README.md" for s in CLASSES)]
 _SETTING_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]+)` \|([^|]*)\|", re.MULTILINE)
@@ -61,12 +59,3 @@ def test_files_that_the_documents_point_at_exist() -> None:
     for path in (*READMES, *(ROOT / "deploy").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()):
             assert (path.parent / target).exists(), f"{_name(path)} points at {target}"
-
-
-def test_rules_ask_for_metrics_that_exist() -> None:
-    declared = set(re.findall(r'"(voice_[a-z_]+)"', Path(catalogue.__file__).read_text()))
-    rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            for metric in re.findall(r"voice_[a-z_]+", rule["expr"]):
-                assert re.sub(r"_(bucket|sum|count)$", "", metric) in declared

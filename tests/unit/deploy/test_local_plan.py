@@ -114,7 +114,10 @@ def test_prometheus_gets_every_agent_and_no_simulator() -> None:
         "gateway": ["127.0.0.1:5000"],
         "dialer": ["127.0.0.1:5002"],
     }
-    assert configuration["rule_files"] == ["/here/prometheus/rules.yml"]
+    assert configuration["rule_files"] == [
+        "/here/prometheus/rules.yml",
+        "/here/prometheus/alerts.yml",
+    ]
 
 
 @pytest.mark.parametrize(
