@@ -295,7 +295,7 @@ class AgentMetrics:
         )
         self.is_draining = Gauge(
             "voice_agent_draining",
-            "1 while this worker takes no new calls, for good or because an operator said so, else 0.",
+            "1 while this worker takes no new calls, for good or as an operator said, else 0.",
             registry=registry,
         )
         self.calls = Counter(
