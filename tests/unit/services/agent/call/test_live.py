@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.agent.call.live import LiveView, Moment
 from services.agent.turn.events import Measure, Stage
 from shared.bus.base import BusUnavailable
 from shared.bus.memory_live import MemoryLive
+from shared.metrics.catalogue import AgentMetrics
 from shared.protocol.call import CallId
 from shared.protocol.live import WATCH_S
 from shared.runtime.tasks import TaskOwner
@@ -126,16 +128,15 @@ async def test_what_can_not_be_told_is_counted_and_holds_nothing_up(stage: Watch
             raise BusUnavailable("away")
 
     owner = TaskOwner("away")
-    lost = []
-    view = LiveView(
-        CALL, Away(), owner, stage.clock, at_ms=lambda: 0, on_lost=lambda: lost.append(1)
-    )
+    registry = CollectorRegistry()
+    count = AgentMetrics(registry).live_lost.inc
+    view = LiveView(CALL, Away(), owner, stage.clock, at_ms=lambda: 0, on_lost=count)
     view.watch()
     for _ in range(600):  # 500 find a place
         view.tell("state", state="listening")
-    assert len(lost) == 100
+    assert registry.get_sample_value("voice_agent_live_lost_total") == 100
     await asyncio.sleep(0.05)
-    assert len(lost) == 600
+    assert registry.get_sample_value("voice_agent_live_lost_total") == 600
     await owner.stop()
 
 
