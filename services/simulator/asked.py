@@ -69,6 +69,7 @@ def knobs_of(options: argparse.Namespace) -> Knobs:
         sends_dtmf_events=not options.no_dtmf_events,
         has_comfort_noise_gaps=options.comfort_noise_gaps,
         hangup_delay_s=options.hangup_delay,
+        jitter_s=options.line_jitter,
         seed=options.seed,
     )
 

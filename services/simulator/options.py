@@ -136,6 +136,13 @@ def add_caller_options(parser: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--echo-delay", type=float, metavar="S", default=0.12, help="its delay (%(default)g)"
     )
+    line.add_argument(
+        "--line-jitter",
+        type=float,
+        metavar="S",
+        default=0.0,
+        help="frames come in bursts of up to so long, e.g. 0.3",
+    )
 
 
 def add_cloud_options(parser: argparse.ArgumentParser) -> None:

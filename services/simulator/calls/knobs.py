@@ -69,6 +69,7 @@ class Knobs:
     is_l16_big_endian: bool = False
     hangup: HangupKnob = HangupKnob.CLOSE_1000
     garbage_messages: int = 0  # malformed, truncated, oversized, misordered text frames
+    jitter_s: float = 0.0  # frames come in bursts of up to so long
     ping_interval_s: float | None = None
     connect_timeout_s: float = 10.0
 

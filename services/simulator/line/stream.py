@@ -22,6 +22,7 @@ from services.simulator.calls.knobs import HangupKnob, Knobs, ReconnectKnob
 from services.simulator.calls.timeline import Moment, Timeline
 from services.simulator.calls.verbs import StreamPlan
 from services.simulator.calls.wheel import SimulatedClock
+from services.simulator.line.bursts import Bursts
 from services.simulator.line.garbage import garbage
 from services.simulator.line.line import Line, LineStep
 from services.simulator.line.outbox import Outbox
@@ -92,6 +93,8 @@ class MediaStream:
         self._is_stopped = False
         self._over = asyncio.Event()
         self._drops_due = sorted(context.knobs.drop_socket_at_s)
+        jitter_s = context.knobs.jitter_s
+        self._bursts = Bursts(jitter_s, context.rng) if jitter_s else None
         self._garbage = garbage(context.rng, context.knobs.garbage_messages)
 
     async def run(self) -> StreamEnd:
@@ -140,7 +143,7 @@ class MediaStream:
         if self._socket is None or self._is_closing or not self.cores:
             return
         now_s = self._now_s()
-        self._perform(self.cores[-1].on_step(step, now_s))
+        self._perform(self._in_bursts(self.cores[-1].on_step(step, now_s)))
         for _ in range(_GARBAGE_PER_STEP):
             if (text := next(self._garbage, None)) is None:
                 break
@@ -148,6 +151,13 @@ class MediaStream:
         if self._drops_due and now_s >= self._drops_due[0]:
             self._drops_due.pop(0)
             self._socket.transport.abort()
+
+    def _in_bursts(self, actions: list[Action]) -> list[Action]:
+        if self._bursts is None:
+            return actions
+        texts = [a.text for a in actions if isinstance(a, SendText) and not a.after_s]
+        rest: list[Action] = [a for a in actions if not isinstance(a, SendText) or a.after_s]
+        return [*rest, *map(SendText, self._bursts.step(texts))]
 
     def _now_s(self) -> float:
         return self._context.clock.now_s() - self._context.origin_s
