@@ -45,7 +45,7 @@ DIALER = Board(
             (Query("max(voice_dialer_oldest_queued_seconds)", "oldest"),),
             Unit.SECONDS,
             warn=30,
-            bad=90,
+            bad=60,
         ),
         Panel(
             "Calls closed without news",
