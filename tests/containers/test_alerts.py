@@ -235,7 +235,8 @@ MAY_BE_NAN = {
 
 
 def test_every_panel_has_data_and_none_an_error(stage: Stage) -> None:
-    load = stage.load(36, 75.0, *TALK, "--barge-in-at", "turn,1.0,1.0")
+    stage.load(18, 75.0, *TALK, "--barge-in-at", "turn,1.0,1.0")
+    load = stage.load(20, 75.0, *TALK, "--hangup-after", "16")
     worker = stage.crew.workers[0]
     for act in (None, worker.kill, worker.start):
         if act is not None:
