@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from random import Random
+from collections.abc import Callable
 
 _STEP_S = 0.02
 
@@ -12,12 +12,12 @@ class Bursts:
 
     Args:
         longest_s: the longest that a message is held; each burst's length is drawn.
-        rng: chance.
+        draw: returns a number from 0 to below the one given, by chance.
     """
 
-    def __init__(self, longest_s: float, rng: Random) -> None:
+    def __init__(self, longest_s: float, draw: Callable[[int], int]) -> None:
         self._most_steps = max(1, round(longest_s / _STEP_S))
-        self._rng = rng
+        self._draw = draw
         self._held: list[str] = []
         self._steps_left = 0
 
@@ -27,6 +27,6 @@ class Bursts:
         if self._steps_left > 0:
             self._steps_left -= 1
             return []
-        self._steps_left = self._rng.randrange(self._most_steps)
+        self._steps_left = self._draw(self._most_steps)
         out, self._held = self._held, []
         return out

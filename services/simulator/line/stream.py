@@ -94,7 +94,7 @@ class MediaStream:
         self._over = asyncio.Event()
         self._drops_due = sorted(context.knobs.drop_socket_at_s)
         jitter_s = context.knobs.jitter_s
-        self._bursts = Bursts(jitter_s, context.rng) if jitter_s else None
+        self._bursts = Bursts(jitter_s, context.rng.randrange) if jitter_s else None
         self._garbage = garbage(context.rng, context.knobs.garbage_messages)
 
     async def run(self) -> StreamEnd:

@@ -12,7 +12,7 @@ from shared.audio.jitter import InterarrivalJitter
 
 def arrivals(longest_s: float, steps: int = 2000) -> list[tuple[int, int]]:
     """Which message came in which step."""
-    bursts = Bursts(longest_s, Random(3))
+    bursts = Bursts(longest_s, Random(3).randrange)
     return [(int(text), step) for step in range(steps) for text in bursts.step([str(step)])]
 
 
