@@ -33,6 +33,8 @@ from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from services.agent.providers.offline.voice import OfflineSynthesiser
+from services.agent.recording.sweep import Sweep
+from services.agent.recording.writer import RecordingWriter, WriterBounds
 from services.agent.settings import AgentSettings
 from services.agent.speech.shared_speech import SharedSpeech
 from services.agent.tools.base import ToolUnusable
@@ -49,17 +51,22 @@ from shared.metrics.catalogue import (
     BusMetrics,
     DeferredMetrics,
     ProviderMetrics,
+    RecordingMetrics,
     RuntimeMetrics,
     TracingMetrics,
 )
 from shared.metrics.server import ops_routes, service_registry
 from shared.protocol.call import WorkerId
+from shared.recordings.archive import RecordingArchive
+from shared.recordings.errors import BadAddress
+from shared.recordings.store import open_store
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle, LoopLag
 from shared.runtime.logs import configure_logging
 from shared.runtime.secrets import EnvironmentSecrets
 from shared.runtime.settings import load_settings
+from shared.runtime.tasks import TaskOwner
 from shared.runtime.trace_export import open_tracing
 from shared.runtime.tracing import Tracer
 from shared.vobiz.client import open_vobiz
@@ -111,6 +118,7 @@ async def run(settings: AgentSettings) -> None:
                 user_agent="parley-agent",
             )
         )
+        recordings = await _open_recordings(settings, bus, worker_id, registry, stack)
         parts = Parts(
             worker_id=worker_id,
             scorer=FrameScorer(SileroVoiceActivity(), metrics, SystemClock()),
@@ -123,6 +131,7 @@ async def run(settings: AgentSettings) -> None:
             sessions=bus.sessions,
             live=bus.live,
             tracer=tracer,
+            recordings=recordings,
         )
         loop = asyncio.get_running_loop()
         listener = socket.create_server(
@@ -212,6 +221,7 @@ async def _open_casts(
         shared=await stack.enter_async_context(SharedSpeech(bus.cache, provider_metrics)),
         last_resort=_last_resort(settings.agent_voice, stack),
         tools_folder=settings.agent_tools,
+        has_recordings=settings.recordings_url is not None,
     )
 
     async def produce_one(agent: Agent) -> Production:
@@ -231,6 +241,44 @@ async def _open_casts(
     stack.push_async_callback(casts.aclose)
     await casts.open()
     return casts
+
+
+async def _open_recordings(
+    settings: AgentSettings,
+    bus: RedisBus,
+    worker_id: WorkerId,
+    registry: CollectorRegistry,
+    stack: AsyncExitStack,
+) -> RecordingWriter | None:
+    """Make ready to record calls, and to remove what was kept long enough.
+
+    Raises:
+        BadAddress: RECORDINGS_URL names no store.
+    """
+    store = open_store(settings)
+    if store is None:
+        return None
+    archive, metrics = RecordingArchive(store), RecordingMetrics(registry)
+    writer = await stack.enter_async_context(
+        RecordingWriter(
+            archive,
+            worker=worker_id,
+            metrics=metrics,
+            clock=SystemClock(),
+            bounds=WriterBounds(block_s=settings.agent_recording_block_s),
+        )
+    )
+    sweep = Sweep(
+        archive,
+        bus,
+        worker=worker_id,
+        metrics=metrics,
+        clock=SystemClock(),
+        every_s=settings.agent_recording_sweep_s,
+    )
+    owner = await stack.enter_async_context(TaskOwner("recordings_sweep"))
+    owner.start(sweep.run(), name="sweep")
+    return writer
 
 
 def _last_resort(voice: str | None, stack: AsyncExitStack) -> OfflineSynthesiser | None:
@@ -279,7 +327,7 @@ def main() -> None:
         for fault in exc.faults:
             _log.error("agent_file_wrong", fault=str(fault))
         raise SystemExit(1) from None
-    except (ProviderUnavailable, ToolUnusable) as exc:
+    except (ProviderUnavailable, ToolUnusable, BadAddress) as exc:
         _log.error("cannot_start", error=str(exc))
         raise SystemExit(1) from None
     except OSError as exc:

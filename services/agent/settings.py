@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 
 from services.agent.agents.overrides import Overrides
 from services.agent.providers.names import Kind, is_known
-from shared.runtime.settings import ServiceSettings
+from shared.recordings.settings import RecordingSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of
 
 # Names joined by commas, not JSON.
@@ -25,7 +25,7 @@ def _known(kind: Kind, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-class AgentSettings(ServiceSettings):
+class AgentSettings(RecordingSettings):
     """Read once at start. See the README's table."""
 
     ws_host: str = Field(
@@ -113,6 +113,16 @@ class AgentSettings(ServiceSettings):
         None, description="a stand-in for it, used until VOBIZ_AUTH_ID is set"
     )
     agent_vobiz_timeout_s: float = Field(5.0, gt=0, le=60, description="of a request to Vobiz")
+
+    agent_recording_block_s: float = Field(
+        1.0,
+        ge=0.2,
+        le=30,
+        description="how much of a call a block of its recording holds; lost when the worker is",
+    )
+    agent_recording_sweep_s: float = Field(
+        600.0, ge=1, le=86_400, description="how often recordings kept long enough are removed"
+    )
 
     @field_validator("agent_stt", "agent_llm", "agent_tts", mode="before")
     @classmethod

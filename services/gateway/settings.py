@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.gateway.webhook_auth import WebhookAuth
-from shared.runtime.settings import ServiceSettings
+from shared.recordings.settings import RecordingSettings
 
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(RecordingSettings):
     """Read once at start."""
 
     http_port: int = Field(5000, ge=0, le=65535, description="port of webhooks and media sockets")

@@ -530,6 +530,57 @@ class AfterCallMetrics:
         )
 
 
+class RecordingMetrics:
+    """The recordings that an agent worker makes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.begun = Counter(
+            "voice_agent_recordings_total",
+            "Calls whose recording this worker began, or went on with after another worker.",
+            registry=registry,
+        )
+        self.stopped = Counter(
+            "voice_agent_recordings_stopped_total",
+            "Recordings given up before the call's end, by reason: slow, no_space, failed (the "
+            "store), queue_full, queue_slow (blocks that wait for it), bug.",
+            ["reason"],
+            registry=registry,
+        )
+        self.completed = Counter(
+            "voice_agent_recordings_completed_total",
+            "Recordings put together after the call, by outcome: complete, empty, failed (a sweep "
+            "tries again), late (by a sweep, for a worker that was lost).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.removed = Counter(
+            "voice_agent_recordings_removed_total",
+            "Recordings removed because they were kept long enough.",
+            registry=registry,
+        )
+        self.blocks = Counter(
+            "voice_agent_recording_blocks_total",
+            "Blocks of recordings, about a second each, that the store took.",
+            registry=registry,
+        )
+        self.bytes = Counter(
+            "voice_agent_recording_written_bytes_total",
+            "Bytes of these blocks.",
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "voice_agent_recording_block_seconds",
+            "From handing a block to the store until it was kept.",
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self.queue = Gauge(
+            "voice_agent_recording_queue_blocks",
+            "Blocks that wait for the store.",
+            registry=registry,
+        )
+
+
 class ProviderMetrics:
     """The providers of an agent worker, and what is kept of their speech.
 

@@ -217,7 +217,9 @@ class CallRecord:
     answer. `milestones` are milliseconds from the answer webhook (inbound) or from the request to
     dial (outbound). `transcript` holds SpeechEntry, ToolEntry, KeysEntry and at most one CutEntry,
     in order of time. `usage` holds UsageEntry, `summary` is a CallSummary, `marks` holds Mark.
-    `retention_s`: the record is gone that long after its last change; None leaves it to the store.
+    `recording` has `duration_ms`, and `stopped` where it was given up; empty: the call was not
+    recorded. `retention_s`: the record is gone that long after its last change; None leaves it to
+    the store.
     """
 
     call_id: CallId
@@ -247,6 +249,7 @@ class CallRecord:
     language: str | None = None
     usage: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    recording: dict[str, Any] = field(default_factory=dict)
     retention_s: float | None = None
     marks: list[dict[str, Any]] = field(default_factory=list)
 

@@ -252,6 +252,17 @@ class Data(Part):
     keep_s: Seconds | None = None
 
 
+class RecordingPart(Part):
+    """Whether calls are recorded, where the worker has somewhere to keep recordings.
+
+    `announcement` is said before the greeting, to its end, and only where recordings are made.
+    """
+
+    enabled: bool = False
+    announcement: Text = ""
+    keep_days: Annotated[float, BeforeValidator(_no_claim), Field(gt=0, le=3650)] | None = 30.0
+
+
 class Localised(Part):
     """What is different in another language."""
 
@@ -298,6 +309,7 @@ class AgentFile(Part):
     transfer_caller_id: Number | None = None
     after_call: AfterCall | None = None
     data: Data = Data()
+    recording: RecordingPart = RecordingPart()
 
     @field_validator("flow", mode="before")
     @classmethod

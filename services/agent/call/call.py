@@ -36,6 +36,7 @@ from services.agent.company.cast import Cast
 from services.agent.dialogue.prompt import fill_facts
 from services.agent.dialogue.texts import phrases_in
 from services.agent.providers import base
+from services.agent.recording.recorder import Recorder, Recordings
 from services.agent.turn import events as ev
 from services.agent.turn.playout import BRIDGE_S, Playout
 from services.agent.turn.rules import TurnTaking
@@ -58,6 +59,7 @@ from shared.protocol.telephony import (
     ClearedAudio,
     Dtmf,
     Media,
+    MediaFormat,
     OutboundCommand,
     PlayedStream,
     Start,
@@ -89,7 +91,7 @@ class Parts:
     """What every call of a worker shares, whoever its agent is.
 
     `sessions` None: nobody else can go on with its calls. `live` None: nobody can watch them.
-    `agent_label` names agents for metrics.
+    `recordings` None: none are made. `agent_label` names agents for metrics.
     """
 
     worker_id: WorkerId
@@ -107,6 +109,7 @@ class Parts:
     live: LiveFeed | None = None
     tracer: Tracer = NO_TRACER
     agent_label: BoundedLabel = field(default_factory=BoundedLabel)
+    recordings: Recordings | None = None
 
 
 _END_CLASS = {
@@ -228,6 +231,7 @@ class Call:
             on_over=self._trace.on_errand,
         )
         self._consumed = Consumed(None if kept is None else kept.consumed)
+        self._recorder = _open_recorder(parts.recordings, request, cast, kept)
         self._keeper = Keeper(
             parts.sessions,
             request.call_id,
@@ -359,6 +363,7 @@ class Call:
             self._wits.settled_variables,
             self._account.kept(),
             self._consumed.kept(session.open_since_s),
+            None if self._recorder is None else self._recorder.kept(),
         )
 
     def on_woken(self) -> None:
@@ -471,6 +476,8 @@ class Call:
                     return
             case PlayedStream():
                 self._account.on_mark("checkpoint", name=message.name)
+                if self._recorder is not None:
+                    self._recorder.on_played(message.name)
                 self._event(ev.CheckpointPlayed(message.name))
             case ClearedAudio():
                 self._account.on_mark("cleared")
@@ -492,7 +499,9 @@ class Call:
                 assert_never(message)
         self._parts.metrics.messages.labels(type(message).__name__.lower()).inc()
 
-    def _begin_stream(self, stream_id: StreamId | None) -> None:
+    def _begin_stream(self, stream_id: StreamId | None, media_format: MediaFormat | None) -> None:
+        if self._recorder is not None:
+            self._recorder.on_stream(stream_id, media_format, self._now_s())
         is_first, self._has_begun = not self._has_begun, True
         self._account.on_stream()
         self._errands.on_back()
@@ -508,7 +517,7 @@ class Call:
             return False
         self._stream_call_id = start.call_id
         self._audio.begin(start.media_format)
-        self._begin_stream(start.stream_id)
+        self._begin_stream(start.stream_id, start.media_format)
         return True
 
     def _on_media(self, media: Media) -> None:
@@ -520,11 +529,13 @@ class Call:
             case Verdict.BEGINS:
                 self._settle()
                 self._audio.begin(None)
-                self._begin_stream(media.stream_id)
+                self._begin_stream(media.stream_id, None)
             case Verdict.GOES_ON:
                 pass
         if self._session.playout.stream_id is None and self._gate.stream_id is not None:
             self._session.playout.name_stream(self._gate.stream_id)
+        if self._recorder is not None:
+            self._recorder.on_media(media, now_s)
         is_old = self._consumed.is_old_media(media)
         self._consumed.on_media(media, now_s)
         if is_old:
@@ -557,6 +568,8 @@ class Call:
             return
         self._note_change()
         with self._guard:
+            if self._recorder is not None:
+                self._recorder.flush_if_due(self._parts.clock.now_s())
             if self._link is not None and self._link.stuck_s() > self._parts.send_timeout_s:
                 self._parts.metrics.send_timeouts.inc()
                 self._link.abort()
@@ -597,6 +610,8 @@ class Call:
         if not due.commands:
             return
         self._link.send_texts([serialize_command(command) for command in due.commands])
+        if self._recorder is not None:
+            self._recorder.on_written(due.commands, now_s)
         self._count_out(len(due.commands))
         for lateness_s in due.lateness_s:
             self._observe_lateness(lateness_s)
@@ -696,6 +711,8 @@ class Call:
             self._account.on_mark("clear")
         if self._link is not None:
             self._link.send_text(serialize_command(command))
+            if self._recorder is not None:
+                self._recorder.on_written((command,), self._now_s())
 
     def _on_note(self, piece: base.ToolUsed | base.Usage) -> None:
         self._account.on_note(piece)
@@ -743,6 +760,8 @@ class Call:
         self._is_given_up = action.reason is EndReason.CARRIER_LOST
         self._cancel_grace()
         self._errands.close()
+        if self._recorder is not None:
+            self._recorder.close(is_call_over=True)
         try:
             self._tell_end(action.reason)
             self._session.on_event(ev.CallOver(action.reason), self._parts.clock.now_s())
@@ -776,6 +795,9 @@ class Call:
             "agent": self.cast.file.name,
             "milestones": self._account.milestones,
         }
+        if self._recorder is not None:
+            self._recorder.complete()
+            more["recording"] = self._recorder.summary()
         if end_class is not None:
             more |= {"end_class": end_class, "end_reason": reason}
         # A long transcript takes a while to be gone through: not on the loop.
@@ -871,6 +893,8 @@ class Call:
         self._is_ending = self._is_given_up = True
         self._cancel_grace()
         self._errands.close()
+        if self._recorder is not None:
+            self._recorder.close(is_call_over=False)
         for action in self._session.on_event(ev.CallOver(EndReason.CARRIER_LOST), self._now_s()):
             if isinstance(action, ev.Abandon):
                 self._wits.abandon(action.generation, rewinds=False)
@@ -891,6 +915,15 @@ class Call:
     async def stop(self) -> None:
         """Cancel what still runs; called after `on_over`, by the worker."""
         await self._owner.stop()
+
+
+def _open_recorder(
+    recordings: Recordings | None, request: LinkRequest, cast: Cast, kept: KeptCall | None
+) -> Recorder | None:
+    """Record the call if its agent wants it; one that began without goes on without."""
+    if recordings is None or (kept is not None and kept.recording is None):
+        return None
+    return recordings.open(request, cast.file, None if kept is None else kept.recording)
 
 
 def with_facts(rules: TurnTaking, facts: base.CallFacts) -> TurnTaking:

@@ -20,6 +20,7 @@ class KeptCall:
         variables: the dialogue's, see Conversation.
         account: see Account.
         consumed: see Consumed.
+        recording: see Recorder; None: the call is not recorded.
     """
 
     session: Snapshot
@@ -27,6 +28,7 @@ class KeptCall:
     variables: Mapping[str, str]
     account: Mapping[str, Any] = field(default_factory=dict)
     consumed: Mapping[str, Any] = field(default_factory=dict)
+    recording: Mapping[str, Any] | None = None
 
 
 def write_call(kept: KeptCall) -> str:
@@ -37,6 +39,7 @@ def write_call(kept: KeptCall) -> str:
         "variables": dict(kept.variables),
         "account": dict(kept.account),
         "consumed": dict(kept.consumed),
+        "recording": None if kept.recording is None else dict(kept.recording),
     }
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
 
@@ -56,6 +59,8 @@ def read_call(text: str) -> KeptCall:
             variables,
             dict(data["account"]),
             dict(data["consumed"]),
+            # A worker of an earlier version records nothing, and does not say so.
+            None if data.get("recording") is None else dict(data["recording"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise BadSnapshot(str(exc)) from exc

@@ -14,6 +14,7 @@ import structlog
 from services.agent.agents.file import AgentFile, ProviderChoice, Providers
 from services.agent.agents.load import Agent
 from services.agent.agents.rules import Defaults, localise, operator_number, to_turn_taking
+from services.agent.company.announcement import with_announcement
 from services.agent.company.cast import Cast, Tongue
 from services.agent.company.provider_pool import ProviderPool, Taken
 from services.agent.dialogue.brain import LanguageBrain
@@ -64,6 +65,7 @@ class Workshop:
         shared: sentences that the workers share; None: each for itself.
         last_resort: speaks what no vendor can; None: nobody does.
         tools_folder: where the modules of Python tools are.
+        has_recordings: whether calls are recorded where the files say so.
     """
 
     pool: ProviderPool
@@ -74,6 +76,7 @@ class Workshop:
     shared: SharedSpeech | None = None
     last_resort: base.Synthesiser | None = None
     tools_folder: Path | None = None
+    has_recordings: bool = False
 
 
 class Production:
@@ -101,10 +104,11 @@ async def produce(agent: Agent, workshop: Workshop) -> Production:
         ProviderError: nobody of a chain can be had.
         ToolUnusable: a tool cannot be made.
     """
+    spoken = with_announcement(agent) if workshop.has_recordings else agent
     async with AsyncExitStack() as stack:
-        maker = _Maker(agent, workshop, stack)
+        maker = _Maker(spoken, workshop, stack)
         cast = await maker.cast()
-        await _prepare(cast, agent.flow)
+        await _prepare(cast, spoken.flow)
         return Production(agent, cast, stack.pop_all())
 
 

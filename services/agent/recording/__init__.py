@@ -1,0 +1,1 @@
+"""Recordings of calls while they run: by blocks, behind the calls' backs."""

@@ -1,0 +1,91 @@
+"""Removes recordings that were kept long enough, and completes those whose worker was lost.
+
+Every worker runs it; one at a time does the work, by a lock on the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from shared.bus.base import Bus, BusUnavailable
+from shared.metrics.catalogue import RecordingMetrics
+from shared.protocol.call import CallId
+from shared.recordings.archive import RecordingArchive
+from shared.recordings.errors import StoreUnavailable
+from shared.runtime.clock import Clock
+
+_log = structlog.get_logger(__name__)
+_LOCK = "recordings:sweep"
+
+
+class Sweep:
+    """A worker's share in it.
+
+    Args:
+        archive: the recordings.
+        bus: knows which calls are over, and has the lock.
+        worker: names this worker.
+        metrics: what was removed.
+        clock: the worker's.
+        every_s: how often the whole platform sweeps.
+    """
+
+    def __init__(
+        self,
+        archive: RecordingArchive,
+        bus: Bus,
+        *,
+        worker: str,
+        metrics: RecordingMetrics,
+        clock: Clock,
+        every_s: float,
+    ) -> None:
+        self._archive = archive
+        self._bus = bus
+        self._worker = worker
+        self._metrics = metrics
+        self._clock = clock
+        self._every_s = every_s
+        self._seen_open: set[CallId] = set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            await self.once()
+
+    async def once(self) -> None:
+        """Sweep, unless another worker has done so in this interval; never raises."""
+        try:
+            is_ours = await self._bus.values.put(
+                _LOCK, self._worker, ttl_s=self._every_s * 0.9, only_if_absent=True
+            )
+            if is_ours:
+                await self._sweep()
+        except (BusUnavailable, StoreUnavailable) as exc:
+            _log.info("recordings_not_swept", error=str(exc))
+
+    async def _sweep(self) -> None:
+        now_s = self._clock.wall().timestamp()
+        removed = await self._archive.remove_expired(now_s, self._is_over)
+        self._metrics.removed.inc(removed)
+        await self._complete_left()
+        if removed:
+            _log.info("recordings_removed", count=removed)
+
+    async def _complete_left(self) -> None:
+        """Complete what nobody has completed since the last sweep though its call is over."""
+        left = set(await self._archive.left_open())
+        for call_id in sorted(left & self._seen_open):
+            if await self._is_over(call_id):
+                await self._archive.complete(call_id)
+                self._metrics.completed.labels("late").inc()
+                left.discard(call_id)
+        self._seen_open = left
+
+    async def _is_over(self, call_id: CallId) -> bool:
+        """Whether a call has ended; one that nobody remembers has."""
+        record = await self._bus.calls.get(call_id)
+        return record is None or record.state.is_final

@@ -1,0 +1,1 @@
+"""Recordings of calls, what each side heard: written by workers, read by gateways."""
