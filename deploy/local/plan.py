@@ -71,6 +71,7 @@ def make_plan(
     redis: Mapping[str, str],
     free_port: Callable[[], int],
     prometheus_url: str = "",
+    recordings: str = "",
 ) -> Plan:
     """Decide on the programs.
 
@@ -79,6 +80,7 @@ def make_plan(
         redis: REDIS_URL and, where it has one, REDIS_PASSWORD of the Redis to use.
         free_port: a new unused port at each call, for the agents after the first.
         prometheus_url: of the Prometheus that is started too; "": there is none.
+        recordings: the folder that recordings go to; empty: none are made.
 
     Raises:
         BadSetting: a port or AGENT_REPLICAS is no sensible number.
@@ -89,6 +91,8 @@ def make_plan(
     gateway_url = f"http://{_LOOPBACK}:{gateway_port.number}"
     dialer_url = f"http://{_LOOPBACK}:{dialer_port.number}"
     simulator_url = f"http://{_LOOPBACK}:{simulator_port.number}"
+
+    kept = {"RECORDINGS_URL": recordings} if recordings else {}
 
     def given_or(defaults: Mapping[str, str]) -> dict[str, str]:
         wanted = {name: value for name, value in defaults.items() if not environment.get(name)}
@@ -101,7 +105,7 @@ def make_plan(
         "services.gateway",
         f"{gateway_url}/readyz",
         environment=given_or(
-            {"GATEWAY_HOST": _LOOPBACK, "CONSOLE_DIALER_URL": dialer_url}
+            {"GATEWAY_HOST": _LOOPBACK, "CONSOLE_DIALER_URL": dialer_url, **kept}
             | ({"PROMETHEUS_URL": prometheus_url} if prometheus_url else {})
         ),
         ports=(gateway_port,),
@@ -127,7 +131,8 @@ def make_plan(
         environment=given_or({"SIMULATOR_HOST": _LOOPBACK}),
         ports=(simulator_port,),
     )
-    agents = tuple(_agents(environment, given_or, free_port, simulator_url))
+    more = {"AGENT_TRIAL_API_BASE": f"{simulator_url}/api/v1", **kept}
+    agents = tuple(_agents(environment, given_or, free_port, more))
     return Plan(
         programs=(*agents, gateway, dialer, simulator),
         addresses=(
@@ -144,7 +149,7 @@ def _agents(
     environment: Mapping[str, str],
     given_or: Callable[[Mapping[str, str]], dict[str, str]],
     free_port: Callable[[], int],
-    simulator_url: str,
+    more: Mapping[str, str],
 ) -> Iterator[Program]:
     for index in range(agent_replicas(environment)):
         ports: tuple[Port, ...] = ()
@@ -164,7 +169,7 @@ def _agents(
                     {
                         "AGENT_WS_HOST": _LOOPBACK,
                         "AGENT_ADVERTISE_HOST": _LOOPBACK,
-                        "AGENT_TRIAL_API_BASE": f"{simulator_url}/api/v1",
+                        **more,
                     }
                 ),
                 "AGENT_WS_PORT": str(numbers[0]),

@@ -91,12 +91,14 @@ class ProcessPlatform:
 
     def _start_all(self) -> None:
         redis = self._start_redis()
+        recordings = (self._directory / "recordings").resolve()
         prometheus = self._find_prometheus()
         plan = make_plan(
             self._environment,
             redis=redis,
             free_port=free_port,
             prometheus_url=_local_url(prometheus[1]) if prometheus else "",
+            recordings=str(recordings),
         )
         for program in plan.programs:
             for port in program.ports:

@@ -25,6 +25,7 @@ from shared.metrics.catalogue import (
     TracingMetrics,
 )
 from shared.metrics.server import service_registry
+from shared.recordings.errors import BadAddress
 from shared.runtime.clock import SystemClock
 from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle, LoopLag
@@ -135,7 +136,7 @@ def main() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         uvloop.run(run(settings))
-    except (CannotAuthenticate, NoTunnel) as exc:
+    except (CannotAuthenticate, NoTunnel, BadAddress) as exc:
         sys.stderr.write(f"{exc}\n")
         raise SystemExit(2) from None
     except OSError as exc:

@@ -29,6 +29,7 @@ from services.gateway.nonces import NonceMemory
 from services.gateway.records import Records
 from services.gateway.routes import calls as call_routes
 from services.gateway.routes import media
+from services.gateway.routes import recordings as recording_routes
 from services.gateway.routes.webhooks import WebhookRejected, webhook_routes
 from services.gateway.routing import Texts
 from services.gateway.settings import GatewaySettings
@@ -39,6 +40,8 @@ from services.gateway.webhook_auth import webhook_policy
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.catalogue import GatewayMetrics
 from shared.metrics.server import ops_routes
+from shared.recordings.archive import RecordingArchive
+from shared.recordings.store import open_store
 from shared.runtime.clock import Clock
 from shared.runtime.tasks import TaskOwner
 from shared.runtime.tracing import NO_TRACER, Tracer
@@ -61,6 +64,7 @@ def build_state(
 
     Raises:
         CannotAuthenticate: a public gateway without a way to tell Vobiz from strangers.
+        BadAddress: RECORDINGS_URL names no store.
     """
     policy = webhook_policy(
         settings.gateway_webhook_auth,
@@ -69,6 +73,7 @@ def build_state(
         path_secret=settings.path_secret,
     )
     memory_s = settings.gateway_call_max_s
+    store = open_store(settings)
     texts = Texts(settings.gateway_busy_text, settings.gateway_apology_text)
     records = Records(bus.calls, settings.own_id)
     calls = HeldCalls(
@@ -141,6 +146,7 @@ def build_state(
         caller_limits=_socket_limits(settings, slice_bytes=_CALLER_SLICE_BYTES),
         public_base=settings.public_url,
         tracer=tracer,
+        recordings=None if store is None else RecordingArchive(store),
     )
 
 
@@ -205,6 +211,7 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
         return await readiness(state, bus)
 
     app.router.routes.extend(ops_routes(registry, ready))
+    app.include_router(recording_routes.router)
     app.include_router(call_routes.router)
     app.include_router(media.router)
     neighbours = state.console.neighbours

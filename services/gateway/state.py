@@ -20,6 +20,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.switchboard import Switchboard
 from services.gateway.webhook_auth import WebhookPolicy
 from shared.metrics.catalogue import GatewayMetrics
+from shared.recordings.archive import RecordingArchive
 from shared.runtime.clock import Clock
 from shared.runtime.tracing import NO_TRACER, Tracer
 
@@ -30,6 +31,7 @@ class GatewayState:
 
     `public_base` is the URL under which Vobiz reaches it, None for a local gateway: then it is
     told by each request. It is set once, before the first request, when a tunnel gives it.
+    `recordings` None: none are kept.
     """
 
     settings: GatewaySettings
@@ -48,6 +50,7 @@ class GatewayState:
     public_base: str | None
     tracer: Tracer = NO_TRACER
     refusals: Seldom = field(default_factory=Seldom)
+    recordings: RecordingArchive | None = None
 
     def address(self, host: str) -> PublicAddress | None:
         """Return how Vobiz reaches us; a local gateway goes by the Host header of a request.

@@ -115,11 +115,17 @@ class ObjectStore:
 
     async def _found(self, start: Callable[[], Awaitable[_T]]) -> _T | None:
         try:
-            return await self._run(start)
+            return await self._do(start)
         except FileNotFoundError:
             return None
 
     async def _run(self, start: Callable[[], Awaitable[_T]]) -> _T:
+        try:
+            return await self._do(start)
+        except FileNotFoundError as exc:  # of the bucket, where nothing else may be missing
+            raise StoreUnavailable(StoreFault.FAILED, _first_line(exc)) from None
+
+    async def _do(self, start: Callable[[], Awaitable[_T]]) -> _T:
         """Do something with the store.
 
         Raises:

@@ -19,7 +19,8 @@ def with_announcement(agent: Agent) -> Agent:
     announcement = rules.announcement.strip()
     flow = agent.flow
     if flow is not None:
-        flow = replace(flow, greeting=(announcement, *flow.greeting))
+        first, rest = "".join(flow.greeting[:1]), flow.greeting[1:]
+        flow = replace(flow, greeting=(_before(first, announcement), *rest))
     return replace(agent, file=_announced(agent.file, announcement, agent.flow is None), flow=flow)
 
 
@@ -34,11 +35,15 @@ def _announced(file: AgentFile, announcement: str, is_without_flow: bool) -> Age
     }
     # Without a greeting of its own it has that of the flow, which has the announcement already.
     if file.greeting or is_without_flow:
-        update["greeting"] = f"{announcement} {file.greeting}".strip()
+        update["greeting"] = _before(file.greeting, announcement)
     return file.model_copy(update=update)
 
 
 def _localised(part: Localised, announcement: str) -> Localised:
     if part.greeting is None:
         return part
-    return part.model_copy(update={"greeting": f"{announcement} {part.greeting}".strip()})
+    return part.model_copy(update={"greeting": _before(part.greeting, announcement)})
+
+
+def _before(greeting: str, announcement: str) -> str:
+    return f"{announcement} {greeting}".strip()

@@ -117,12 +117,15 @@ class Recorder:
         self, stream_id: str | None, media_format: MediaFormat | None, now_s: float
     ) -> None:
         """A stream begins, in a format; None: the one we asked for."""
-        is_plain = media_format is None or media_format.content_type != L16
-        self._wide = None if is_plain or media_format is None else _WideAudio(media_format)
-        if not self._begun:
-            self._begun = True
-            self.facts = replace(self.facts, zero_unix_s=self._clock.wall().timestamp())
-        self._lanes.begin(stream_id, now_s)
+        try:
+            is_wide = media_format is not None and media_format.content_type == L16
+            self._wide = _WideAudio(media_format) if is_wide and media_format else None
+            if not self._begun:
+                self._begun = True
+                self.facts = replace(self.facts, zero_unix_s=self._clock.wall().timestamp())
+            self._lanes.begin(stream_id, now_s)
+        except Exception:  # noqa: BLE001 - a bug here is not to end the call
+            self._on_bug()
 
     def on_media(self, media: Media, now_s: float) -> None:
         """20 ms of the caller have come."""
@@ -151,7 +154,10 @@ class Recorder:
 
     def on_played(self, name: str) -> None:
         """A checkpoint has come back."""
-        self._lanes.on_played(name)
+        try:
+            self._lanes.on_played(name)
+        except Exception:  # noqa: BLE001 - a bug here is not to end the call
+            self._on_bug()
 
     def _on_bug(self) -> None:
         _log.exception("recording_crashed", call_id=self.facts.call_id)
@@ -165,8 +171,15 @@ class Recorder:
             self._given_s = now_s
         elif now_s - self._given_s >= self._block_s and not self._is_over:
             self._given_s = now_s
-            if cargo := self._lanes.take():
-                self._writer.put(self, cargo, is_last=False)
+            self._give(is_last=False)
+
+    def _give(self, *, is_last: bool) -> None:
+        try:
+            cargo = self._lanes.take()
+            if cargo or is_last:
+                self._writer.put(self, cargo, is_last=is_last)
+        except Exception:  # noqa: BLE001 - a bug here is not to end the call
+            self._on_bug()
 
     def close(self, *, is_call_over: bool) -> None:
         """Write what there is still; the call is over, or goes on elsewhere. Twice is once."""
@@ -174,8 +187,8 @@ class Recorder:
             return
         if is_call_over:
             self._lanes.finish(self._clock.now_s())
+        self._give(is_last=True)
         self._is_over = True
-        self._writer.put(self, self._lanes.take(), is_last=True)
 
     def complete(self) -> None:
         """The call is over, and it was ours to the end: have the recording put together."""
@@ -188,7 +201,7 @@ class Recorder:
             self._writer.on_stopped(reason)
             _log.warning("recording_stopped", call_id=self.facts.call_id, reason=reason)
         self._is_over = True
-        self._lanes.take()
+        self._lanes = Lanes(self._lanes.kept())  # lets go of what nobody wants any more
 
     def block(self, cargo: Cargo, *, is_last: bool) -> Block:
         """Make the next block; called by the writer, in the order of the cargo."""

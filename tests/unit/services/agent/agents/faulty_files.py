@@ -15,8 +15,8 @@ flow:
 """
 _FIELDS = (
     "after_call, data, description, failure, flow, goodbye, greeting, greeting_interruptible, "
-    "language, languages, limits, machine, name, numbers, phone_style, prompt, providers, tools, "
-    "transfer, transfer_caller_id, turn_taking"
+    "language, languages, limits, machine, name, numbers, phone_style, prompt, providers, "
+    "recording, tools, transfer, transfer_caller_id, turn_taking"
 )
 
 # What it is about, the file, the line.

@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "tools: a Python function": parts.PythonTool,
     "after_call": parts.AfterCall,
     "data": parts.Data,
+    "recording": parts.RecordingPart,
     "flow": flow_file.FlowPart,
     "flow.steps": flow_file.StepPart,
     "flow.steps.intents": flow_file.IntentPart,
