@@ -1,0 +1,253 @@
+"""Recordings of real calls, against what the simulator's handset heard.
+
+The platform runs as processes: workers write into a folder, a gateway reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+import uuid
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deploy.local.install import ROOT
+from services.simulator.calls.call import Call
+from services.simulator.calls.cloud import Cloud
+from services.simulator.calls.forms import CallFacts
+from services.simulator.calls.knobs import Knobs, ReconnectKnob
+from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.person.caller import CallerScript
+from services.simulator.person.script import SayText, build_script
+from shared.protocol.call import Direction
+from tests.support.heard_alike import FRAME, Likeness, compare
+from tests.support.processes import Crew
+from tests.support.redis_server import RedisServer
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+KILLED_AFTER_S = 6.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    turns: tuple[str, ...] = ("Goodbye.",)
+    barge_ins: tuple[float | None, ...] = (None,)
+    knobs: Knobs = field(default_factory=Knobs)
+    limits: CallerScript = field(default_factory=lambda: CallerScript(turn_silence_s=1.0))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A call and its recording."""
+
+    call: Call
+    index: dict[str, Any]
+    pcm: NDArray[np.int16]
+
+    @property
+    def likeness(self) -> Likeness:
+        line = self.call.line
+        spans = [(span.start, span.end) for span in line.agent_spans]
+        return compare(self.pcm, line.handset.stereo(), spans)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def crew(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    folder = tmp_path_factory.mktemp("crew")
+    settings = {
+        "RECORDINGS_URL": str(folder / "recordings"),
+        "AGENT_FILES": str(ROOT / "deploy" / "agents"),
+        "AGENT_RECORDING_SWEEP_S": "2",
+    }
+    crew = Crew(folder, server.url, settings=settings)
+    try:
+        crew.start()
+        yield crew
+    finally:
+        crew.stop()
+
+
+async def plan_of(crew: Crew, cloud: Cloud, scene: Scene) -> CallPlan:
+    facts = CallFacts(
+        call_uuid=str(uuid.uuid4()),
+        direction=Direction.INBOUND,
+        from_number="+918000000001",
+        to_number="+918000000002",
+        auth_id="MA_LOCAL",
+        session_start=datetime.now(UTC),
+    )
+    script = await build_script(
+        [SayText(turn) for turn in scene.turns],
+        cloud.speaker,
+        barge_ins=scene.barge_ins,
+        limits=scene.limits,
+    )
+    return CallPlan(
+        facts,
+        Target(f"{crew.url}/answer"),
+        hangup=Target(f"{crew.url}/hangup"),
+        script=script,
+        knobs=scene.knobs,
+    )
+
+
+def read_index(crew: Crew, call_id: str, *, within_s: float = 15.0) -> dict[str, Any]:
+    """What is known of a recording, once it is complete."""
+    deadline_s = time.monotonic() + within_s
+    while True:
+        answer = httpx.get(f"{crew.url}/calls/{call_id}/recording", trust_env=False)
+        if answer.status_code == 200 and answer.json()["is_complete"]:
+            found: dict[str, Any] = answer.json()
+            return found
+        assert time.monotonic() < deadline_s, f"{answer.status_code}: {answer.text}"
+        time.sleep(0.1)
+
+
+def read_wav(crew: Crew, call_id: str) -> NDArray[np.int16]:
+    answer = httpx.get(f"{crew.url}/calls/{call_id}/recording.wav", trust_env=False)
+    with wave.open(io.BytesIO(answer.raise_for_status().content)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+
+
+async def play(crew: Crew, scenes: dict[str, Scene]) -> dict[str, Recorded]:
+    async with Cloud() as cloud:
+        plans = {name: await plan_of(crew, cloud, scene) for name, scene in scenes.items()}
+        calls = {name: cloud.start(plan) for name, plan in plans.items()}
+        for call in calls.values():
+            await call.over.wait()
+    return {name: recorded(crew, call) for name, call in calls.items()}
+
+
+def recorded(crew: Crew, call: Call) -> Recorded:
+    index = read_index(crew, call.call_uuid)
+    return Recorded(call, index, read_wav(crew, call.call_uuid))
+
+
+SCENES = {
+    "interrupted": Scene(("How does this work?", "Goodbye."), (2.0, None)),
+    "reconnect A": Scene(
+        knobs=Knobs(reconnect=ReconnectKnob.A, drop_socket_at_s=(3.0,)),
+        limits=CallerScript(turn_silence_s=2.0),
+    ),
+    "reconnect B": Scene(
+        knobs=Knobs(reconnect=ReconnectKnob.B, drop_socket_at_s=(3.0,)),
+        limits=CallerScript(turn_silence_s=2.0),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def talks(crew: Crew) -> dict[str, Recorded]:
+    return asyncio.run(play(crew, SCENES))
+
+
+def test_a_recording_is_what_the_handset_heard_within_one_frame(
+    talks: dict[str, Recorded],
+) -> None:
+    heard = talks["interrupted"]
+    likeness = heard.likeness
+    assert any(str(span.ended_by) == "clear" for span in heard.call.line.agent_spans)
+    assert likeness.said_differs == 0
+    assert likeness.worst_shift <= FRAME, likeness
+    assert all(differs <= FRAME for _, differs in likeness.spans), likeness
+    assert likeness.strays == 0
+    assert heard.index["missing"] == []
+    assert [part["is_whole"] for part in heard.index["parts"]] == [True]
+
+
+@pytest.mark.parametrize("mode", ["A", "B"])
+def test_a_call_whose_socket_was_lost_is_one_recording(
+    talks: dict[str, Recorded], mode: str
+) -> None:
+    heard = talks[f"reconnect {mode}"]
+    likeness = heard.likeness
+    assert likeness.worst_shift <= 2 * FRAME, likeness
+    assert likeness.strays <= 2 * FRAME, likeness
+    assert len(heard.index["missing"]) == 1, "the time between the sockets"
+
+
+def test_a_waveform_shows_where_each_side_speaks(crew: Crew, talks: dict[str, Recorded]) -> None:
+    heard = talks["interrupted"]
+    url = f"{crew.url}/calls/{heard.call.call_uuid}/waveform"
+    shown = httpx.get(url, params={"bins": 300}, trust_env=False).json()
+    assert shown["duration_ms"] == heard.index["duration_ms"]
+    for side, name in enumerate(("caller", "agent")):
+        assert len(shown[name]) == 300
+        loudest = np.abs(heard.pcm[:, side].astype(np.int32)).max() / 32124
+        assert max(shown[name]) == pytest.approx(loudest, abs=0.01)
+
+
+def test_the_record_says_that_the_call_was_recorded(crew: Crew, talks: dict[str, Recorded]) -> None:
+    heard = talks["interrupted"]
+    record = httpx.get(f"{crew.url}/calls/{heard.call.call_uuid}", trust_env=False).json()
+    assert record["recording"]["duration_ms"] == pytest.approx(heard.index["duration_ms"], abs=40)
+    assert "stopped" not in record["recording"]
+
+
+def test_the_list_has_it_and_what_is_removed_is_gone(
+    crew: Crew, talks: dict[str, Recorded]
+) -> None:
+    listed = httpx.get(f"{crew.url}/recordings", trust_env=False).json()
+    ids = [one["call_id"] for one in listed["recordings"]]
+    assert set(ids) >= {heard.call.call_uuid for heard in talks.values()}
+    url = f"{crew.url}/calls/{talks['reconnect B'].call.call_uuid}/recording"
+    assert httpx.delete(url, trust_env=False).status_code == 204
+    assert httpx.get(url, trust_env=False).status_code == 404
+
+
+def test_a_killed_worker_loses_the_last_second_or_two_alone(
+    crew: Crew, talks: dict[str, Recorded]
+) -> None:
+    quiet = Scene((), (), limits=CallerScript(hangup_at_s=14.0, max_duration_s=20.0))
+    heard = asyncio.run(play_and_kill(crew, quiet))
+    parts = heard.index["parts"]
+    assert [part["is_whole"] for part in parts] == [False, True]
+    assert parts[0]["until_ms"] >= (KILLED_AFTER_S - 2.5) * 1000
+    assert heard.index["missing"] == [], "the caller's side is there again from the gateway"
+    assert heard.index["duration_ms"] == pytest.approx(14_000, abs=1500)
+    handset = heard.call.line.handset.stereo()
+    # Nothing was said by the caller to align by: the end of both is the hang-up.
+    sound = [np.flatnonzero(side[:, 1]) for side in (heard.pcm, handset)]
+    lost = len(sound[1]) - len(sound[0])
+    assert 0 <= lost <= 2 * 8000, "samples of the agent's that nobody has"
+
+
+async def play_and_kill(crew: Crew, scene: Scene) -> Recorded:
+    async with Cloud() as cloud:
+        call = cloud.start(await plan_of(crew, cloud, scene))
+        await asyncio.sleep(KILLED_AFTER_S)
+        record = httpx.get(f"{crew.url}/calls/{call.call_uuid}", trust_env=False).json()
+        holder = next(w for w in crew.workers if str(w.pid) in record["worker_id"])
+        await asyncio.to_thread(holder.kill)
+        await call.over.wait()
+    found = await asyncio.to_thread(recorded, crew, call)
+    holder.start()
+    await asyncio.to_thread(holder.wait_ready)
+    return found
+
+
+def test_the_folder_holds_what_the_layout_says(crew: Crew, talks: dict[str, Recorded]) -> None:
+    folder = Path(crew.settings["RECORDINGS_URL"])
+    call_id = talks["interrupted"].call.call_uuid
+    names = sorted(path.name for path in (folder / "calls" / call_id).iterdir())
+    assert names == ["audio.ulaw", "index.json", "peaks.bin"]
+    assert not (folder / "open" / call_id).exists()
