@@ -36,8 +36,8 @@ def bucket_settings(endpoint: str, **changes: Any) -> RecordingSettings:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
+    with s3_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["memory", "folder", "s3"])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Pcm = NDArray[np.int16]
 FRAME = 160
+_LONGEST_ANSWER = 100 * FRAME
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,14 @@ def compare(
 
 
 def _offset(recorded: Pcm, handset: Pcm) -> int:
-    """Where the caller's first sound is in both."""
-    first, true = np.flatnonzero(recorded), np.flatnonzero(handset)
-    assert len(first), "nothing of the caller was recorded"
-    assert len(true), "the caller has said nothing"
-    return int(true[0] - first[0])
+    """Where the caller's side is most alike; it begins with a frame of the handset's."""
+    assert np.any(recorded), "nothing of the caller was recorded"
+    differs = []
+    for offset in range(0, _LONGEST_ANSWER, FRAME):
+        both = min(len(recorded), len(handset) - offset)
+        unlike = np.count_nonzero(recorded[:both] != handset[offset : offset + both])
+        differs.append((int(unlike), offset))
+    return min(differs)[1]
 
 
 def _moved(recorded: Pcm, offset: int, samples: int) -> Pcm:

@@ -10,7 +10,7 @@ network tells of its playback. So a late loop or a slow link moves nothing.
   on, if nothing is playing; else behind that. Audio that plays without a break is a run.
 * A checkpoint that comes back with 20 ms of the caller was reached in the 20 ms that followed them.
   That tells where its run lies, later than it was sent by however long it was under way; the least
-  such time of the call is taken for runs that no checkpoint tells of.
+  such time of the call is taken for runs that no checkpoint tells of, those before it included.
 * What is cleared was heard to the end of the 20 ms in hand.
 """
 
@@ -100,7 +100,8 @@ class Lanes:
         self._heard_s = zero_s + self._end / PHONE_RATE_HZ if kept else None
         self._is_new = False
         self._next_ms: int | None = None
-        self._under_way: int | None = None
+        self._under_way: int | None = kept.get("under_way")
+        self._guessed: dict[int, RunPlace] = {}
         self._run: _Run | None = None
         self._runs = 0
         self._marks: dict[str, _Mark] = {}
@@ -227,10 +228,19 @@ class Lanes:
         under_way = start - run.began
         if not 0 <= under_way <= _MOST_UNDER_WAY or (run.is_settled and start >= run.start):
             return
+        if self._under_way is None:
+            self._move_guessed(under_way)
         known = self._under_way
         self._under_way = under_way if known is None else min(known, under_way)
         run.is_settled, run.start = True, start
         self._cargo.runs[run.number] = RunPlace(start)
+
+    def _move_guessed(self, by: int) -> None:
+        """Move the runs that nothing was known of: theirs was under way as long as this one."""
+        for number, place in self._guessed.items():
+            until = None if place.until is None else place.until + by
+            self._cargo.runs[number] = RunPlace(place.start + by, until)
+        self._guessed.clear()
 
     def clear(self, now_s: float) -> None:
         """All that is queued was cleared, or the stream was stopped."""
@@ -240,8 +250,13 @@ class Lanes:
         run, self._run, self._agent = self._run, None, None
         self._marks.clear()
         self._cargo.cuts.append(place)
-        if run is not None and run.end > place:
-            self._cargo.runs[run.number] = RunPlace(run.start, max(place, run.start))
+        if run is None:
+            return
+        cut = RunPlace(run.start, max(place, run.start) if run.end > place else None)
+        if cut.until is not None:
+            self._cargo.runs[run.number] = cut
+        if self._under_way is None and len(self._guessed) < _MOST_MARKS:
+            self._guessed[run.number] = cut
 
     def finish(self, now_s: float) -> None:
         """The call is over. Where the caller's audio had ended long before, so had the call."""
@@ -268,4 +283,5 @@ class Lanes:
             "anchor_ms": self._anchor_ms,
             "anchor": self._anchor,
             "end": self._end,
+            "under_way": self._under_way,
         }

@@ -99,6 +99,20 @@ def test_a_slow_link_moves_nothing_that_a_checkpoint_tells_of() -> None:
     assert_agent_is_within(line.end(), line, FRAME)
 
 
+def test_what_was_cut_before_any_checkpoint_is_moved_once_one_tells() -> None:
+    line = PhoneLine(in_ms=47.0, out_ms=63.0)
+    line.run(205)
+    line.speak(*words(1, 15))
+    line.run(330)
+    line.clear()
+    line.run(400)
+    line.flush()
+    line.speak(*words(20, 10))
+    line.mark("one")
+    line.run(700)
+    assert_agent_is_within(line.end(), line, FRAME)
+
+
 def test_without_a_checkpoint_what_is_said_is_early_by_as_long_as_it_is_under_way() -> None:
     line = PhoneLine(in_ms=47.0, out_ms=63.0)
     line.run(205)
