@@ -7,6 +7,7 @@ really ends, however long nobody has waited for it any more: so no more than a f
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -24,7 +25,7 @@ from shared.recordings.settings import RecordingSettings
 _T = TypeVar("_T")
 _AT_ONCE = 16
 _MOST_DETAIL = 200
-_NO_SPACE = ("os error 28", "os error 122", "InsufficientStorage", "507")
+_NO_SPACE = re.compile(r"os error (28|122)\)|InsufficientStorage|status: 507\b")
 
 
 class RecordingStore(Protocol):
@@ -158,8 +159,7 @@ class ObjectStore:
 
 
 def _fault(error: Exception) -> StoreFault:
-    text = str(error)
-    return StoreFault.NO_SPACE if any(sign in text for sign in _NO_SPACE) else StoreFault.FAILED
+    return StoreFault.NO_SPACE if _NO_SPACE.search(str(error)) else StoreFault.FAILED
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ from tests.support.s3_server import BUCKET, s3_server
 
 
 def settings(**changes: Any) -> RecordingSettings:
-    return RecordingSettings(_env_file=None, **changes)  # type: ignore[call-arg]
+    return RecordingSettings(_env_file=None, **changes)
 
 
 def bucket_settings(endpoint: str, **changes: Any) -> RecordingSettings:

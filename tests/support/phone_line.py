@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from services.agent.recording.lanes import Cargo, Lanes
 from shared.protocol.call import CallId
@@ -65,7 +66,7 @@ class PhoneLine:
     def speak(self, *frames: bytes) -> None:
         for frame in frames:
             self.lanes.speak(frame, self.now_ms / 1000)
-            self._outbound.append((self.now_ms + self.out_ms, lambda f=frame: self._push(f)))
+            self._outbound.append((self.now_ms + self.out_ms, partial(self._push, frame)))
 
     def mark(self, name: str) -> None:
         self.lanes.mark(name, self.now_ms / 1000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -188,13 +189,14 @@ def test_a_bug_ends_the_recording_alone(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    for name, act in (
-        ("hear", lambda stage: stage.hear(2)),
-        ("speak", lambda stage: stage.recorder.on_written([PlayAudio(b"x")], 0.0)),
-        ("on_played", lambda stage: stage.recorder.on_played("c")),
-        ("take", lambda stage: stage.hear(60)),
-        ("begin", lambda stage: stage.recorder.on_stream("t", None, 0.0)),
-    ):
+    acts: dict[str, Callable[[Stage], None]] = {
+        "hear": lambda stage: stage.hear(2),
+        "speak": lambda stage: stage.recorder.on_written([PlayAudio(b"x")], 0.0),
+        "on_played": lambda stage: stage.recorder.on_played("c"),
+        "take": lambda stage: stage.hear(60),
+        "begin": lambda stage: stage.recorder.on_stream("t", None, 0.0),
+    }
+    for name, act in acts.items():
         stage = begun()
         with monkeypatch.context() as patch:
             patch.setattr(Lanes, name, broken)
