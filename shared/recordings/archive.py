@@ -11,7 +11,7 @@ import structlog
 from shared.protocol.call import CallId
 from shared.recordings import layout
 from shared.recordings.block import Block, Facts, parse_block, serialize_block
-from shared.recordings.errors import MalformedBlock
+from shared.recordings.errors import MalformedBlock, StoreFault, StoreUnavailable
 from shared.recordings.index import (
     RecordingIndex,
     UnreadableIndex,
@@ -135,7 +135,10 @@ class RecordingArchive:
 
     def _reader(self, call_id: CallId) -> Callable[[int, int], Awaitable[bytes]]:
         async def read(start: int, length: int) -> bytes:
-            return await self._store.get_range(layout.audio_path(call_id), start, length) or b""
+            part = await self._store.get_range(layout.audio_path(call_id), start, length)
+            if part is None:
+                raise StoreUnavailable(StoreFault.FAILED, "the audio is gone")
+            return part
 
         return read
 
