@@ -144,16 +144,18 @@ def recorded(crew: Crew, call: Call) -> Recorded:
 
 
 SCENES = {
-    "interrupted": Scene(("Is it free?", "Goodbye."), (4.0, None)),
+    "interrupted": Scene(barge_ins=(4.0,)),
     "reconnect A": Scene(
+        barge_ins=(6.5,),
         knobs=Knobs(reconnect=ReconnectKnob.A, drop_socket_at_s=(3.0,)),
         limits=CallerScript(turn_silence_s=2.0),
     ),
     "reconnect B": Scene(
+        barge_ins=(6.5,),
         knobs=Knobs(reconnect=ReconnectKnob.B, drop_socket_at_s=(3.0,)),
         limits=CallerScript(turn_silence_s=2.0),
     ),
-    "killed": Scene((), (), limits=CallerScript(hangup_at_s=21.0, max_duration_s=25.0)),
+    "killed": Scene((), (), limits=CallerScript(hangup_at_s=15.0, max_duration_s=20.0)),
 }
 
 
