@@ -38,7 +38,9 @@ class GatewaySettings(RecordingSettings):
     )
     gateway_path_secret: SecretStr | None = Field(None, description="unguessable first path part")
     gateway_token_secret: SecretStr | None = Field(None, description="signs media tokens")
-    gateway_api_key: SecretStr | None = Field(None, description="bearer key of /calls and /recordings")
+    gateway_api_key: SecretStr | None = Field(
+        None, description="bearer key of /calls and /recordings"
+    )
     console_password: SecretStr | None = Field(
         None, description="lets into the console; without it a local one is open, a public one shut"
     )

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from starlette.responses import Response
 
 from services.gateway.console.door import signed_in
 from services.gateway.console.problem import Problem
+from services.gateway.routes.recordings import (
+    find_recording,
+    recording_of,
+    wav_response,
+    waveform_of,
+)
 from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState, gateway_state
 from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId, CallRecord
+from shared.recordings.archive import Recording
 
 _PAGE = 200
 _MOST_SEARCHED = 5000
@@ -82,4 +90,40 @@ async def read_call(call_id: str, state: State) -> dict[str, Any]:
         raise Problem(404, "There is no such call, or it is no longer kept.")
     body = record.to_json()
     marks = body.pop("marks")
-    return {"record": body, "marks": marks, "recording": None}
+    return {"record": body, "marks": marks, "recording": await _known_recording(state, call_id)}
+
+
+async def _known_recording(state: GatewayState, call_id: str) -> dict[str, Any] | None:
+    """What is known of a call's recording; a store that is away hides no call."""
+    try:
+        recording = await find_recording(state, call_id)
+    except HTTPException:
+        return None
+    if recording is None:
+        return None
+    index = recording.index
+    return {"duration_ms": index.duration_ms, "has_audio": index.samples > 0}
+
+
+@router.get("/{call_id}/recording.wav", response_model=None)
+async def listen(
+    call_id: str, state: State, wanted: Annotated[str | None, Header(alias="range")] = None
+) -> Response:
+    """Return what both sides heard: stereo, caller left, agent right."""
+    return await wav_response(await _recording(state, call_id), wanted)
+
+
+@router.get("/{call_id}/waveform", response_model=None)
+async def draw(
+    call_id: str, state: State, bins: Annotated[int, Query(ge=1, le=20_000)] = 2000
+) -> dict[str, Any]:
+    """Return the peaks of both sides."""
+    return waveform_of(await _recording(state, call_id), bins)
+
+
+async def _recording(state: GatewayState, call_id: str) -> Recording:
+    try:
+        return await recording_of(state, call_id)
+    except HTTPException as exc:
+        words = f"{str(exc.detail).capitalize()}."
+        raise Problem(exc.status_code, words) from exc
