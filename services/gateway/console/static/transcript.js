@@ -87,7 +87,8 @@ export class Transcript {
   }
 
   on_agent({ text }) {
-    if (!text) return;
+    // The agent has paused for the caller: what was on its way is less than what stands here.
+    if (!text || this.open?.text.startsWith(text)) return;
     if (!this.open || !text.startsWith(this.open.text)) {
       this.closeAgent();
       this.open = this.addAgent();
