@@ -151,6 +151,18 @@ class Stage:
         self._loads.append(self.crew.load(out, calls, over_s, *options))
         return self._loads[-1]
 
+    def talk(self, calls: int, over_s: float, *options: str) -> None:
+        """Begin calls and wait until the agent has spoken to each for a while."""
+        self.load(calls, over_s, *options)
+        name = "voice_agent_active_calls"
+        running = [worker for worker in self.crew.workers if worker.is_ready()]
+
+        def are_all_here() -> bool:
+            return sum(worker.metrics()[name] for worker in running) >= calls
+
+        assert seconds_until(are_all_here, 30.0) is not None
+        time.sleep(4)
+
     def simulator(self, path: str, **body: Any) -> None:
         """Tell the simulated cloud something."""
         url = f"{self.crew.simulator_url}/simulator/{path}"
@@ -273,8 +285,7 @@ def test_a_line_with_jitter_and_a_pool_that_is_full(stage: Stage) -> None:
 
 
 def test_a_worker_that_is_killed_and_then_the_last_one(stage: Stage) -> None:
-    stage.load(5, 2.0, "--hangup-after", "60")
-    time.sleep(8)
+    stage.talk(5, 2.0, "--hangup-after", "90")
     first, last = stage.crew.workers
     began_s = time.monotonic()
     first.kill()
@@ -383,8 +394,7 @@ def test_a_call_that_nobody_can_go_on_with_at_once(stage: Stage) -> None:
     first, last = stage.crew.workers
     first.kill()
     time.sleep(5)
-    stage.load(4, 1.0, *TALK, "--hangup-after", "60")
-    time.sleep(6)
+    stage.talk(4, 1.0, *TALK, "--hangup-after", "60")
     began_s = time.monotonic()
     last.kill()
     time.sleep(2.5)
