@@ -33,10 +33,9 @@ import yaml
 from deploy.grafana.board import plain
 from deploy.grafana.boards import BOARDS
 from deploy.local.install import ROOT
-from tests.support.engine import PROMETHEUS_IMAGE, why_no_engine
 from tests.support.ports import free_ports
 from tests.support.processes import Crew, Process
-from tests.support.prometheus import Prometheus, seconds_until
+from tests.support.prometheus import Prometheus, seconds_until, why_no_prometheus
 from tests.support.redis_server import RedisServer
 from tests.support.standins import ScriptedEar, World
 from tests.support.vendor_platform import KEYS, Vendors, running_vendors
@@ -223,7 +222,7 @@ quick_only = pytest.mark.skipif(not IS_QUICK, reason="waits longer than two minu
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    reason = why_no_engine(PROMETHEUS_IMAGE)
+    reason = why_no_prometheus()
     if reason is not None:
         pytest.skip(reason)
     world = World(ear=ScriptedEar(otherwise="tell me about it please"))
@@ -486,7 +485,7 @@ class Authority:
 @pytest.fixture
 def looking(tmp_path: Path) -> Iterator[tuple[Authority, ssl.SSLContext, Prometheus]]:
     """A dialer that looks at a certificate, and a Prometheus that looks at the dialer."""
-    reason = why_no_engine(PROMETHEUS_IMAGE)
+    reason = why_no_prometheus()
     if reason is not None:
         pytest.skip(reason)
     authority, context = Authority(tmp_path), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

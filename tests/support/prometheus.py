@@ -1,10 +1,12 @@
-"""A real Prometheus in a container on the host's network, with the rules that ship."""
+"""A real Prometheus with the rules that ship: this machine's own, or a container's."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +15,16 @@ from typing import Any
 import httpx
 
 from tests.support.deployments import DEPLOY
-from tests.support.engine import PROMETHEUS_IMAGE, docker
+from tests.support.engine import PROMETHEUS_IMAGE, docker, why_no_engine
 from tests.support.ports import free_ports
 
 SCRAPE_S = 5
 _READY_S = 30.0
+
+
+def why_no_prometheus() -> str | None:
+    """None when one can be started, else the reason to name beside the skipped test."""
+    return None if shutil.which("prometheus") is not None else why_no_engine(PROMETHEUS_IMAGE)
 
 
 def quickened(rules: str) -> str:
@@ -43,6 +50,7 @@ class Prometheus:
         self._port = port
         self._name = f"parley-test-prometheus-{os.getpid()}-{port}"
         self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
         for name in ("rules.yml", "alerts.yml"):
             text = (DEPLOY / "prometheus" / name).read_text()
             self._write(name, quickened(text) if is_quick else text)
@@ -68,19 +76,35 @@ class Prometheus:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._directory.chmod(0o755)
+        if (own := shutil.which("prometheus")) is not None:
+            self._start_process(own)
+        else:
+            self._start_container()
+        deadline_s = time.monotonic() + _READY_S
+        while not self._is_ready():
+            assert time.monotonic() < deadline_s, "Prometheus does not answer"
+            time.sleep(0.2)
+
+    def _options(self, configuration: str, data: str) -> list[str]:
+        return [
+            f"--config.file={configuration}/prometheus.yml",
+            f"--storage.tsdb.path={data}",
+            "--query.lookback-delta=30s",
+            f"--web.listen-address=127.0.0.1:{self._port}",
+        ]
+
+    def _start_process(self, program: str) -> None:
+        options = self._options(str(self._directory), str(self._directory / "data"))
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen([program, *options], stdout=log, stderr=log)
+
+    def _start_container(self) -> None:
         began = docker(
             *("run", "--detach", "--rm", "--name", self._name, "--network", "host"),
             *("--volume", f"{self._directory}:/etc/prometheus:ro", PROMETHEUS_IMAGE),
-            "--config.file=/etc/prometheus/prometheus.yml",
-            "--storage.tsdb.path=/prometheus",
-            "--query.lookback-delta=30s",
-            f"--web.listen-address=127.0.0.1:{self._port}",
+            *self._options("/etc/prometheus", "/prometheus"),
         )
         assert began.returncode == 0, began.stderr
-        deadline_s = time.monotonic() + _READY_S
-        while not self._is_ready():
-            assert time.monotonic() < deadline_s, docker("logs", self._name).stderr
-            time.sleep(0.2)
 
     def _is_ready(self) -> bool:
         try:
@@ -90,7 +114,11 @@ class Prometheus:
 
     def stop(self) -> None:
         """Stop it; nothing of it is left."""
-        docker("rm", "--force", "--volumes", self._name)
+        if self._process is None:
+            docker("rm", "--force", "--volumes", self._name)
+            return
+        self._process.terminate()
+        self._process.wait(10)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series of an expression; what Prometheus can't evaluate is an error."""
