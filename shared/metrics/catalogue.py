@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared.vobiz.errors import Verdict
+
 FRAME_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0)
 """For what happens each 20 ms: jitter, lateness, relay delay."""
 REACTION_BUCKETS_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.6, 1.0, 2.0)
@@ -661,7 +663,7 @@ class DialerMetrics:
             ["verdict"],
             registry=registry,
         )
-        _from_nought(self.requests, ("no_balance",))
+        _from_nought(self.requests, *((verdict.value,) for verdict in Verdict))
         self.vobiz_seconds = Histogram(
             "voice_dialer_vobiz_seconds",
             "From sending a request to Vobiz until its answer or failure, by operation.",
