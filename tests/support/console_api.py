@@ -235,7 +235,8 @@ def console_api(port: int | None = None, **changes: Any) -> Iterator[ConsoleApi]
             thread.join(0.01)
         yield api
     finally:
-        server.should_exit = True
+        # At once: streams of events never end by themselves.
+        server.should_exit = server.force_exit = True
         thread.join(10)
 
 

@@ -133,6 +133,7 @@ async def test_a_page_that_is_gone_without_a_word_ends_its_call(
 async def test_a_page_whose_line_broke_may_come_back_to_its_call(
     bus: MemoryBus, worker: FakeWorker, gateway: RunningGateway
 ) -> None:
+    gateway.state.browser_calls._back_s = 0.7
     call_id, url = await begin(gateway)
     first = await MediaClient.open(url, call_id)
     await first.media()
@@ -143,7 +144,7 @@ async def test_a_page_whose_line_broke_may_come_back_to_its_call(
     await second.start()
     assert (await link.next_event())["event"] == "start"
     # Longer than the first socket's absence would have been borne.
-    for _ in range(30):
+    for _ in range(12):
         await second.media()
         await asyncio.sleep(0.1)
     record = await bus.calls.get(CallId(call_id))

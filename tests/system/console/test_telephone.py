@@ -283,8 +283,8 @@ def test_nobody_free_is_said_in_words(page: Page, api: ConsoleApi) -> None:
     ("name", "said"),
     [
         ("NotAllowedError", "refused"),
-        ("NotFoundError", "No microphone was found"),
-        ("NotReadableError", "in use by another program"),
+        pytest.param("NotFoundError", "No microphone was found", marks=pytest.mark.soak),
+        pytest.param("NotReadableError", "in use by another program", marks=pytest.mark.soak),
     ],
 )
 def test_a_microphone_that_is_not_to_be_had_is_said_before_a_worker_is_booked(
