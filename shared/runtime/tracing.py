@@ -171,7 +171,6 @@ class OpenSpan:
         self._name = name
         self._attributes = dict(attributes)
         self._links: Sequence[Concern] = ()
-        self._error = ""
         self.under = under
         self.concern = tracer.inside(under) if under is not None else None
 
@@ -182,10 +181,6 @@ class OpenSpan:
     def follows(self, *links: Concern | None) -> None:
         """Say what it follows."""
         self._links = [link for link in links if link is not None]
-
-    def fail(self, error: str) -> None:
-        """Say what went wrong, in one word."""
-        self._error = error
 
     def __enter__(self) -> Self:
         self._began_s = self._tracer.now_s()
@@ -206,7 +201,7 @@ class OpenSpan:
             self._tracer.now_s(),
             place=self.concern,
             links=self._links,
-            error=self._error or (kind.__name__ if kind is not None else ""),
+            error=kind.__name__ if kind is not None else "",
             **self._attributes,
         )
 

@@ -19,6 +19,16 @@ def written(call_id: str, event: str, second: int, service: str = "gateway", **m
     return json.dumps(line)
 
 
+def write_docker(folder: Path, script: str) -> None:
+    """Put a `docker` into a folder."""
+    folder.mkdir()
+    (folder / "docker").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "docker").chmod(0o755)
+
+
+_compose_logs = sources._compose_logs
+
+
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A local run's, and no containers."""
@@ -101,3 +111,26 @@ def test_a_call_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
         main([])
     assert caught.value.code == 2
     assert "name a call, or --last" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "written_by_containers"),
+    [
+        ('[ "$1 $2" = "compose --profile" ] && echo "gateway-1 | x"', "gateway-1 | x\n"),
+        ("echo 'no such project' >&2; exit 1", None),
+        ("exit 0", None),
+    ],
+)
+def test_compose_is_asked_for_what_its_containers_wrote(
+    script: str, written_by_containers: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_docker(tmp_path / "bin", script)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    assert _compose_logs() == written_by_containers
+
+
+def test_a_machine_without_docker_has_no_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _compose_logs() is None

@@ -60,6 +60,11 @@ def test_faults_stand_out_and_say_where_they_came_from() -> None:
     assert [row.strip() for row in told[-2:]] == ["ValueError: odd", "at call.py:7"]
 
 
+def test_a_fault_that_is_written_in_another_form_is_passed_over() -> None:
+    told = story(line("agent", "x", 0.0, exception=["odd", {"exc_type": "E"}]))
+    assert [row.split() for row in told[-2:]] == [["E:"], ["at", "?:?"]]
+
+
 def test_values_are_written_plainly_and_can_not_move_the_cursor() -> None:
     (row,) = story(
         line(

@@ -105,7 +105,7 @@ def test_the_trace_of_the_work_in_hand_is_there_for_exemplars() -> None:
 
 @pytest.mark.parametrize("service", ["gateway", "agent", "dialer"])
 def test_what_sends_spans_is_not_imported_where_nothing_is_traced(service: str) -> None:
-    """It would cost each process 25 ms and 2 MB at its start.
+    """It would cost each process some 25 ms at its start, and 8 MB once it sends.
 
     Parts of OpenTelemetry that fastapi and redis import by themselves are there anyway.
     """
