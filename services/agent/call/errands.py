@@ -51,6 +51,7 @@ class _Away:
     failed: ev.Event
     is_told: bool = False
     is_back: bool = False
+    is_reported: bool = False
 
 
 class Errands:
@@ -165,7 +166,7 @@ class Errands:
     def _on_nobody_back(self) -> None:
         away, self._away = self._away, None
         if away is not None:
-            self._on_over(away.kind, away.began_s, "nobody_back")
+            self._report(away, "nobody_back")
             self._on_event(ev.CallOver(away.over))
 
     # --- coming back -------------------------------------------------------------------------
@@ -180,7 +181,7 @@ class Errands:
                 self._on_event(ev.MachineJudged(event.is_machine))
             case FarPartyAnswered():
                 if (away := self._away) is not None and self._is_mine(event.errand_id):
-                    self._on_over(away.kind, away.began_s, "answered")
+                    self._report(away, "answered")
                     self._end()
                     self._on_event(ev.CallOver(EndReason.TRANSFERRED))
             case FarPartyMissed():
@@ -215,7 +216,7 @@ class Errands:
             return
         self._owner.start(self._network.came_back(away.call, away.left.errand_id), name="came_back")
         away.is_back = True
-        self._on_over(away.kind, away.began_s, "back")
+        self._report(away, "back")
         if away.is_told:
             self._end()
         else:
@@ -232,8 +233,15 @@ class Errands:
         self._away = None
         self.close()
 
+    def _report(self, away: _Away, outcome: str) -> None:
+        if not away.is_reported:
+            away.is_reported = True
+            self._on_over(away.kind, away.began_s, outcome)
+
     def close(self) -> None:
         """Wait for nothing any more."""
+        if self._away is not None:
+            self._report(self._away, "call_over")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

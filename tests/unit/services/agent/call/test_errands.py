@@ -86,7 +86,14 @@ class Stage:
         self.network = network
         self.events: list[ev.Event] = []
         self.stops = 0
-        self.errands = Errands(network, owner, on_event=self.events.append, on_stop=self._on_stop)
+        self.over: list[tuple[str, str]] = []
+        self.errands = Errands(
+            network,
+            owner,
+            on_event=self.events.append,
+            on_stop=self._on_stop,
+            on_over=lambda kind, _began_s, outcome: self.over.append((kind, outcome)),
+        )
 
     def _on_stop(self) -> None:
         self.stops += 1
@@ -304,3 +311,35 @@ async def test_keys_that_cannot_be_pressed_end_nothing(owner: TaskOwner) -> None
     await settle()
     assert stage.events == []
     assert not stage.errands.is_away
+
+
+# --- what is told of them -------------------------------------------------------------------------
+
+
+async def test_each_errand_is_told_of_once_with_how_it_went(
+    owner: TaskOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_NEWS_S", 0.02)
+    answered, back, cut = (Stage(owner, FakeNetwork()) for _ in range(3))
+    nobody, refused = (
+        Stage(owner, FakeNetwork(longest_away_s=0.02)),
+        Stage(owner, FakeNetwork(failure=NetworkUnavailable("no network"))),
+    )
+    for stage in (answered, back, cut, nobody, refused):
+        await stage.transfer()
+    answered.errands.on_network(FarPartyAnswered("errand-1"))
+    back.errands.on_back()
+    back.errands.on_network(FarPartyAnswered("errand-1"))
+    await settle(0.05)
+    for stage in (answered, back, cut, nobody, refused):
+        stage.errands.close()
+        stage.errands.close()
+    stages = {
+        "answered": answered,
+        "back": back,
+        "call_over": cut,
+        "nobody_back": nobody,
+        "not_begun": refused,
+    }
+    for outcome, stage in stages.items():
+        assert stage.over == [("transfer", outcome)]
