@@ -5,17 +5,9 @@ Prometheus takes exemplars with the OpenMetrics format alone; without a trace no
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-
 from prometheus_client import Histogram
 
-CURRENT_TRACE: ContextVar[str | None] = ContextVar("current_trace", default=None)
-"""The id of the trace that is being recorded, 32 hex digits; set by whoever records traces."""
-
-
-def trace_id() -> str | None:
-    """Return the trace that is being recorded, None where none is."""
-    return CURRENT_TRACE.get()
+from shared.runtime.tracing import trace_id
 
 
 def observe(metric: Histogram, value: float, trace: str | None = None) -> None:

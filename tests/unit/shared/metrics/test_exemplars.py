@@ -7,7 +7,10 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from shared.metrics.bounded import OTHER, BoundedLabel
-from shared.metrics.exemplars import CURRENT_TRACE, observe, trace_id
+from shared.metrics.exemplars import observe
+from shared.protocol.trace import SpanPlace
+from shared.runtime.concern import About, Concern
+from shared.runtime.tracing import trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -39,11 +42,8 @@ def test_without_a_trace_a_value_is_observed_bare(
 def test_the_trace_being_recorded_is_beside_the_value(
     registry: CollectorRegistry, histogram: Histogram
 ) -> None:
-    token = CURRENT_TRACE.set(TRACE)
-    try:
+    with About(Concern("c", SpanPlace(TRACE, "00f067aa0ba902b7", is_sampled=True))):
         observe(histogram, 0.5)
-    finally:
-        CURRENT_TRACE.reset(token)
     observe(histogram, 5.0, "00000000000000000000000000000001")
     lines = [line for line in text_of(registry).splitlines() if "bucket" in line]
     assert f'# {{trace_id="{TRACE}"}} 0.5' in lines[0]
