@@ -203,7 +203,7 @@ class Pen {
     else {
       const isWorker = kind === "resume" || kind === "worker";
       this.line(at, isWorker ? 22 : LANES.agent[0], MARKS_TOP + 12, colour, 1.5, [4, 3]);
-      if (isWorker) this.clip(() => this.text(mark.name ?? "resumed", this.x(at) + 4, 30, colour));
+      if (isWorker) this.clip(() => this.text(mark.name ?? "resumed", this.x(at) + 4, MARKS_TOP + 20, colour));
     }
   }
 
