@@ -24,19 +24,22 @@ _WHAT_IS_HEARD = """
 (() => {
   // Whatever leads to the loudspeaker leads into a second node as well, which keeps it.
   const heard = (window.heard = { hz: 0, chunks: [] });
+  const addModule = AudioWorklet.prototype.addModule;
+  AudioWorklet.prototype.addModule = async function (...module) {
+    await addModule.call(this, `data:text/javascript,${MODULE}`);
+    await addModule.apply(this, module);
+  };
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (to, ...more) {
     const { context } = this;
     if (to === context.destination) {
-      context.audioWorklet.addModule(`data:text/javascript,${MODULE}`).then(() => {
-        const tap = new AudioWorkletNode(context, "heard");
-        // The loudspeaker's own node is the last that is connected.
-        const chunks = (heard.chunks = []);
-        heard.hz = context.sampleRate;
-        tap.port.onmessage = ({ data }) => chunks.push(data);
-        connect.call(this, tap);
-        connect.call(tap, context.destination);
-      });
+      const tap = new AudioWorkletNode(context, "heard");
+      // The loudspeaker's own node is the last that is connected.
+      const chunks = (heard.chunks = []);
+      heard.hz = context.sampleRate;
+      tap.port.onmessage = ({ data }) => chunks.push(data);
+      connect.call(this, tap);
+      connect.call(tap, context.destination);
     }
     return connect.call(this, to, ...more);
   };
