@@ -94,7 +94,9 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServ
 class Stage:
     """The stack, and what rang on it."""
 
-    def __init__(self, folder: Path, vendors: Vendors, hook: ThreadingHTTPServer) -> None:
+    def __init__(
+        self, folder: Path, vendors: Vendors, hook: ThreadingHTTPServer, **settings: str
+    ) -> None:
         self.vendors = vendors
         self.hook = hook
         (folder / "redis").mkdir()
@@ -113,6 +115,7 @@ class Stage:
                 "DIALER_LOOK_EVERY_S": "2",
                 "GATEWAY_WORKER_WAIT_S": "8",
                 "FROM_NUMBER": "+918000000001",
+                **settings,
             },
         )
         url = f"http://127.0.0.1:{hook.server_address[1]}/hook"
@@ -221,7 +224,7 @@ quick_only = pytest.mark.skipif(not IS_QUICK, reason="waits longer than two minu
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
     reason = why_no_prometheus()
     if reason is not None:
         pytest.skip(reason)
@@ -229,7 +232,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     world.mouth.is_tone = True
     world.talker.rules = [("about", "It is a long story, and it goes like this. " * 3)]
     with running_vendors(world) as vendors, serving() as hook:
-        stage = Stage(tmp_path, vendors, hook)
+        stage = Stage(tmp_path, vendors, hook, **getattr(request, "param", {}))
         try:
             yield stage
         finally:
@@ -284,8 +287,9 @@ def test_a_line_with_jitter_and_a_pool_that_is_full(stage: Stage) -> None:
 
 
 def test_a_worker_that_is_killed_and_then_the_last_one(stage: Stage) -> None:
-    stage.talk(5, 2.0, "--hangup-after", "90")
-    first, last = stage.crew.workers
+    stage.talk(4, 2.0, *TALK, "--hangup-after", "90")
+    name = "voice_agent_active_calls"
+    last, first = sorted(stage.crew.workers, key=lambda worker: worker.metrics()[name])
     began_s = time.monotonic()
     first.kill()
     stage.rings("ParleyWorkerLost", "ParleyDown", since_s=began_s)
@@ -389,17 +393,17 @@ def test_a_worker_that_has_no_time(stage: Stage) -> None:
 
 
 @quick_only
-def test_a_call_that_nobody_can_go_on_with_at_once(stage: Stage) -> None:
-    first, last = stage.crew.workers
-    first.kill()
-    time.sleep(5)
+@pytest.mark.parametrize("stage", [{"GATEWAY_LINK_PONG_S": "2.5"}], indirect=True)
+def test_a_frozen_worker_that_is_noticed_late(stage: Stage) -> None:
     stage.talk(4, 1.0, *TALK, "--hangup-after", "60")
+    name = "voice_agent_active_calls"
+    busiest = max(stage.crew.workers, key=lambda worker: worker.metrics()[name])
     began_s = time.monotonic()
-    last.kill()
-    time.sleep(2.5)
-    first.start()
-    stage.rings("ParleyResumeSilent", since_s=began_s)
-    last.start()
+    os.kill(busiest.pid, signal.SIGSTOP)
+    try:
+        stage.rings("ParleyResumeSilent", since_s=began_s)
+    finally:
+        os.kill(busiest.pid, signal.SIGCONT)
     stage.is_over("ParleyResumeSilent")
 
 
