@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,9 +78,9 @@ class Hook(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPServer]:
+def serving(context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[ThreadingHTTPServer]:
     """A small HTTP server on loopback, with TLS where a context is given."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Hook)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -364,6 +365,7 @@ def test_providers_that_are_slow(stage: Stage) -> None:
 
 
 @quick_only
+@pytest.mark.parametrize("stage", [{"GATEWAY_LINK_PONG_S": "3"}], indirect=True)
 def test_a_worker_that_has_no_time(stage: Stage) -> None:
     """Stopped for a while again and again, as by a host that gives it too little."""
     stage.load(60, 90.0, *TALK, "--barge-in-at", "turn,1.0,1.0", "--hangup-after", "10")
@@ -377,7 +379,7 @@ def test_a_worker_that_has_no_time(stage: Stage) -> None:
 
     def starve() -> None:
         while not over.is_set():
-            for sign, pause_s in ((signal.SIGSTOP, 0.6), (signal.SIGCONT, 0.5)):
+            for sign, pause_s in ((signal.SIGSTOP, 0.75), (signal.SIGCONT, 0.25)):
                 for worker in stage.crew.workers:
                     os.kill(worker.pid, sign)
                 time.sleep(pause_s)
@@ -486,9 +488,22 @@ class Authority:
         return signed.public_bytes(serialization.Encoding.PEM)
 
 
+@dataclass(frozen=True)
+class Looking:
+    """What a dialer looks at, and the Prometheus that looks at the dialer."""
+
+    authority: Authority
+    context: ssl.SSLContext
+    prometheus: Prometheus
+    server: ThreadingHTTPServer
+
+    def show(self, *, days: float) -> None:
+        """Show a certificate that ends in so many days."""
+        self.authority.load_into(self.context, days=days)
+
+
 @pytest.fixture
-def looking(tmp_path: Path) -> Iterator[tuple[Authority, ssl.SSLContext, Prometheus]]:
-    """A dialer that looks at a certificate, and a Prometheus that looks at the dialer."""
+def looking(tmp_path: Path) -> Iterator[Looking]:
     reason = why_no_prometheus()
     if reason is not None:
         pytest.skip(reason)
@@ -518,7 +533,7 @@ def looking(tmp_path: Path) -> Iterator[tuple[Authority, ssl.SSLContext, Prometh
             dialer.start()
             dialer.wait_ready()
             prometheus.start()
-            yield authority, context, prometheus
+            yield Looking(authority, context, prometheus, server)
         finally:
             prometheus.stop()
             dialer.stop()
@@ -534,18 +549,26 @@ def watch(prometheus: Prometheus, name: str, *, is_firing: bool) -> None:
     note(name, "fired_after_s" if is_firing else "over_after_s", took_s)
 
 
-def test_a_certificate_that_ends(
-    looking: tuple[Authority, ssl.SSLContext, Prometheus],
-) -> None:
-    authority, context, prometheus = looking
+def test_a_certificate_that_ends(looking: Looking) -> None:
+    prometheus = looking.prometheus
     time.sleep(15)
     assert prometheus.firing() == set()
     if IS_QUICK:
-        authority.load_into(context, days=5)
+        looking.show(days=5)
         watch(prometheus, "ParleyCertificateEnding", is_firing=True)
-    authority.load_into(context, days=-1)
+    looking.show(days=-1)
     watch(prometheus, "ParleyCertificateBad", is_firing=True)
-    authority.load_into(context, days=90)
+    looking.show(days=90)
     watch(prometheus, "ParleyCertificateBad", is_firing=False)
     if IS_QUICK:
         watch(prometheus, "ParleyCertificateEnding", is_firing=False)
+
+
+@quick_only
+def test_a_certificate_that_nobody_shows(looking: Looking) -> None:
+    server = looking.server
+    server.shutdown()
+    server.server_close()
+    watch(looking.prometheus, "ParleyCannotLook", is_firing=True)
+    with serving(looking.context, server.server_address[1]):
+        watch(looking.prometheus, "ParleyCannotLook", is_firing=False)
