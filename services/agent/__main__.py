@@ -259,6 +259,7 @@ async def _open_recordings(
     if store is None:
         return None
     archive, metrics = RecordingArchive(store), RecordingMetrics(registry)
+    stack.callback(archive.close)
     writer = await stack.enter_async_context(
         RecordingWriter(
             archive,

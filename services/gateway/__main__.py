@@ -71,6 +71,8 @@ async def run(settings: GatewaySettings) -> None:
         )
         state = build_state(settings, bus, metrics, clock, tasks, tracer)
         await stack.enter_async_context(state.console.neighbours)
+        if state.recordings is not None:
+            stack.callback(state.recordings.close)
         _warn(settings)
         app = create_app(state, bus, registry)
         port = await stack.enter_async_context(

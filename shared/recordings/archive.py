@@ -62,6 +62,10 @@ class RecordingArchive:
     def __init__(self, store: RecordingStore) -> None:
         self._store = store
 
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
     # --- writing -----------------------------------------------------------------------------
 
     async def begin(self, facts: Facts) -> None:

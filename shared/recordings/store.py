@@ -58,6 +58,10 @@ class RecordingStore(Protocol):
         """Remove objects; those that are not there are removed already."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is under way still; nothing may be asked any more."""
+        ...
+
 
 class ObjectStore:
     """RecordingStore over obstore.
@@ -74,6 +78,7 @@ class ObjectStore:
         self._store = store
         self._timeout_s = timeout_s
         self._places = asyncio.Semaphore(at_once)
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def put(self, path: str, data: bytes) -> None:
         """See RecordingStore. A folder's object appears under its name once it is all there."""
@@ -112,6 +117,11 @@ class ObjectStore:
         for path in paths:
             await self._found(partial(obstore.delete_async, self._store, path))
 
+    def close(self) -> None:
+        """See RecordingStore."""
+        for work in list(self._under_way):
+            work.cancel()
+
     # --- bounds ------------------------------------------------------------------------------
 
     async def _found(self, start: Callable[[], Awaitable[_T]]) -> _T | None:
@@ -141,6 +151,7 @@ class ObjectStore:
         except TimeoutError:
             raise StoreUnavailable(StoreFault.SLOW, "earlier operations hang") from None
         work = asyncio.ensure_future(start())
+        self._under_way.add(work)
         work.add_done_callback(self._on_done)
         done, _ = await asyncio.wait({work}, timeout=max(0.0, until_s - loop.time()))
         if not done:
@@ -154,12 +165,16 @@ class ObjectStore:
 
     def _on_done(self, work: asyncio.Future[Any]) -> None:
         self._places.release()
+        self._under_way.discard(work)
         if not work.cancelled():
             work.exception()  # it counts as seen: whoever waited was told
 
 
 def _fault(error: Exception) -> StoreFault:
-    return StoreFault.NO_SPACE if _NO_SPACE.search(str(error)) else StoreFault.FAILED
+    text = str(error)
+    if _NO_SPACE.search(text):
+        return StoreFault.NO_SPACE
+    return StoreFault.SLOW if "operation timed out" in text else StoreFault.FAILED
 
 
 def _first_line(error: Exception) -> str:

@@ -141,6 +141,9 @@ async def test_a_server_that_says_nothing_is_slow_and_keeps_a_few_alone_waiting(
     )
     assert {type(one) for one in got} == {StoreUnavailable}
     assert loop.time() - started_s < 1.5
+    store.close()
+    await asyncio.sleep(0.1)
+    assert not store._under_way, "what hangs is let go of at the end"
     listener.close()
 
 

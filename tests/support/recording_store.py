@@ -18,6 +18,8 @@ class MemoryStore:
         self.puts = 0
         self._timeout_s = timeout_s
 
+    def close(self) -> None: ...
+
     async def _ask(self) -> None:
         await asyncio.sleep(0)
         if self.hangs:
