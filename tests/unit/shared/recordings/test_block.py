@@ -75,3 +75,10 @@ def test_a_place_before_the_beginning_is_refused() -> None:
     data = serialize_block(Block(facts, 0, cuts=(-160,)))
     with pytest.raises(MalformedBlock):
         parse_block(data)
+
+
+def test_audio_that_belongs_to_no_piece_is_refused() -> None:
+    facts = Facts(CallId("c"), 1, "w", "default", 0.0, None)
+    data = serialize_block(Block(facts, 0, caller=(CallerPiece(0, b"\x01" * 160),)))
+    with pytest.raises(MalformedBlock, match="more or less"):
+        parse_block(data.replace(b'"caller":[[0,160]]', b'"caller":[[0,159]]'))
