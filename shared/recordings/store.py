@@ -202,7 +202,9 @@ def open_store(settings: RecordingSettings) -> ObjectStore | None:
 
 def _folder(path: Path) -> LocalStore:
     try:
-        return LocalStore(path.resolve(), mkdir=True, automatic_cleanup=True)
+        # What people said is for nobody else's eyes; a folder that is there has its owner's rights.
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return LocalStore(path.resolve(), automatic_cleanup=True)
     except (BaseError, OSError, ValueError) as exc:
         raise BadAddress(f"RECORDINGS_URL: {_first_line(exc)}") from None
 

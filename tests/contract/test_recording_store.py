@@ -107,6 +107,11 @@ async def test_a_folder_that_can_not_be_written_is_unavailable(tmp_path: Path) -
     assert failed.value.fault is StoreFault.FAILED
 
 
+def test_a_folder_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    assert open_store(settings(recordings_url=f"file://{tmp_path}/r")) is not None
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o700
+
+
 async def test_a_full_disk_is_named_as_such() -> None:
     class Full:
         pass

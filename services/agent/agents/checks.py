@@ -71,6 +71,8 @@ def find_warnings(
         or file.failure.then == "transfer"
         or (flow is not None and has_transfer(flow))
     )
+    if file.recording.enabled and (file.data.redact or not file.data.keep_text):
+        yield Problem(("recording",), "holds every word, also what `data` leaves out of the text")
     if file.transfer and not is_used:
         yield Problem(("transfer",), "nothing transfers: list the tool `transfer`, or take it out")
 

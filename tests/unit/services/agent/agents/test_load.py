@@ -204,6 +204,11 @@ WARNINGS = {
         "flow: {steps: {a: {prompt: x}}, greeting: Hi}\ntransfer: {sales: +918000000001}\n",
         ["agent.yaml:2: transfer: nothing transfers: list the tool `transfer`, or take it out"],
     ),
+    "a recording of what is to be left out": (
+        "flow: {steps: {a: {prompt: x}}, greeting: Hi}\n"
+        "data: {redact: [numbers]}\nrecording: {enabled: true}\n",
+        ["agent.yaml:3: recording: holds every word, also what `data` leaves out of the text"],
+    ),
     "secrets that are not set": (
         "flow: {steps: {a: {prompt: x}}, greeting: Hi}\n"
         "after_call: {url: https://example.com, secret: HOOK}\n"

@@ -316,3 +316,28 @@ async def test_a_production_remembers_whose_it_is(providers: Providers) -> None:
     assert made.agent is agent
     assert made.cast.file is agent.file
     await made.aclose()
+
+
+# --- recordings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_recordings", [True, False])
+@pytest.mark.parametrize("keys", [(), KEYS])
+async def test_a_recording_is_announced_first_where_one_is_made(
+    providers: Providers, keys: tuple[str, ...], has_recordings: bool
+) -> None:
+    said = "This call is recorded."
+    recording = {"enabled": True, "announcement": said}
+    made = await produce(
+        make_agent(greeting="Hello.", providers=ALL, recording=recording),
+        make_workshop(providers, *keys, has_recordings=has_recordings),
+    )
+    conversation, ear = made.cast.open(FACTS, {})
+    pieces = [piece async for piece in conversation.greet()]
+    greeting = " ".join(piece.text for piece in pieces if isinstance(piece, Say))
+    assert greeting == (f"{said} Hello." if has_recordings else "Hello.")
+    assert made.cast.tongue("en").rules.uninterruptible == ((said,) if has_recordings else ())
+    assert made.agent.file.greeting == "Hello.", "the file stays as its owner wrote it"
+    await ear.aclose()
+    await conversation.aclose()
+    await made.aclose()
