@@ -548,6 +548,8 @@ class RecordingMetrics:
             ["reason"],
             registry=registry,
         )
+        reasons = ("slow", "no_space", "failed", "queue_full", "queue_slow", "bug")
+        _from_nought(self.stopped, *((reason,) for reason in reasons))
         self.completed = Counter(
             "voice_agent_recordings_completed_total",
             "Recordings put together after the call, by outcome: complete, empty, failed (a sweep "
@@ -555,6 +557,8 @@ class RecordingMetrics:
             ["outcome"],
             registry=registry,
         )
+        outcomes = ("complete", "empty", "failed", "late")
+        _from_nought(self.completed, *((outcome,) for outcome in outcomes))
         self.removed = Counter(
             "voice_agent_recordings_removed_total",
             "Recordings removed because they were kept long enough.",

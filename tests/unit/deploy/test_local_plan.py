@@ -146,3 +146,16 @@ def test_a_taken_port_is_named_with_a_port_to_try(taken: int, offered: int) -> N
         f"port {taken} (gateway) is in use by another program;"
         f" free it, or choose another: HTTP_PORT={offered}"
     )
+
+
+def test_recordings_are_kept_where_the_user_says_or_beside_the_rest() -> None:
+    def url(environment: Mapping[str, str], name: str) -> str | None:
+        plan = make_plan(
+            environment, redis=REDIS, free_port=_free_port(), recordings="/somewhere/recordings"
+        )
+        return _program(plan, name).environment.get("RECORDINGS_URL")
+
+    for name in ("gateway", "agent-1"):
+        assert url({}, name) == "/somewhere/recordings"
+        assert url({"RECORDINGS_URL": "s3://bucket"}, name) is None
+    assert url({}, "dialer") is None

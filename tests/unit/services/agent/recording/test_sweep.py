@@ -114,6 +114,9 @@ async def test_the_recording_of_a_lost_worker_is_completed_once_its_call_is_over
     await sweep.once()
     assert await stage.archive.index(CallId("lost")) is not None
     assert await stage.archive.index(CallId("live")) is None
+    late = {"outcome": "late"}
+    name = "voice_agent_recordings_completed_total"
+    assert stage.registry.get_sample_value(name, late) == 1
 
 
 async def test_one_worker_at_a_time_sweeps() -> None:

@@ -9,8 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.agent.agents.file import AgentFile
-from services.agent.recording.recorder import Recorder
-from services.agent.recording.writer import RecordingWriter, WriterBounds
+from services.agent.recording.recorder import BUG, Recorder
+from services.agent.recording.writer import (
+    QUEUE_FULL,
+    QUEUE_SLOW,
+    RecordingWriter,
+    WriterBounds,
+)
 from shared.metrics.catalogue import RecordingMetrics
 from shared.protocol.call import CallId
 from shared.protocol.telephony import Media
@@ -209,3 +214,12 @@ async def test_only_so_many_ended_calls_wait() -> None:
             stage.open(f"call-{n}").complete()
         assert stage.value("recordings_completed_total", outcome="failed") >= 2
         stage.store.hangs = False
+
+
+async def test_every_reason_that_a_recording_may_stop_for_is_there_from_nought() -> None:
+    stage = Stage()
+    reasons = [*(fault.value for fault in StoreFault), QUEUE_FULL, QUEUE_SLOW, BUG]
+    name = "voice_agent_recordings_stopped_total"
+    assert {r: stage.registry.get_sample_value(name, {"reason": r}) for r in reasons} == (
+        dict.fromkeys(reasons, 0.0)
+    )
