@@ -302,7 +302,7 @@ def test_every_panel_has_data_and_none_an_error(stage: Stage) -> None:
 
 def test_a_line_with_jitter_and_a_pool_that_is_full(stage: Stage) -> None:
     began_s = time.monotonic()
-    stage.load(16, 8.0, "--line-jitter", "0.3", "--hangup-after", "100")
+    stage.load(16, 8.0, *TALK * 4, "--line-jitter", "0.3", "--hangup-after", "100")
     stage.rings("ParleyJitter", "ParleyNoRoom", "ParleyCallersTurnedAway", since_s=began_s)
     stage.is_over("ParleyJitter", "ParleyNoRoom", "ParleyCallersTurnedAway")
 
