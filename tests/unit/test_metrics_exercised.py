@@ -24,12 +24,19 @@ _READERS = re.compile(
 )
 
 ACCOUNT = "unit/services/agent/call/test_account.py"
+RECORDING = "unit/services/agent/recording/test_writer.py"
 IN_SHORT = {
     "voice_agent_clear_timeouts_total": (ACCOUNT, '"clear_timeouts_total"'),
     "voice_agent_fillers_total": (ACCOUNT, '"fillers_total"'),
     "voice_agent_providers_exhausted_total": (ACCOUNT, '"providers_exhausted_total"'),
     "voice_agent_speculations_total": (ACCOUNT, '"speculations_total"'),
     "voice_agent_tool_calls_total": (ACCOUNT, '"tool_calls_total"'),
+    "voice_agent_recording_block_seconds_count": (
+        RECORDING,
+        '"recording_block_seconds_count"',
+    ),
+    "voice_agent_recording_queue_blocks": (RECORDING, '"recording_queue_blocks"'),
+    "voice_agent_recording_written_bytes_total": (RECORDING, '"recording_written_bytes_total"'),
 }
 
 SOURCES = {
