@@ -48,6 +48,27 @@ def payloads(api: ConsoleApi) -> list[bytes]:
     return [base64.b64decode(frame["media"]["payload"]) for frame in api.events("media")]
 
 
+def test_one_answer_is_one_line_however_it_is_told(page: Page, api: ConsoleApi) -> None:
+    """On a busy machine each sentence of a greeting became a line, and questions came second."""
+    api.live = [
+        {"kind": "agent", "text": "Hello.", "at_ms": 0},
+        {"kind": "agent", "text": "Ask me.", "at_ms": 1000},
+        {"kind": "agent", "text": "Hello. Ask me.", "at_ms": 1100},
+        {"kind": "said", "n": 0, "text": "Hello. Ask me.", "at_ms": 0},
+        {"kind": "agent", "text": "One moment.", "at_ms": 4000},
+        {"kind": "caller", "n": 1, "text": "who are you", "is_understood": True, "at_ms": 2500},
+        {"kind": "agent", "text": "One moment. I am Parley.", "at_ms": 5000},
+        {"kind": "said", "n": 2, "text": "One moment. I am Parley.", "at_ms": 4000},
+        {"kind": "said", "n": 0, "text": "Hello. Ask me.", "at_ms": 0},
+    ]
+    talk(page, api)
+    expect(page.locator(".transcript .turn .said")).to_have_text(
+        ["Hello. Ask me.", "who are you", "One moment. I am Parley."]
+    )
+    page.wait_for_timeout(300)
+    expect(page.locator(".transcript .turn")).to_have_count(3)
+
+
 # --- sound ------------------------------------------------------------------------------------
 
 

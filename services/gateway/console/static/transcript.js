@@ -78,21 +78,21 @@ export class Transcript {
   }
 
   on_caller({ n, text, is_understood: isUnderstood }) {
-    this.closeAgent();
+    const isKnown = this.entries.has(n);
     const entry = this.entries.get(n) ?? this.partial ?? this.add("caller");
     if (entry === this.partial) this.partial = null;
+    // An answer may be on its way before the question is told.
+    if (this.open && !isKnown) this.open.line.before(entry.line);
     entry.line.classList.remove("partial");
     entry.said.replaceChildren(text || "…", isUnderstood === false ? h("small", {}, " not understood") : "");
     this.settle(entry, n, text);
   }
 
   on_agent({ text }) {
-    // The agent has paused for the caller: what was on its way is less than what stands here.
-    if (!text || this.open?.text.startsWith(text)) return;
-    if (!this.open || !text.startsWith(this.open.text)) {
-      this.closeAgent();
-      this.open = this.addAgent();
-    }
+    // The agent has paused for the caller, or is late: what is on its way is less than stands here.
+    if (!text || this.open?.text.includes(text)) return;
+    // Until it is told how it ended, it is the same answer, even if some of it is missing now.
+    this.open ??= this.addAgent();
     this.open.text = text;
     this.open.words.textContent = text;
   }
@@ -161,7 +161,7 @@ export class Transcript {
   }
 
   on_ended() {
-    this.closeAgent();
+    this.open = null;
     if (this.partial) this.partial.line.remove();
     this.partial = null;
   }
@@ -172,9 +172,5 @@ export class Transcript {
     if (n !== undefined) this.entries.set(n, entry);
     entry.text = text;
     if (isNew) announce(`${this.names[entry.who]}: ${text}`);
-  }
-
-  closeAgent() {
-    this.open = null;
   }
 }
