@@ -45,6 +45,7 @@ class PhoneLine:
 
     in_ms: float = 1.0
     out_ms: float = 1.0
+    ack_ms: float = 5.0
     lost: frozenset[int] = frozenset()
     lanes: Lanes = field(default_factory=Lanes)
     said: bytearray = field(default_factory=bytearray)
@@ -58,6 +59,7 @@ class PhoneLine:
         self._position = 0
         self._checkpoints: deque[tuple[int, str]] = deque()
         self._inbound: deque[tuple[float, Callable[[float], None]]] = deque()
+        self._acks: deque[float] = deque()
         self._outbound: deque[tuple[float, Callable[[], None]]] = deque()
         self.lanes.begin("stream-1", 0.0)
 
@@ -103,6 +105,7 @@ class PhoneLine:
         self._position += len(self._queue)
         self._queue.clear()
         self._checkpoints.clear()
+        self._acks.append(self.now_ms + self.ack_ms)
 
     def _send(self, deliver: Callable[[float], None]) -> None:
         self._inbound.append((self.now_ms + self.in_ms, deliver))
@@ -131,12 +134,16 @@ class PhoneLine:
             times = [next_step]
             times += [self._inbound[0][0]] if self._inbound else []
             times += [self._outbound[0][0]] if self._outbound else []
+            times += [self._acks[0]] if self._acks else []
             at_ms = min(times)
             if at_ms > until_ms:
                 break
             self.now_ms = at_ms
             if self._outbound and self._outbound[0][0] == at_ms:
                 self._outbound.popleft()[1]()
+            elif self._acks and self._acks[0] == at_ms:
+                self._acks.popleft()
+                self._send(lambda _: self.lanes.on_cleared())
             elif self._inbound and self._inbound[0][0] == at_ms:
                 self._inbound.popleft()[1](at_ms / 1000)
             else:

@@ -481,6 +481,8 @@ class Call:
                 self._event(ev.CheckpointPlayed(message.name))
             case ClearedAudio():
                 self._account.on_mark("cleared")
+                if self._recorder is not None:
+                    self._recorder.on_cleared()
                 self._event(ev.AudioCleared())
             case Dtmf() if self._consumed.is_old_key():
                 return

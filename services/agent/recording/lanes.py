@@ -4,14 +4,15 @@ Places are samples from the call's first caller audio on. The clock is the calle
 comes without a break, at the rate at which the network plays ours, and in one order with what the
 network tells of its playback. So a late loop or a slow link moves nothing.
 
-* A caller's piece has its place by its sender's times; a new stream goes on where the wait for it
-  ended, by our clock.
+* A caller's piece has its place by its sender's times; a new stream by them too where they are the
+  wall's, else where the wait for it ended, by our clock.
 * What is sent to the caller while 20 ms of the caller are on their way is heard from the next 20 ms
   on, if nothing is playing; else behind that. Audio that plays without a break is a run.
 * A checkpoint that comes back with 20 ms of the caller was reached in the 20 ms that followed them.
   That tells where its run lies, later than it was sent by however long it was under way; the least
   such time of the call is taken for runs that no checkpoint tells of, those before it included.
-* What is cleared was heard to the end of the 20 ms in hand.
+* What is cleared was heard to the end of the 20 ms in hand when the network was told to clear it:
+  that is between what we had heard of the caller when we said so, and when it said that it had.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _OLDEST = 15 * PHONE_RATE_HZ
 _MOST_UNDER_WAY = PHONE_RATE_HZ
 """A checkpoint that seems to have been later than this tells of something else."""
 _MOST_MARKS = 64
+_EPOCH_MS = 100_000_000_000
+"""Times above it are the wall's, in milliseconds."""
 
 
 @dataclass(slots=True)
@@ -99,9 +102,12 @@ class Lanes:
         # When the caller's newest audio came; None before the first stream.
         self._heard_s = zero_s + self._end / PHONE_RATE_HZ if kept else None
         self._is_new = False
-        self._next_ms: int | None = None
+        self._next_ms: int | None = kept.get("next_ms")
+        self._left_ms: int | None = None
+        self._clearing: tuple[_Run, int] | None = None
         self._under_way: int | None = kept.get("under_way")
         self._guessed: dict[int, RunPlace] = {}
+        self._told: set[int] = set()  # runs whose end the network told
         self._run: _Run | None = None
         self._runs = 0
         self._marks: dict[str, _Mark] = {}
@@ -120,7 +126,7 @@ class Lanes:
             self._heard_s = now_s
         elif stream_id is None or stream_id != self._stream_id:
             self._cut(self._end + FRAME_SAMPLES)
-            self._is_new, self._anchor_ms = True, None
+            self._is_new, self._anchor_ms, self._left_ms = True, None, self._next_ms
         self._stream_id = stream_id
         self._caller = self._next_ms = None
 
@@ -158,7 +164,7 @@ class Lanes:
 
     def _place(self, at_ms: int | None, now_s: float) -> int:
         if self._is_new:
-            self._is_new, self._end = False, self._arrived(now_s)
+            self._is_new, self._end = False, self._resumed(at_ms, now_s)
         if at_ms is None:
             return self._end
         if self._anchor_ms is None:
@@ -173,6 +179,15 @@ class Lanes:
             self._anchor_ms, self._anchor = at_ms, self._arrived(now_s)
             return self._anchor
         return place
+
+    def _resumed(self, at_ms: int | None, now_s: float) -> int:
+        """Where a new stream goes on."""
+        arrived = self._arrived(now_s)
+        if at_ms is None or self._left_ms is None or min(at_ms, self._left_ms) < _EPOCH_MS:
+            return arrived
+        told = self._end + round((at_ms - self._left_ms) / _FRAME_MS) * FRAME_SAMPLES
+        is_likely = told >= self._end and abs(told - arrived) <= _LEAST_SLACK
+        return told if is_likely else arrived
 
     def _arrived(self, now_s: float) -> int:
         """Where 20 ms that come now belong, going by our clock: they ended when they came."""
@@ -238,23 +253,40 @@ class Lanes:
     def _move_guessed(self, by: int) -> None:
         """Move the runs that nothing was known of: theirs was under way as long as this one."""
         for number, place in self._guessed.items():
-            until = None if place.until is None else place.until + by
+            until = place.until
+            if until is not None and number not in self._told:
+                until += by
             self._cargo.runs[number] = RunPlace(place.start + by, until)
         self._guessed.clear()
+        self._told.clear()
 
     def clear(self, now_s: float) -> None:
-        """All that is queued was cleared, or the stream was stopped."""
-        self._cut(self._next_heard(now_s))
+        """All that is queued is to be cleared, or the stream was stopped."""
+        run, place = self._run, self._next_heard(now_s)
+        self._cut(place)
+        self._clearing = None if run is None else (run, place)
+
+    def on_cleared(self) -> None:
+        """The network has cleared what was queued: within the 20 ms before this at the earliest."""
+        clearing, self._clearing = self._clearing, None
+        if clearing is None:
+            return
+        run, place = clearing
+        heard_to = self._end  # of the 20 ms that follow it something may have been heard as well
+        if place < heard_to <= place + _MOST_UNDER_WAY:
+            self._told.add(run.number)
+            self._note_cut(run, heard_to)
 
     def _cut(self, place: int) -> None:
-        run, self._run, self._agent = self._run, None, None
+        run, self._run, self._agent, self._clearing = self._run, None, None, None
         self._marks.clear()
         self._cargo.cuts.append(place)
-        if run is None:
-            return
+        if run is not None:
+            self._note_cut(run, place)
+
+    def _note_cut(self, run: _Run, place: int) -> None:
         cut = RunPlace(run.start, max(place, run.start) if run.end > place else None)
-        if cut.until is not None:
-            self._cargo.runs[run.number] = cut
+        self._cargo.runs[run.number] = cut
         if self._under_way is None and len(self._guessed) < _MOST_MARKS:
             self._guessed[run.number] = cut
 
@@ -283,5 +315,6 @@ class Lanes:
             "anchor_ms": self._anchor_ms,
             "anchor": self._anchor,
             "end": self._end,
+            "next_ms": self._next_ms,
             "under_way": self._under_way,
         }

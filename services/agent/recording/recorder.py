@@ -159,6 +159,13 @@ class Recorder:
         except Exception:  # noqa: BLE001 - a bug here is not to end the call
             self._on_bug()
 
+    def on_cleared(self) -> None:
+        """The network has cleared what was queued."""
+        try:
+            self._lanes.on_cleared()
+        except Exception:  # noqa: BLE001 - a bug here is not to end the call
+            self._on_bug()
+
     def _on_bug(self) -> None:
         _log.exception("recording_crashed", call_id=self.facts.call_id)
         self.give_up(BUG)

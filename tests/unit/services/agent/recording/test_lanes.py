@@ -99,6 +99,44 @@ def test_a_slow_link_moves_nothing_that_a_checkpoint_tells_of() -> None:
     assert_agent_is_within(line.end(), line, FRAME)
 
 
+@pytest.mark.parametrize("ack_ms", [1.0, 12.0, 20.0])
+def test_what_a_slow_link_clears_ends_where_the_network_says(ack_ms: float) -> None:
+    line = PhoneLine(in_ms=70.0, out_ms=80.0, ack_ms=ack_ms)
+    line.run(205)
+    line.speak(*words(1, 40))
+    line.run(333)
+    line.clear()
+    line.run(400)
+    _, agent = sides(line.end())
+    end = max(at for at, code in enumerate(agent) if code != 0xFF)
+    true = max(at for at, code in enumerate(line.heard) if code != 0xFF)
+    assert abs(end - true) <= FRAME
+
+
+def test_a_clear_that_is_never_answered_cuts_where_it_was_asked_for() -> None:
+    line = PhoneLine(ack_ms=10_000.0)
+    line.run(105)
+    line.speak(*words(1, 15))
+    line.run(105)
+    line.clear()
+    line.run(200)
+    _, agent = sides(line.end())
+    assert starts(agent) == starts(bytes(line.heard))
+    line.lanes.on_cleared()  # of nothing that is known any more
+
+
+def test_a_new_stream_whose_audio_comes_late_goes_on_by_the_walls_time() -> None:
+    lanes = Lanes()
+    lanes.begin("a", 0.0)
+    for n in range(5):
+        lanes.hear(b"\x01" * FRAME, FIRST_MS + 20 * n, 0.02 * (n + 1))
+    lanes.begin("b", 1.35)
+    for n in range(10):  # in one burst, the first of them 200 ms late
+        lanes.hear(b"\x02" * FRAME, FIRST_MS + 1105 + 20 * n, 1.355)
+    caller, _ = sides(render(lanes))
+    assert caller.index(b"\x02") == 55 * FRAME
+
+
 def test_what_was_cut_before_any_checkpoint_is_moved_once_one_tells() -> None:
     line = PhoneLine(in_ms=47.0, out_ms=63.0)
     line.run(205)
@@ -292,13 +330,18 @@ acts = st.lists(
     acts=acts,
     in_ms=st.floats(0.5, 8),
     out_ms=st.floats(0.5, 8),
+    ack_ms=st.floats(1, 20),
     lost=st.frozensets(st.integers(1, 100), max_size=20),
 )
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_said_and_cleared_lies_within_a_frame_of_where_it_was_heard(
-    acts: list[tuple[str, float]], in_ms: float, out_ms: float, lost: frozenset[int]
+    acts: list[tuple[str, float]],
+    in_ms: float,
+    out_ms: float,
+    ack_ms: float,
+    lost: frozenset[int],
 ) -> None:
-    line = PhoneLine(in_ms=in_ms, out_ms=out_ms, lost=lost)
+    line = PhoneLine(in_ms=in_ms, out_ms=out_ms, ack_ms=ack_ms, lost=lost)
     code = 1
     clears = 0
     line.run(25)

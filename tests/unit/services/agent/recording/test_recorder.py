@@ -193,6 +193,7 @@ def test_a_bug_ends_the_recording_alone(monkeypatch: pytest.MonkeyPatch) -> None
         "hear": lambda stage: stage.hear(2),
         "speak": lambda stage: stage.recorder.on_written([PlayAudio(b"x")], 0.0),
         "on_played": lambda stage: stage.recorder.on_played("c"),
+        "on_cleared": lambda stage: stage.recorder.on_cleared(),
         "take": lambda stage: stage.hear(60),
         "begin": lambda stage: stage.recorder.on_stream("t", None, 0.0),
     }
