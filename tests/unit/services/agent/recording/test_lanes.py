@@ -365,4 +365,5 @@ def test_whatever_is_said_and_cleared_lies_within_a_frame_of_where_it_was_heard(
     recorded, true = starts(agent), starts(bytes(line.heard))
     for one in recorded.keys() & true.keys():
         assert abs(recorded[one] - true[one]) <= FRAME
-    assert len(recorded.keys() ^ true.keys()) <= clears
+    # At each clear one frame may be there too many or too few, and at the end.
+    assert len(recorded.keys() ^ true.keys()) <= clears + 1
