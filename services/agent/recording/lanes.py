@@ -36,6 +36,8 @@ _OLDEST = 15 * PHONE_RATE_HZ
 """No gateway sends older pieces again: what seems to be one is of a stream that counts anew."""
 _MOST_UNDER_WAY = PHONE_RATE_HZ
 """A checkpoint that seems to have been later than this tells of something else."""
+_MOST_CLEARING = 12 * FRAME_SAMPLES
+"""Likewise for a clear; a third of it where the way to the caller is known."""
 _MOST_MARKS = 64
 _EPOCH_MS = 100_000_000_000
 """Times above it are the wall's, in milliseconds."""
@@ -273,7 +275,9 @@ class Lanes:
             return
         run, place = clearing
         heard_to = self._end  # of the 20 ms that follow it something may have been heard as well
-        if place < heard_to <= place + _MOST_UNDER_WAY:
+        # What took longer was late by itself, not on its way: then it tells nothing.
+        most = _MOST_CLEARING if self._under_way is None else _MOST_CLEARING // 3
+        if place < heard_to <= place + most:
             self._told.add(run.number)
             self._note_cut(run, heard_to)
 

@@ -355,6 +355,7 @@ def test_whatever_is_said_and_cleared_lies_within_a_frame_of_where_it_was_heard(
                 code += int(amount)
             case "clear":
                 line.clear()
+                line.run(in_ms + out_ms + ack_ms)  # nothing is said before it is answered
                 clears += 1
             case "flush":
                 line.flush()
