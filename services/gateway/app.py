@@ -137,7 +137,7 @@ def build_state(
         answering=answering,
         switchboard=switchboard,
         browser_calls=browser_calls,
-        console=_console(settings, bus),
+        console=_console(settings, bus, clock),
         errands=errands,
         records=records,
         nonces=NonceMemory(bus.values, memory_s=settings.gateway_nonce_memory_s),
@@ -150,12 +150,12 @@ def build_state(
     )
 
 
-def _console(settings: GatewaySettings, bus: Bus) -> ConsoleParts:
+def _console(settings: GatewaySettings, bus: Bus, clock: Clock) -> ConsoleParts:
     neighbours = Neighbours(
         settings.prometheus_url, settings.console_dialer_url, settings.dialer_key
     )
     return ConsoleParts(
-        bus, neighbours, Outlook(bus, neighbours), Watchers(settings.console_pages_max)
+        bus, neighbours, Outlook(bus, neighbours, clock), Watchers(settings.console_pages_max)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -13,12 +14,14 @@ from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import WorkerLease
 from shared.protocol.call import CallRecord, CallState
 from shared.protocol.live import ShownCall, WorkerView, view_key
+from shared.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
 EACH_S = 1.0
 _HEALTH_EACH_S = 5.0
 _RECENT = 200
-_UNDER_WAY = frozenset({CallState.QUEUED, CallState.RINGING, CallState.IN_PROGRESS})
+_UNSEEN_S = {CallState.QUEUED: 900.0, CallState.RINGING: 900.0, CallState.IN_PROGRESS: 60.0}
+"""How long a call that no worker shows counts: the end of one that was lost is never told."""
 
 
 class Outlook:
@@ -26,11 +29,13 @@ class Outlook:
 
     Args:
         bus: the pool, the workers' views, the records.
+        clock: the gateway's.
         neighbours: asked for their health.
     """
 
-    def __init__(self, bus: Bus, neighbours: Neighbours) -> None:
+    def __init__(self, bus: Bus, neighbours: Neighbours, clock: Clock) -> None:
         self._bus = bus
+        self._clock = clock
         self._neighbours = neighbours
         self._lock = asyncio.Lock()
         self._text = ""
@@ -56,7 +61,7 @@ class Outlook:
         try:
             leases = await self._bus.workers.workers()
             for record in await self._bus.calls.recent(_RECENT):
-                if record.state in _UNDER_WAY:
+                if self._may_be_under_way(record):
                     calls[record.call_id] = _recorded(record)
             for lease, view in zip(leases, await self._views(leases), strict=True):
                 for call in view.calls:
@@ -71,6 +76,13 @@ class Outlook:
             "health": health,
             "campaigns": [],
         }
+
+    def _may_be_under_way(self, record: CallRecord) -> bool:
+        since = record.answered_at or record.created_at
+        if since is None or record.state not in _UNSEEN_S:
+            return False
+        age_s = (self._clock.wall() - datetime.fromisoformat(since)).total_seconds()
+        return age_s < _UNSEEN_S[record.state]
 
     async def _views(self, leases: list[WorkerLease]) -> list[WorkerView]:
         texts = await asyncio.gather(

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -58,7 +59,7 @@ def with_neighbours(console: Console, answers: dict[str, httpx.Response]) -> lis
     console.state.console = replace(
         console.state.console,
         neighbours=neighbours,
-        outlook=Outlook(console.bus, neighbours),
+        outlook=Outlook(console.bus, neighbours, console.clock),
     )
     return asked
 
@@ -75,21 +76,27 @@ async def show_worker(console: Console, *, draining: bool = False) -> None:
 async def test_now_has_the_calls_of_workers_and_those_that_ring(console: Console) -> None:
     await show_worker(console)
     ringing = {"from_number": "+918000000003", "to_number": "+918000000004"}
-    for call_id, state in (("rings", CallState.RINGING), ("over", CallState.COMPLETED)):
-        await console.bus.calls.apply(CallChange(CallId(call_id), state, ringing))
+    now = console.clock.wall()
+    for call_id, state, age_s in (
+        ("rings", CallState.RINGING, 20),
+        ("over", CallState.COMPLETED, 20),
+        ("being taken over", CallState.IN_PROGRESS, 20),
+        ("lost for good", CallState.IN_PROGRESS, 70),
+    ):
+        times = {"created_at": (now - timedelta(seconds=age_s)).isoformat()}
+        times |= {"answered_at": times["created_at"]} if state is CallState.IN_PROGRESS else {}
+        await console.bus.calls.apply(CallChange(CallId(call_id), state, ringing | times))
     await console.bus.calls.apply(CallChange(CallId("talking"), CallState.IN_PROGRESS))
-    now = json.loads(await console.state.console.outlook.text())
-    assert [(call["call_id"], call["state"]) for call in now["calls"]] == [
-        ("talking", "speaking"),
-        ("rings", "ringing"),
-    ]
-    assert now["calls"][0]["worker_id"] == WORKER
-    assert (now["calls"][0]["last_turn_ms"], now["calls"][0]["turns"]) == (640.0, 2)
-    assert now["workers"] == [
+    said = json.loads(await console.state.console.outlook.text())
+    first, *others = said["calls"]
+    assert (first["call_id"], first["state"], first["worker_id"]) == ("talking", "speaking", WORKER)
+    assert (first["last_turn_ms"], first["turns"]) == (640.0, 2)
+    assert {call["call_id"] for call in others} == {"rings", "being taken over"}
+    assert said["workers"] == [
         {"worker_id": WORKER, "capacity": 20, "active": 1, "lag_ms": 1.23, "version": "0.1"}
         | {"zone": "", "draining": False}
     ]
-    assert now["health"] == {"redis": "ok", "workers": "ok"}
+    assert said["health"] == {"redis": "ok", "workers": "ok"}
 
 
 async def test_now_says_what_is_not_well(console: Console) -> None:
