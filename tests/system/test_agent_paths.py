@@ -440,4 +440,6 @@ def test_nothing_has_crashed(played: Played) -> None:
     assert played.platform.metric("voice_agent_sessions_crashed_total") == 0
     levels = {line.get("level") for line in played.platform.log()}
     errors = [x for x in played.platform.log() if x.get("level") == "error"]
-    assert {line["event"] for line in errors} <= {"agent_file_refused"}, levels
+    failed = [line for line in errors if line["event"] == "call_ended"]
+    assert {line["reason"] for line in failed} == {"provider_failed"}, failed
+    assert {line["event"] for line in errors} <= {"agent_file_refused", "call_ended"}, levels
