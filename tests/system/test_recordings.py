@@ -29,6 +29,7 @@ from services.simulator.calls.knobs import Knobs, ReconnectKnob
 from services.simulator.calls.plan import CallPlan, Target
 from services.simulator.person.caller import CallerScript
 from services.simulator.person.script import SayText, build_script
+from services.simulator.results.report import barge_ins
 from shared.protocol.call import Direction
 from tests.support.heard_alike import FRAME, Likeness, compare
 from tests.support.processes import Crew
@@ -214,6 +215,21 @@ def test_the_record_says_that_the_call_was_recorded(crew: Crew, talks: dict[str,
     record = httpx.get(f"{crew.url}/calls/{heard.call.call_uuid}", trust_env=False).json()
     assert record["recording"]["duration_ms"] == pytest.approx(heard.index["duration_ms"], abs=40)
     assert "stopped" not in record["recording"]
+
+
+def test_the_calls_page_tells_of_the_silence_after_barging_in_that_the_handset_heard(
+    crew: Crew, talks: dict[str, Recorded]
+) -> None:
+    call = talks["interrupted"].call
+    (heard,) = [b.latency_ms for b in barge_ins(call.line.said_spans, call.line.agent_spans)]
+    # By this name: an open console answers to no other.
+    url = f"{crew.gateways[0].url}/console/api/calls/{call.call_uuid}".replace(
+        "127.0.0.1", "localhost"
+    )
+    marks = httpx.get(url, trust_env=False).raise_for_status().json()["marks"]
+    (told,) = [mark["ms"] for mark in marks if mark["kind"] == "barge_in"]
+    assert heard is not None
+    assert told == pytest.approx(heard, abs=20.0)
 
 
 def test_the_list_has_it_and_what_is_removed_is_gone(
