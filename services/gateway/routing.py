@@ -20,6 +20,7 @@ HANGUP_EVENT = "Hangup"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _AGENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}))(:[0-9]{1,5})?")
+_ADDRESS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}")
 DEFAULT_AGENT = "default"
 _METADATA_CHARS = 4096
 
@@ -74,6 +75,19 @@ class PublicAddress:
 def base_of_host(host: str) -> str | None:
     """Return a local gateway's base URL by the Host header of a request, None for a bad one."""
     return f"http://{host}" if _HOST.fullmatch(host) else None
+
+
+def is_private_host(host: str) -> bool:
+    """Whether a Host header names us by an address, or by a name that no stranger can own.
+
+    A web site's name may be made to point here, so that its pages read what we answer; a name of
+    one label, as machines and containers have among themselves, can't be such a site's.
+    """
+    base = base_of_host(host)
+    name = urlsplit(base).hostname if base is not None else None
+    return name is not None and (
+        ":" in name or "." not in name or _ADDRESS.fullmatch(name) is not None
+    )
 
 
 def resolve_call_id(

@@ -24,7 +24,7 @@ from shared.recordings.store import RecordingStore
 from shared.recordings.timeline import Timeline
 
 _log = structlog.get_logger(__name__)
-_POSTPONED_MS = 3_600_000
+_POSTPONED_S = 3600.0
 _MOST_LISTED = 200
 
 
@@ -96,9 +96,12 @@ class RecordingArchive:
         if (known := await self.index(call_id)) is not None:
             await self._store.delete(names)
             return known
-        timeline = await self._timeline(names)
+        timeline, is_whole = await self._timeline(names)
+        if (known := await self.index(call_id)) is not None:
+            await self._store.delete(names)
+            return known  # somebody else was quicker, and the blocks went while they were read
         facts = timeline.facts
-        if facts is None:
+        if facts is None or not is_whole:
             return None
         rendered = await asyncio.to_thread(timeline.render)
         rendered = replace(rendered, stopped=rendered.stopped or stopped)
@@ -125,7 +128,7 @@ class RecordingArchive:
         if index is not None:
             peaks = await self._store.get(layout.peaks_path(call_id))
             return Recording(index, peaks or b"", self._reader(call_id))
-        timeline = await self._timeline(await self._blocks(call_id))
+        timeline, _ = await self._timeline(await self._blocks(call_id))
         facts = timeline.facts
         if facts is None:
             return None
@@ -161,18 +164,20 @@ class RecordingArchive:
         names = await self._store.names(layout.open_folder(call_id))
         return [name for name in names if layout.is_block(name)]
 
-    async def _timeline(self, names: list[str]) -> Timeline:
-        timeline = Timeline()
+    async def _timeline(self, names: list[str]) -> tuple[Timeline, bool]:
+        """Put blocks together; also whether all of them were there still."""
+        timeline, is_whole = Timeline(), True
         for name in names:
             data = await self._store.get(name)
             if data is None:
+                is_whole = False
                 continue
             try:
                 timeline.add(parse_block(data))
             except MalformedBlock as exc:
                 _log.warning("recording_block_unreadable", block=name, error=str(exc))
             await asyncio.sleep(0)  # a long call has thousands, and calls are paced on this loop
-        return timeline
+        return timeline, is_whole
 
     async def page(self, *, limit: int, before: str | None = None) -> Page:
         """Return recordings by the time their calls began, newest first.
@@ -230,7 +235,7 @@ class RecordingArchive:
     async def _began_s(self, index: RecordingIndex | None, names: list[str]) -> float | None:
         if index is not None:
             return index.began_unix_s
-        facts = (await self._timeline(names[:1])).facts
+        facts = (await self._timeline(names[:1]))[0].facts
         return None if facts is None else facts.zero_unix_s
 
     async def remove_expired(
@@ -250,16 +255,30 @@ class RecordingArchive:
                 marker = layout.read_expiry_marker(path)
                 if marker is None or marker.at_ms > now_ms:
                     continue
-                index = await self.index(marker.call_id)
-                is_open = index is None and not await is_over(marker.call_id)
-                later_s = None if index is None else index.expires_unix_s
-                if is_open:
-                    await self._note_expiry(marker.call_id, (now_ms + _POSTPONED_MS) / 1000)
-                elif later_s is None or later_s <= now_s:
-                    removed += await self.delete(marker.call_id)
-                # Where it expires later there is a marker for that time as well.
-                await self._store.delete([path])
+                try:
+                    removed += await self._remove_if_expired(marker, path, now_s, is_over)
+                except StoreUnavailable as exc:
+                    # One that can't be removed holds up no other; it is tried again.
+                    _log.warning("recording_not_removed", call_id=marker.call_id, error=str(exc))
         return removed
+
+    async def _remove_if_expired(
+        self,
+        marker: Marker,
+        path: str,
+        now_s: float,
+        is_over: Callable[[CallId], Awaitable[bool]],
+    ) -> bool:
+        index, is_removed = await self.index(marker.call_id), False
+        is_open = index is None and not await is_over(marker.call_id)
+        later_s = None if index is None else index.expires_unix_s
+        if is_open:
+            await self._note_expiry(marker.call_id, now_s + _POSTPONED_S)
+        elif later_s is None or later_s <= now_s:
+            is_removed = await self.delete(marker.call_id)
+        # Where it expires later there is a marker for that time as well.
+        await self._store.delete([path])
+        return is_removed
 
     async def left_open(self) -> list[CallId]:
         """Return the calls whose blocks were not put together: they go on, or were lost."""

@@ -22,6 +22,8 @@ from obstore.store import LocalStore, S3Store
 from shared.recordings.errors import BadAddress, StoreFault, StoreUnavailable
 from shared.recordings.settings import RecordingSettings
 
+_LEAST_BYTES_A_SECOND = 1_000_000
+"""Of what is written: an hour of a call is 58 MB at once."""
 _T = TypeVar("_T")
 _AT_ONCE = 16
 _MOST_DETAIL = 200
@@ -82,7 +84,8 @@ class ObjectStore:
 
     async def put(self, path: str, data: bytes) -> None:
         """See RecordingStore. A folder's object appears under its name once it is all there."""
-        await self._run(lambda: obstore.put_async(self._store, path, data))
+        more_s = len(data) / _LEAST_BYTES_A_SECOND
+        await self._run(lambda: obstore.put_async(self._store, path, data), more_s=more_s)
 
     async def get(self, path: str) -> bytes | None:
         """See RecordingStore."""
@@ -130,21 +133,21 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
-    async def _run(self, start: Callable[[], Awaitable[_T]]) -> _T:
+    async def _run(self, start: Callable[[], Awaitable[_T]], *, more_s: float = 0.0) -> _T:
         try:
-            return await self._do(start)
+            return await self._do(start, more_s=more_s)
         except FileNotFoundError as exc:  # of the bucket, where nothing else may be missing
             raise StoreUnavailable(StoreFault.FAILED, _first_line(exc)) from None
 
-    async def _do(self, start: Callable[[], Awaitable[_T]]) -> _T:
-        """Do something with the store.
+    async def _do(self, start: Callable[[], Awaitable[_T]], *, more_s: float = 0.0) -> _T:
+        """Do something with the store; `more_s` is how much longer than usual it may take.
 
         Raises:
             StoreUnavailable: it failed or took too long.
             FileNotFoundError: there is no such object.
         """
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + self._timeout_s
+        until_s = loop.time() + self._timeout_s + more_s
         try:
             async with asyncio.timeout_at(until_s):
                 await self._places.acquire()
@@ -155,7 +158,8 @@ class ObjectStore:
         work.add_done_callback(self._on_done)
         done, _ = await asyncio.wait({work}, timeout=max(0.0, until_s - loop.time()))
         if not done:
-            raise StoreUnavailable(StoreFault.SLOW, f"no answer in {self._timeout_s:g} s")
+            within_s = self._timeout_s + more_s
+            raise StoreUnavailable(StoreFault.SLOW, f"no answer in {within_s:.3g} s")
         try:
             return work.result()
         except FileNotFoundError:

@@ -45,12 +45,14 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def console_of(base: str = LOCAL, **changes: Any) -> AsyncIterator[Console]:
-    """Build a gateway whose console is asked for under `base`."""
+async def console_of(
+    base: str = LOCAL, *, peer: str = "127.0.0.1", **changes: Any
+) -> AsyncIterator[Console]:
+    """Build a gateway whose console is asked for under `base`, by a machine."""
     bus, clock = MemoryBus(), ManualClock()
     registry = CollectorRegistry()
     async with TaskOwner("console-test") as tasks:
         state = build_state(settings(**changes), bus, GatewayMetrics(registry), clock, tasks)
-        transport = httpx.ASGITransport(create_app(state, bus, registry))
+        transport = httpx.ASGITransport(create_app(state, bus, registry), client=(peer, 40000))
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:
             yield Console(state, bus, clock, client)

@@ -568,8 +568,8 @@ class Call:
         """Write what is due and do what time alone brings; called each 20 ms by the wheel."""
         if self._is_ending or self._is_catching_up or self._errands.is_away:
             return
-        self._note_change()
         with self._guard:
+            self._note_change()
             if self._recorder is not None:
                 self._recorder.flush_if_due(self._parts.clock.now_s())
             if self._link is not None and self._link.stuck_s() > self._parts.send_timeout_s:

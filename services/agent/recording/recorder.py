@@ -122,7 +122,9 @@ class Recorder:
             self._wide = _WideAudio(media_format) if is_wide and media_format else None
             if not self._begun:
                 self._begun = True
-                self.facts = replace(self.facts, zero_unix_s=self._clock.wall().timestamp())
+                self.facts = replace(
+                    self.facts, zero_unix_s=round(self._clock.wall().timestamp(), 3)
+                )
             self._lanes.begin(stream_id, now_s)
         except Exception:  # noqa: BLE001 - a bug here is not to end the call
             self._on_bug()
@@ -192,9 +194,12 @@ class Recorder:
         """Write what there is still; the call is over, or goes on elsewhere. Twice is once."""
         if self._is_over:
             return
-        if is_call_over:
-            self._lanes.finish(self._clock.now_s())
-        self._give(is_last=True)
+        try:
+            if is_call_over:
+                self._lanes.finish(self._clock.now_s())
+            self._give(is_last=True)
+        except Exception:  # noqa: BLE001 - a bug here is not to keep the call from ending
+            self._on_bug()
         self._is_over = True
 
     def complete(self) -> None:

@@ -65,7 +65,9 @@ class Sweep:
             if is_ours:
                 await self._sweep()
         except (BusUnavailable, StoreUnavailable) as exc:
-            _log.info("recordings_not_swept", error=str(exc))
+            _log.warning("recordings_not_swept", error=str(exc))
+        except Exception:  # noqa: BLE001 - a recording that can't be dealt with ends no sweeping
+            _log.exception("recordings_sweep_crashed")
 
     async def _sweep(self) -> None:
         now_s = self._clock.wall().timestamp()
@@ -79,10 +81,17 @@ class Sweep:
         """Complete what nobody has completed since the last sweep though its call is over."""
         left = set(await self._archive.left_open())
         for call_id in sorted(left & self._seen_open):
-            if await self._is_over(call_id):
-                await self._archive.complete(call_id)
-                self._metrics.completed.labels("late").inc()
-                left.discard(call_id)
+            record = await self._bus.calls.get(call_id)
+            if record is not None and not record.state.is_final:
+                continue
+            stopped = str((record.recording if record else {}).get("stopped", ""))
+            try:
+                await self._archive.complete(call_id, stopped=stopped)
+            except StoreUnavailable as exc:
+                _log.warning("recording_not_completed", call_id=call_id, error=str(exc))
+                continue
+            self._metrics.completed.labels("late").inc()
+            left.discard(call_id)
         self._seen_open = left
 
     async def _is_over(self, call_id: CallId) -> bool:

@@ -135,6 +135,9 @@ class BrowserCalls:
     async def _expect(self, call_id: CallId) -> None:
         """End a call whose page has not opened its socket, here or at another gateway."""
         await asyncio.sleep(self._come_s)
+        held = self._calls.get(call_id)
+        if held is not None and held.was_admitted:
+            return
         try:
             record = await self._records.find(call_id)
         except BusUnavailable:

@@ -1,7 +1,8 @@
 """Who may use the console, and from where.
 
-A local gateway without a password is open, to pages of its own names alone: a site of somebody
-else's whose name is made to point here must not read calls. With `CONSOLE_PASSWORD` one logs in. A
+A local gateway without a password is open to its own machine, and to pages of its own names alone:
+a site of somebody else's whose name is made to point here must not read calls. `CONSOLE_NAMES` says
+that nobody but its users reaches the port. With `CONSOLE_PASSWORD` one logs in. A
 public gateway without a password has no console. What changes anything is taken as JSON, from the
 console's own page only.
 """
@@ -13,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -56,6 +58,7 @@ class Door:
         self._key = session_key(self._password, settings.link_secret) if self._password else b""
         self._attempts = Attempts()
         self._names = _LOCAL_NAMES | settings.own_console_names
+        self._has_own_names = bool(settings.own_console_names)
         if settings.gateway_host not in _ANY_ADDRESS:
             self._names |= {settings.gateway_host.lower()}
 
@@ -88,6 +91,12 @@ class Door:
                 403,
                 "The console without a password answers to localhost only. Open it under that name,"
                 " list this one in CONSOLE_NAMES, or set CONSOLE_PASSWORD.",
+            )
+        if mode is Mode.OPEN and not self._has_own_names and not _is_of_this_machine(request):
+            raise Problem(
+                403,
+                "The console without a password is for this machine alone. Set CONSOLE_PASSWORD, or"
+                " CONSOLE_NAMES where nobody else reaches this port.",
             )
 
     def is_logged_in(self, request: Request) -> bool:
@@ -139,6 +148,14 @@ class Door:
         response.delete_cookie(
             self.cookie_name, path="/", secure=self.is_https, httponly=True, samesite="strict"
         )
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    """Whether the connection itself comes from here: a Host header is anybody's to write."""
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
 
 
 def door_of(request: Request) -> Door:

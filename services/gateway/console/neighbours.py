@@ -14,6 +14,7 @@ from services.gateway.console.problem import Problem
 _log = structlog.get_logger(__name__)
 _CHARTS_S = 5.0
 _READY_S = 1.0
+_PASSED_ON = frozenset({400, 404, 409, 422, 429, 503})
 _DIAL_S = 30.0
 """Longer than the dialer waits for Vobiz."""
 
@@ -114,8 +115,12 @@ class Neighbours:
             raise Problem(502, "The dialer does not answer.") from exc
         except ValueError as exc:
             raise Problem(502, "The dialer's answer can't be read.") from exc
+        if not isinstance(said, dict):
+            raise Problem(502, "The dialer's answer can't be read.")
         if answer.status_code != 201:
             title = str(said.get("title") or "The dialer refused.")
             detail = str(said.get("detail") or "")
-            raise Problem(answer.status_code, f"{title}. {detail}".replace("..", ".").strip())
+            # Its 401 is not the page's own, and no answer of the page may be a success.
+            status = answer.status_code if answer.status_code in _PASSED_ON else 502
+            raise Problem(status, f"{title}. {detail}".replace("..", ".").strip())
         return dict(said)

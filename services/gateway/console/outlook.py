@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 EACH_S = 1.0
 _HEALTH_EACH_S = 5.0
 _RECENT = 200
+_NEWEST_EACH_S = 3.0
+"""Whole records are read for this, transcripts included."""
 _UNSEEN_S = {CallState.QUEUED: 900.0, CallState.RINGING: 900.0, CallState.IN_PROGRESS: 60.0}
 """How long a call that no worker shows counts: the end of one that was lost is never told."""
 
@@ -41,6 +43,8 @@ class Outlook:
         self._text = ""
         self._at_s = self._health_at_s = float("-inf")
         self._health: dict[str, str] = {}
+        self._newest_at_s = float("-inf")
+        self._records: list[CallRecord] = []
 
     async def text(self) -> str:
         """Return it as JSON."""
@@ -60,7 +64,7 @@ class Outlook:
         calls: dict[str, dict[str, Any]] = {}
         try:
             leases = await self._bus.workers.workers()
-            for record in await self._bus.calls.recent(_RECENT):
+            for record in await self._newest():
                 if self._may_be_under_way(record):
                     calls[record.call_id] = _recorded(record)
             for lease, view in zip(leases, await self._views(leases), strict=True):
@@ -76,6 +80,13 @@ class Outlook:
             "health": health,
             "campaigns": [],
         }
+
+    async def _newest(self) -> list[CallRecord]:
+        now_s = self._clock.now_s()
+        if now_s - self._newest_at_s >= _NEWEST_EACH_S:
+            self._records = await self._bus.calls.recent(_RECENT)
+            self._newest_at_s = now_s
+        return self._records
 
     def _may_be_under_way(self, record: CallRecord) -> bool:
         since = record.answered_at or record.created_at

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from services.gateway.console.door import signed_in
 from services.gateway.console.problem import Problem
@@ -25,6 +26,10 @@ _PAGE = 200
 _MOST_SEARCHED = 5000
 """Records that one search reads; it goes on from there when asked for more."""
 _AWAY = "Redis does not answer."
+_FRESH = {"cache-control": "no-store"}
+_SHOWN = sorted(
+    {field.name for field in fields(CallRecord)} - {"transcript", "marks", "usage", "metadata"}
+)
 
 State = Annotated[GatewayState, Depends(gateway_state)]
 router = APIRouter(prefix="/console/api/calls", dependencies=[Depends(signed_in)])
@@ -75,12 +80,11 @@ def _searchable(record: CallRecord) -> str:
 
 
 def _short(record: CallRecord) -> dict[str, Any]:
-    left_out = {"transcript", "marks", "usage", "metadata"}
-    return {name: value for name, value in record.to_json().items() if name not in left_out}
+    return {name: getattr(record, name) for name in _SHOWN}
 
 
 @router.get("/{call_id}", response_model=None)
-async def read_call(call_id: str, state: State) -> dict[str, Any]:
+async def read_call(call_id: str, state: State) -> Response:
     """Return one call: its record, its marks, whether it can be listened to."""
     try:
         record = await state.records.find(CallId(call_id)) if is_call_id(call_id) else None
@@ -90,7 +94,9 @@ async def read_call(call_id: str, state: State) -> dict[str, Any]:
         raise Problem(404, "There is no such call, or it is no longer kept.")
     body = record.to_json()
     marks = body.pop("marks")
-    return {"record": body, "marks": marks, "recording": await _known_recording(state, call_id)}
+    # Of a call that goes on it would be put together anew each time.
+    recording = await _known_recording(state, call_id) if record.state.is_final else None
+    return JSONResponse({"record": body, "marks": marks, "recording": recording}, headers=_FRESH)
 
 
 async def _known_recording(state: GatewayState, call_id: str) -> dict[str, Any] | None:
@@ -116,9 +122,9 @@ async def listen(
 @router.get("/{call_id}/waveform", response_model=None)
 async def draw(
     call_id: str, state: State, bins: Annotated[int, Query(ge=1, le=20_000)] = 2000
-) -> dict[str, Any]:
+) -> Response:
     """Return the peaks of both sides."""
-    return waveform_of(await _recording(state, call_id), bins)
+    return JSONResponse(waveform_of(await _recording(state, call_id), bins), headers=_FRESH)
 
 
 async def _recording(state: GatewayState, call_id: str) -> Recording:

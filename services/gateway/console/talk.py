@@ -54,7 +54,7 @@ async def begin(request: Request, body: Body, state: State) -> Response:
 async def hang_up(call_id: str, body: Body, state: State) -> Response:
     """End a call of the page's; one that is over already stays so."""
     source = body.get("source", "caller")
-    if source not in {"caller", "agent"}:
+    if not isinstance(source, str) or source not in {"caller", "agent"}:
         raise Problem(400, "The source is caller or agent.")
     if not is_call_id(call_id):
         raise Problem(404, "There is no such call.")

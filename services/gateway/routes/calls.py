@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.requests import Request
 
-from services.gateway.routing import is_call_id
+from services.gateway.routing import is_call_id, is_private_host
 from services.gateway.state import GatewayState, gateway_state
 from services.gateway.webhook_auth import same_secret
 from shared.bus.base import BusUnavailable
@@ -22,6 +22,10 @@ def may_read(request: Request, state: State) -> None:
     if key is None:
         if state.settings.is_public:
             raise HTTPException(403, "set GATEWAY_API_KEY to read calls of a public gateway")
+        if not is_private_host(request.headers.get("host", "")):
+            raise HTTPException(
+                403, "without GATEWAY_API_KEY calls are read under local names only"
+            )
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not same_secret(given.strip(), key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -107,7 +108,11 @@ class RedisCalls:
             if not expired:
                 break
             await self._store.run("calls_recent", self._store.redis.zrem(index, *expired))
-        return [CallRecord.from_json(json.loads(text)) for text in texts]
+        records = []
+        for text in texts:
+            records.append(CallRecord.from_json(json.loads(text)))
+            await asyncio.sleep(0)  # hundreds of transcripts at once would hold the loop up
+        return records
 
 
 def _life_ms(record: CallRecord) -> int:

@@ -50,7 +50,10 @@ function route() {
 }
 
 function viewOf(name) {
-  views[name] ??= name === "talk" ? new TalkView() : LAZY[name]();
+  views[name] ??= name === "talk" ? new TalkView() : LAZY[name]().catch((error) => {
+    delete views[name]; // asked for again at the next click
+    throw error;
+  });
   return views[name];
 }
 
@@ -137,7 +140,7 @@ systemIsDark.addEventListener("change", showTheme);
 window.addEventListener("hashchange", () => session && show());
 window.addEventListener("parley-login", () => {
   if (session) session.is_logged_in = false;
-  showLogin();
+  if (!main.querySelector("form.login")) showLogin();
 });
 window.addEventListener("parley-call", ({ detail }) => {
   const link = nav.firstElementChild;

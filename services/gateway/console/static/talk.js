@@ -155,14 +155,17 @@ export class TalkView {
     // Made in the click itself: browsers let only those be heard.
     const context = new AudioContext({ latencyHint: "interactive" });
     let microphone = null;
+    let call = null;
     try {
       microphone = await openMicrophone();
-      const call = await post("talk", { agent: this.select.value || "default" });
+      call = await post("talk", { agent: this.select.value || "default" });
       await this.connect(call, microphone, context);
     } catch (error) {
       if (!(error instanceof NoLine) && error.status === undefined) console.error(error);
       for (const track of microphone?.getTracks() ?? []) track.stop();
       context.close();
+      // A place is kept for it that others may want.
+      if (call) post(`talk/${call.call_id}/hangup`, { source: "caller" }).catch(() => {});
       this.line = null;
       this.showIdle();
       this.problem.textContent = error.message;

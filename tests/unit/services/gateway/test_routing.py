@@ -18,6 +18,7 @@ from services.gateway.routing import (
     callback_query,
     fitting_metadata,
     is_call_id,
+    is_private_host,
     link_metadata,
     parting_answer,
     read_parting,
@@ -199,3 +200,16 @@ def test_metadata_of_any_size_fits_a_header(metadata: dict[str, str]) -> None:
 )
 def test_ids_have_the_letters_of_ids(text: str, is_id: bool) -> None:
     assert is_call_id(text) is is_id
+
+
+@pytest.mark.parametrize(
+    ("host", "is_private"),
+    [
+        *((name, True) for name in ("localhost:5000", "127.0.0.1", "[::1]:5000", "gateway:5000")),
+        *((name, False) for name in ("evil.example:5000", "localhost.evil.example", "", "a b")),
+    ],
+)
+def test_a_strangers_name_is_told_from_an_address_and_from_names_at_home(
+    host: str, *, is_private: bool
+) -> None:
+    assert is_private_host(host) is is_private

@@ -125,3 +125,44 @@ async def test_a_store_that_is_away_is_said_to_be() -> None:
     ):
         with pytest.raises(StoreUnavailable, match="failed"):
             await asked
+
+
+async def test_two_who_put_it_together_at_once_keep_all_of_it() -> None:
+    """The slower one found blocks gone, and wrote what it had over what the other wrote."""
+    stage = Stage()
+    await stage.record(CALL, 1000.0, blocks=5)
+    whole = stage.archive
+    reads = 0
+
+    class Slow(MemoryStore):
+        async def get(self, path: str) -> bytes | None:
+            nonlocal reads
+            if path.startswith("open/"):
+                reads += 1
+                if reads == 3:
+                    await whole.complete(CALL)
+            return await super().get(path)
+
+    slow = Slow()
+    slow.objects = stage.store.objects
+    index = await RecordingArchive(slow).complete(CALL)
+    assert index is not None
+    found = await whole.find(CALL)
+    assert found is not None
+    assert index.samples == found.index.samples == 5 * FRAME
+
+
+async def test_one_that_is_removed_meanwhile_is_not_brought_back() -> None:
+    stage = Stage()
+    await stage.record(CALL, 1000.0, blocks=5)
+
+    class Slow(MemoryStore):
+        async def get(self, path: str) -> bytes | None:
+            if path.startswith("open/"):
+                await stage.archive.delete(CALL)
+            return await super().get(path)
+
+    slow = Slow()
+    slow.objects = stage.store.objects
+    assert await RecordingArchive(slow).complete(CALL) is None
+    assert await stage.archive.find(CALL) is None

@@ -34,6 +34,21 @@ async def test_an_open_console_answers_to_no_other_name(name: str, path: str) ->
         assert (await console.get(path, host=name)).status_code == 403
 
 
+@pytest.mark.parametrize("peer", ["192.168.1.9", "::ffff:10.0.0.4", "nonsense"])
+async def test_an_open_console_is_for_its_own_machine_whatever_a_host_header_says(
+    peer: str,
+) -> None:
+    async with console_of(peer=peer) as console:
+        answer = await console.get("/console/api/calls")
+        assert answer.status_code == 403
+        assert "CONSOLE_PASSWORD" in answer.json()["problem"]
+    # Whoever names names says that nobody else reaches the port.
+    async with console_of(peer=peer, console_names="localhost") as console:
+        assert (await console.get("/console/api/calls")).status_code == 200
+    async with console_of(peer=peer, console_password=PASSWORD) as console:
+        assert (await console.get(SESSION)).status_code == 200
+
+
 async def test_a_public_gateway_without_a_password_has_no_console() -> None:
     async with console_of(PUBLIC, public_url=PUBLIC, gateway_webhook_auth="none") as console:
         answer = await console.get("/console/")
