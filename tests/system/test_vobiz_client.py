@@ -102,6 +102,7 @@ async def test_without_an_account_nothing_is_sent() -> None:
 async def test_the_balance_is_asked_for_as_the_documents_write_it_and_else_with_a_capital(
     vobiz: VobizStandIn, client: VobizClient
 ) -> None:
+    vobiz.tells_balance = True
     vobiz.answers = [Answer(401), Answer.of(200, {"available_balance": 7, "currency": "INR"})]
     assert await client.balance("INR") == Balance(7.0, None)
     assert [(sent.method, sent.path) for sent in vobiz.seen] == [
@@ -113,6 +114,7 @@ async def test_the_balance_is_asked_for_as_the_documents_write_it_and_else_with_
 async def test_a_balance_that_is_refused_is_a_failure(
     vobiz: VobizStandIn, client: VobizClient
 ) -> None:
+    vobiz.tells_balance = True
     vobiz.answers = [Answer(500)]
     with pytest.raises(VobizFailure) as caught:
         await client.balance("INR")
