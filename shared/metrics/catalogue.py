@@ -258,8 +258,8 @@ class GatewayMetrics:
         )
         self.ended_calls = Counter(
             "voice_gateway_ended_calls_total",
-            "Calls whose end was written down, each once for all gateways, by direction, end class "
-            "and reason.",
+            "Calls whose end was written down at once, each once for all gateways, by direction, "
+            "end class and reason; those that end while Redis is away are missing.",
             ["direction", "end_class", "end_reason"],
             registry=registry,
         )
