@@ -10,7 +10,7 @@ import io
 import time
 import uuid
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -169,15 +169,36 @@ def talks(crew: Crew) -> dict[str, Recorded]:
     return asyncio.run(play(crew, SCENES))
 
 
+def undisturbed(crew: Crew, heard: Recorded, is_fine: Callable[[Recorded], bool]) -> Recorded:
+    """Where the machine was so busy that frames came late or played out: once more, alone."""
+    for _ in range(2):
+        if is_fine(heard):
+            break
+        heard = asyncio.run(play(crew, {"interrupted": SCENES["interrupted"]}))["interrupted"]
+    return heard
+
+
+def barge_in_heard_and_told(crew: Crew, call: Call) -> tuple[float, float]:
+    """Onset of speech to silence, in ms: at the handset, and on the call's page."""
+    (heard,) = [b.latency_ms for b in barge_ins(call.line.said_spans, call.line.agent_spans)]
+    # By this name: an open console answers to no other.
+    url = f"{crew.gateways[0].url}/console/api/calls/{call.call_uuid}".replace(
+        "127.0.0.1", "localhost"
+    )
+    marks = httpx.get(url, trust_env=False).raise_for_status().json()["marks"]
+    (told,) = [mark["ms"] for mark in marks if mark["kind"] == "barge_in"]
+    assert heard is not None
+    return heard, told
+
+
 def test_a_recording_is_what_the_handset_heard_within_one_frame(
     crew: Crew, talks: dict[str, Recorded]
 ) -> None:
-    heard = talks["interrupted"]
-    for _ in range(2):
-        if heard.likeness.worst_shift <= FRAME and heard.likeness.strays <= FRAME:
-            break
-        # The machine was so busy that frames came late, or played out: once more, alone.
-        heard = asyncio.run(play(crew, {"interrupted": SCENES["interrupted"]}))["interrupted"]
+    heard = undisturbed(
+        crew,
+        talks["interrupted"],
+        lambda one: one.likeness.worst_shift <= FRAME and one.likeness.strays <= FRAME,
+    )
     likeness = heard.likeness
     assert any(str(span.ended_by) == "clear" for span in heard.call.line.agent_spans)
     assert likeness.said_differs == 0
@@ -220,16 +241,13 @@ def test_the_record_says_that_the_call_was_recorded(crew: Crew, talks: dict[str,
 def test_the_calls_page_tells_of_the_silence_after_barging_in_that_the_handset_heard(
     crew: Crew, talks: dict[str, Recorded]
 ) -> None:
-    call = talks["interrupted"].call
-    (heard,) = [b.latency_ms for b in barge_ins(call.line.said_spans, call.line.agent_spans)]
-    # By this name: an open console answers to no other.
-    url = f"{crew.gateways[0].url}/console/api/calls/{call.call_uuid}".replace(
-        "127.0.0.1", "localhost"
+    def differ_ms(one: Recorded) -> float:
+        heard_ms, told_ms = barge_in_heard_and_told(crew, one.call)
+        return abs(heard_ms - told_ms)
+
+    assert (
+        differ_ms(undisturbed(crew, talks["interrupted"], lambda one: differ_ms(one) <= 20)) <= 20
     )
-    marks = httpx.get(url, trust_env=False).raise_for_status().json()["marks"]
-    (told,) = [mark["ms"] for mark in marks if mark["kind"] == "barge_in"]
-    assert heard is not None
-    assert told == pytest.approx(heard, abs=20.0)
 
 
 def test_the_list_has_it_and_what_is_removed_is_gone(
