@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -29,6 +30,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import yaml
 
 from deploy.grafana.board import plain
@@ -51,10 +53,11 @@ FIGURES = ROOT / ".parley" / "alerts.json"
 pytestmark = [pytest.mark.soak, pytest.mark.containers, pytest.mark.timeout(900)]
 
 
-def agent(hook: str) -> str:
+def agent(hook: str, *, is_recorded: bool) -> str:
     """By the stand-ins alone, so that a fault of one has nothing to fall back on."""
     return yaml.safe_dump(
         {
+            "recording": {"enabled": is_recorded},
             "greeting": "Good day, this is the desk. How can I help you today?",
             "prompt": "You are a desk.",
             "providers": {"stt": ["deepgram"], "llm": ["openai"], "tts": ["openai"]},
@@ -98,6 +101,7 @@ class Stage:
     def __init__(
         self, folder: Path, vendors: Vendors, hook: ThreadingHTTPServer, **settings: str
     ) -> None:
+        self.folder = folder
         self.vendors = vendors
         self.hook = hook
         (folder / "redis").mkdir()
@@ -116,11 +120,13 @@ class Stage:
                 "DIALER_LOOK_EVERY_S": "2",
                 "GATEWAY_WORKER_WAIT_S": "8",
                 "FROM_NUMBER": "+918000000001",
-                **settings,
+                **{name: value.format(folder=folder) for name, value in settings.items()},
             },
         )
         url = f"http://127.0.0.1:{hook.server_address[1]}/hook"
-        (folder / "agents" / "default.yaml").write_text(agent(url))
+        (folder / "agents" / "default.yaml").write_text(
+            agent(url, is_recorded="RECORDINGS_URL" in settings)
+        )
         self.crew.start()
         (folder / "prometheus").mkdir()
         crew = self.crew
@@ -134,7 +140,6 @@ class Stage:
             is_quick=IS_QUICK,
         )
         self.prometheus.start()
-        self._folder = folder
         self._loads: list[subprocess.Popen[str]] = []
 
     def stop(self) -> None:
@@ -148,7 +153,7 @@ class Stage:
 
     def load(self, calls: int, over_s: float, *options: str) -> subprocess.Popen[str]:
         """Begin calls, each of twelve seconds unless the options say otherwise."""
-        out = self._folder / f"load-{len(self._loads)}"
+        out = self.folder / f"load-{len(self._loads)}"
         if "--hangup-after" not in options:
             options = ("--hangup-after", "12", *options)
         self._loads.append(self.crew.load(out, calls, over_s, *options))
@@ -384,17 +389,9 @@ def test_providers_that_are_slow(stage: Stage) -> None:
     stage.is_over(*names)
 
 
-@quick_only
-@pytest.mark.parametrize("stage", [{"GATEWAY_LINK_PONG_S": "3"}], indirect=True)
-def test_a_worker_that_has_no_time(stage: Stage) -> None:
-    """Stopped for a while again and again, as by a host that gives it too little."""
-    stage.load(60, 90.0, *TALK, "--barge-in-at", "turn,1.0,1.0", "--hangup-after", "10")
-    time.sleep(5)
-    began_s = time.monotonic()
-    names = (
-        *("ParleyUnderruns", "ParleyLoopLag", "ParleyWorkersLate"),
-        *("ParleyBargeInSlow", "ParleyFirstAudioSlow"),
-    )
+@contextmanager
+def starved(stage: Stage) -> Iterator[None]:
+    """Stop the workers for a while again and again, as by a host that gives them too little."""
     over = threading.Event()
 
     def starve() -> None:
@@ -407,11 +404,76 @@ def test_a_worker_that_has_no_time(stage: Stage) -> None:
     thread = threading.Thread(target=starve)
     thread.start()
     try:
-        stage.rings(*names, since_s=began_s)
+        yield
     finally:
         over.set()
         thread.join()
+
+
+@quick_only
+@pytest.mark.parametrize("stage", [{"GATEWAY_LINK_PONG_S": "3"}], indirect=True)
+def test_a_worker_that_has_no_time(stage: Stage) -> None:
+    stage.load(60, 90.0, *TALK, "--hangup-after", "10")
+    time.sleep(5)
+    began_s = time.monotonic()
+    names = ("ParleyUnderruns", "ParleyLoopLag", "ParleyWorkersLate")
+    with starved(stage):
+        stage.rings(*names, since_s=began_s)
     stage.is_over(*names)
+
+
+@quick_only
+@pytest.mark.parametrize(
+    "stage", [{"GATEWAY_LINK_PONG_S": "3", "AGENT_LATENESS_BUDGET_S": "10"}], indirect=True
+)
+def test_a_worker_that_has_no_time_and_takes_calls_all_the_same(stage: Stage) -> None:
+    talk = (*TALK, "--barge-in-at", "turn,1.0,1.0", "--hangup-after", "15")
+    stage.load(60, 90.0, *talk)
+    time.sleep(5)
+    began_s = time.monotonic()
+    names = ("ParleyBargeInSlow", "ParleyFirstAudioSlow")
+    with starved(stage):
+        stage.rings(*names, since_s=began_s)
+    stage.load(30, 90.0, *talk)
+    stage.is_over(*names)
+
+
+def test_records_that_can_never_be_written(stage: Stage) -> None:
+    """What stands in Redis where a record belongs is none: the change is refused when it comes."""
+    stage.load(12, 4.0, "--hangup-after", "25")
+    time.sleep(8)
+    began_s = time.monotonic()
+    with redis.Redis.from_url(stage.redis.url) as client:
+        for key in client.scan_iter("*:call:*"):
+            client.set(key, "not a record")
+        client.execute_command("CLIENT", "PAUSE", 20_000, "WRITE")
+    stage.rings("ParleyChangesLost", since_s=began_s)
+    if IS_QUICK:  # it is told for five minutes
+        stage.is_over("ParleyChangesLost")
+
+
+@pytest.mark.parametrize("stage", [{"RECORDINGS_URL": "{folder}/recordings"}], indirect=True)
+def test_a_store_of_recordings_that_is_gone(stage: Stage) -> None:
+    stage.talk(4, 1.0, *TALK, "--hangup-after", "30")
+    began_s = time.monotonic()
+    store = stage.folder / "recordings"
+    shutil.rmtree(store)
+    store.write_text("no folder")
+    stage.rings("ParleyRecordingsStopped", since_s=began_s)
+    if IS_QUICK:  # it is told for five minutes
+        stage.is_over("ParleyRecordingsStopped")
+
+
+def test_a_bug_of_ours(stage: Stage) -> None:
+    for worker in stage.crew.workers:
+        worker.stop()
+        worker.start("tests.support.buggy_worker")
+        worker.wait_ready()
+    began_s = time.monotonic()
+    stage.load(4, 4.0, *TALK)
+    stage.rings("ParleyBug", since_s=began_s)
+    if IS_QUICK:  # it is told for five minutes
+        stage.is_over("ParleyBug")
 
 
 @quick_only

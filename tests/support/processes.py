@@ -41,7 +41,8 @@ class Process:
         self.url = url
         self.started_s = 0.0
         self.starts = 0
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._module = module
+        self._arguments = arguments
         self._environment = {**os.environ, "LOG_FORMAT": "json", **environment}
         self._log = logs / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,11 +59,11 @@ class Process:
         lines = self._log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    def start(self) -> None:
-        """Start; `wait_ready` tells when it takes calls."""
+    def start(self, module: str | None = None) -> None:
+        """Start it, or another module in its place; `wait_ready` tells when it takes calls."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                [sys.executable, "-m", module or self._module, *self._arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
