@@ -50,6 +50,7 @@ class Prometheus:
         self._port = port
         self._name = f"parley-test-prometheus-{os.getpid()}-{port}"
         self._directory = directory
+        self._targets = sum(map(len, targets.values()))
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("rules.yml", "alerts.yml"):
             text = (DEPLOY / "prometheus" / name).read_text()
@@ -74,7 +75,7 @@ class Prometheus:
         path.chmod(0o644)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it has looked at every target twice: a rise needs a before."""
         self._directory.chmod(0o755)
         if (own := shutil.which("prometheus")) is not None:
             self._start_process(own)
@@ -83,6 +84,9 @@ class Prometheus:
         deadline_s = time.monotonic() + _READY_S
         while not self._is_ready():
             assert time.monotonic() < deadline_s, "Prometheus does not answer"
+            time.sleep(0.2)
+        while not self._has_looked_twice():
+            assert time.monotonic() < deadline_s, "Prometheus does not scrape"
             time.sleep(0.2)
 
     def _options(self, configuration: str, data: str) -> list[str]:
@@ -111,6 +115,10 @@ class Prometheus:
             return httpx.get(f"{self.url}/-/ready", timeout=2, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def _has_looked_twice(self) -> bool:
+        looks = [float(one["value"][1]) for one in self.query("count_over_time(up[1m])")]
+        return len(looks) == self._targets and min(looks) >= 2
 
     def stop(self) -> None:
         """Stop it; nothing of it is left."""

@@ -392,6 +392,24 @@ async def test_a_stop_with_nothing_behind_it_ends_the_call_with_4010(cloud: Clou
     assert (done.report["ending"]["code"], done.report["ending"]["source"]) == (4010, "Vobiz")
 
 
+async def test_a_hang_up_while_a_stopped_stream_waits_for_its_application_ends_the_call(
+    cloud: Cloud,
+) -> None:
+    async def stop_and_fall_silent(agent: AgentSocket) -> None:
+        await agent.until("start")
+        await asyncio.sleep(0.4)
+        agent.connection.transport.pause_reading()
+        await agent.send("stop")
+        await asyncio.sleep(2.0)
+        agent.connection.transport.abort()
+
+    async with VendorServer(stop_and_fall_silent, after_stream="<Hangup/>") as server:
+        async with asyncio.timeout(10):
+            done = await simulate(cloud, plan_for(server, quick(hangup_at_s=0.9)))
+    assert done.report["ending"]["source"] == "Caller"
+    assert [event["verb"] for event in done.moments("verb")] == ["Stream"]
+
+
 async def test_an_application_that_closes_the_socket_has_dropped_the_stream(cloud: Cloud) -> None:
     async def close(agent: AgentSocket) -> None:
         await agent.until("media")

@@ -212,8 +212,7 @@ class MediaStream:
             self._socket = None
             writer.cancel()
             self._context.line.replace_playback(PlaybackQueue())  # nothing queued survives
-            with contextlib.suppress(asyncio.CancelledError):
-                await opened.close()
+            await opened.close()
         self._note(Moment.SOCKET_CLOSED, code=opened.close_code, by=self._closed_by(end))
         self._report_end(end)
         return end
