@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from services.agent.__main__ import main
-from services.agent.providers.chain.brain import FallbackConversation
+from services.agent.call.wits import Wits
 
 
-def _reply(*_arguments: Any, **_options: Any) -> Any:
+def _ask(*_arguments: Any) -> None:
     raise RuntimeError("a bug, made for a test")
 
 
 if __name__ == "__main__":
-    FallbackConversation.reply = _reply  # type: ignore[method-assign] # that is the bug
+    Wits.ask = _ask  # type: ignore[method-assign] # that is the bug
     main()
