@@ -13,5 +13,5 @@ def _ask(*_arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    Wits.ask = _ask  # type: ignore[method-assign] # that is the bug
+    Wits.ask = _ask  # type: ignore[assignment,method-assign] # that is the bug
     main()
