@@ -20,7 +20,7 @@ from shared.recordings.index import (
     write_index,
 )
 from shared.recordings.layout import Marker
-from shared.recordings.store import RecordingStore
+from shared.recordings.store import AT_ONCE, RecordingStore, all_of, batches
 from shared.recordings.timeline import Timeline
 
 _log = structlog.get_logger(__name__)
@@ -106,10 +106,13 @@ class RecordingArchive:
         rendered = await asyncio.to_thread(timeline.render)
         rendered = replace(rendered, stopped=rendered.stopped or stopped)
         index = index_of(rendered, facts, is_complete=True)
-        await self._store.put(layout.audio_path(call_id), rendered.audio)
-        await self._store.put(layout.peaks_path(call_id), rendered.peaks)
+        kept = [
+            self._store.put(layout.audio_path(call_id), rendered.audio),
+            self._store.put(layout.peaks_path(call_id), rendered.peaks),
+        ]
         if index.expires_unix_s is not None:
-            await self._note_expiry(call_id, index.expires_unix_s)
+            kept.append(self._note_expiry(call_id, index.expires_unix_s))
+        await all_of(kept)
         await self._store.put(layout.index_path(call_id), write_index(index))
         await self._store.delete(names)
         return index
@@ -167,16 +170,14 @@ class RecordingArchive:
     async def _timeline(self, names: list[str]) -> tuple[Timeline, bool]:
         """Put blocks together; also whether all of them were there still."""
         timeline, is_whole = Timeline(), True
-        for name in names:
-            data = await self._store.get(name)
-            if data is None:
-                is_whole = False
-                continue
-            try:
-                timeline.add(parse_block(data))
-            except MalformedBlock as exc:
-                _log.warning("recording_block_unreadable", block=name, error=str(exc))
-            await asyncio.sleep(0)  # a long call has thousands, and calls are paced on this loop
+        for some in batches(names, AT_ONCE):
+            found = await all_of([self._store.get(name) for name in some])
+            for name, data in zip(some, found, strict=True):
+                if data is None:
+                    is_whole = False
+                    continue
+                _add(timeline, name, data)
+                await asyncio.sleep(0)  # a long call has thousands; calls are paced on this loop
         return timeline, is_whole
 
     async def page(self, *, limit: int, before: str | None = None) -> Page:
@@ -285,3 +286,10 @@ class RecordingArchive:
         folders = await self._store.folders(f"{layout.OPEN}/")
         names = [folder.rpartition("/")[2] for folder in folders]
         return [CallId(name) for name in names if layout.is_recordable(name)]
+
+
+def _add(timeline: Timeline, name: str, data: bytes) -> None:
+    try:
+        timeline.add(parse_block(data))
+    except MalformedBlock as exc:
+        _log.warning("recording_block_unreadable", block=name, error=str(exc))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,10 @@ from shared.recordings.settings import RecordingSettings
 _LEAST_BYTES_A_SECOND = 1_000_000
 """Of what is written: an hour of a call is 58 MB at once."""
 _T = TypeVar("_T")
-_AT_ONCE = 16
+_PLACES = 16
+_DELETED_AT_ONCE = 1000
+AT_ONCE = 8
+"""Objects that one reader asks for together: half the places, the rest is for who writes."""
 _MOST_DETAIL = 200
 _NO_SPACE = re.compile(r"os error (28|122)\)|InsufficientStorage|status: 507\b")
 
@@ -65,6 +68,23 @@ class RecordingStore(Protocol):
         ...
 
 
+async def all_of(work: Sequence[Awaitable[_T]]) -> list[_T]:
+    """Do several things at once and return what came of each; at the end, raise the first error."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    results = []
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+        results.append(one)
+    return results
+
+
+def batches(paths: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Yield paths by so many, in order."""
+    for start in range(0, len(paths), most):
+        yield paths[start : start + most]
+
+
 class ObjectStore:
     """RecordingStore over obstore.
 
@@ -75,7 +95,7 @@ class ObjectStore:
     """
 
     def __init__(
-        self, store: LocalStore | S3Store, *, timeout_s: float = 5.0, at_once: int = _AT_ONCE
+        self, store: LocalStore | S3Store, *, timeout_s: float = 5.0, at_once: int = _PLACES
     ) -> None:
         self._store = store
         self._timeout_s = timeout_s
@@ -116,9 +136,23 @@ class ObjectStore:
         return sorted(found["common_prefixes"])
 
     async def delete(self, paths: Sequence[str]) -> None:
-        """See RecordingStore."""
-        for path in paths:
-            await self._found(partial(obstore.delete_async, self._store, path))
+        """See RecordingStore. S3 takes a thousand at a time."""
+        for some in batches(paths, _DELETED_AT_ONCE):
+            try:
+                await self._do(partial(obstore.delete_async, self._store, some))
+            except FileNotFoundError:  # a folder gives up at the first that is not there
+                await self._delete_each(some)
+            except StoreUnavailable as exc:
+                if exc.fault is not StoreFault.FAILED:
+                    raise
+                await self._delete_each(some)  # not every server of S3's protocol takes lists
+
+    async def _delete_each(self, paths: Sequence[str]) -> None:
+        def delete(path: str) -> Callable[[], Awaitable[None]]:
+            return partial(obstore.delete_async, self._store, path)
+
+        for some in batches(paths, AT_ONCE):
+            await all_of([self._found(delete(path)) for path in some])
 
     def close(self) -> None:
         """See RecordingStore."""

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import NotSupportedError
 from pydantic import SecretStr
 
 from shared.recordings.errors import BadAddress, StoreFault, StoreUnavailable
 from shared.recordings.settings import RecordingSettings
-from shared.recordings.store import ObjectStore, RecordingStore, open_store
+from shared.recordings.store import ObjectStore, RecordingStore, all_of, open_store
 from tests.support.ports import free_ports
 from tests.support.recording_store import MemoryStore
 from tests.support.s3_server import BUCKET, s3_server
@@ -87,6 +89,52 @@ async def test_what_was_removed_is_gone_and_may_be_removed_again(store: Recordin
     await store.delete(["gone/a/1"])
     assert await store.get("gone/a/1") is None
     assert await store.folders("gone/") == []
+
+
+async def test_many_are_removed_though_some_are_gone_already(store: RecordingStore) -> None:
+    paths = [f"many/a/{n:02}" for n in range(40)]
+    await all_of([store.put(path, b"x") for path in paths[::2]])
+    await store.delete(paths)
+    assert await store.names("many/a/") == []
+    await store.delete([])
+
+
+async def test_a_server_that_takes_no_lists_has_each_removed_alone(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(bucket_settings(s3))
+    assert store is not None
+    paths = [f"each/a/{n}" for n in range(20)]
+    await all_of([store.put(path, b"x") for path in paths])
+    delete = obstore.delete_async
+
+    async def no_lists(where: Any, what: Any) -> None:
+        if not isinstance(what, str):
+            raise NotSupportedError("MethodNotAllowed")
+        await delete(where, what)
+
+    monkeypatch.setattr(obstore, "delete_async", no_lists)
+    await store.delete(paths)
+    assert await store.names("each/a/") == []
+
+
+async def test_a_list_is_removed_in_one_trip(s3: str) -> None:
+    asked = 0
+    store = open_store(bucket_settings(s3))
+    assert store is not None
+    paths = [f"trip/a/{n}" for n in range(300)]
+    await all_of([store.put(path, b"x") for path in paths])
+    do = store._do
+
+    async def counted(start: Any, *, more_s: float = 0.0) -> Any:
+        nonlocal asked
+        asked += 1
+        return await do(start, more_s=more_s)
+
+    store._do = counted  # type: ignore[method-assign]
+    await store.delete(paths)
+    assert asked == 1
+    assert await store.names("trip/a/") == []
 
 
 async def test_names_of_the_layout_come_back_as_they_are(store: RecordingStore) -> None:

@@ -9,19 +9,31 @@ from shared.recordings.errors import StoreFault, StoreUnavailable
 
 
 class MemoryStore:
-    """RecordingStore. `fault` is raised by all that is asked; while `hangs`, nothing answers."""
+    """RecordingStore. `fault` is raised by all that is asked; while `hangs`, nothing answers.
+
+    `trip_s` is how long each thing asked takes, `most_at_once` how many were asked together, and
+    `rounds` how often something was asked while nothing else was.
+    """
 
     def __init__(self, *, timeout_s: float = 5.0) -> None:
         self.objects: dict[str, bytes] = {}
         self.fault: StoreFault | None = None
         self.hangs = False
         self.puts = 0
+        self.trip_s = 0.0
+        self.at_once = self.most_at_once = self.rounds = 0
         self._timeout_s = timeout_s
 
     def close(self) -> None: ...
 
     async def _ask(self) -> None:
-        await asyncio.sleep(0)
+        self.rounds += not self.at_once
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(self.trip_s)
+        finally:
+            self.at_once -= 1
         if self.hangs:
             await asyncio.sleep(self._timeout_s)
             raise StoreUnavailable(StoreFault.SLOW)

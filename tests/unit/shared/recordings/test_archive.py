@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shared.protocol.call import CallId
@@ -166,3 +168,39 @@ async def test_one_that_is_removed_meanwhile_is_not_brought_back() -> None:
     slow.objects = stage.store.objects
     assert await RecordingArchive(slow).complete(CALL) is None
     assert await stage.archive.find(CALL) is None
+
+
+async def test_a_slow_store_is_asked_for_many_blocks_together() -> None:
+    """Each was read and removed in a trip of its own: 25 calls at 20 ms a trip fell behind."""
+    stage = Stage()
+    await stage.record(CALL, 1000.0, blocks=64)
+    store = stage.store
+    store.trip_s, store.rounds, store.most_at_once = 0.02, 0, 0
+    started_s = asyncio.get_running_loop().time()
+    index = await stage.archive.complete(CALL)
+    took_s = asyncio.get_running_loop().time() - started_s
+    assert index is not None
+    assert index.samples == 64 * FRAME
+    assert store.rounds <= 64 / 8 + 6
+    assert took_s > 0.02 * 10, "each round was a trip"
+    assert store.most_at_once == 8, "who writes blocks meanwhile finds places free"
+    assert not [path for path in store.objects if path.startswith("open/")]
+
+
+async def test_one_block_that_can_not_be_read_leaves_all_as_it_is() -> None:
+    stage = Stage()
+    await stage.record(CALL, 1000.0, blocks=20)
+
+    class Failing(MemoryStore):
+        async def get(self, path: str) -> bytes | None:
+            if path == block_path(CALL, 1, 3):
+                raise StoreUnavailable(StoreFault.FAILED)
+            return await super().get(path)
+
+    failing = Failing()
+    failing.objects = stage.store.objects
+    before = set(failing.objects)
+    with pytest.raises(StoreUnavailable):
+        await RecordingArchive(failing).complete(CALL)
+    assert set(failing.objects) == before
+    assert failing.at_once == 0, "nothing is under way any more"
