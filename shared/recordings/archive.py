@@ -281,6 +281,10 @@ class RecordingArchive:
         await self._store.delete([path])
         return is_removed
 
+    async def remove_leftovers(self, before_unix_s: float) -> int:
+        """Remove what a worker that was killed has left half written; return how many files."""
+        return await self._store.remove_leftovers(before_unix_s)
+
     async def left_open(self) -> list[CallId]:
         """Return the calls whose blocks were not put together: they go on, or were lost."""
         folders = await self._store.folders(f"{layout.OPEN}/")

@@ -20,6 +20,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from shared.recordings.errors import BadAddress, StoreFault, StoreUnavailable
+from shared.recordings.leftovers import remove_leftovers
 from shared.recordings.settings import RecordingSettings
 
 _LEAST_BYTES_A_SECOND = 1_000_000
@@ -27,6 +28,8 @@ _LEAST_BYTES_A_SECOND = 1_000_000
 _T = TypeVar("_T")
 _PLACES = 16
 _DELETED_AT_ONCE = 1000
+_WALK_S = 60.0
+"""More than other operations may take, for one that goes through all folders."""
 AT_ONCE = 8
 """Objects that one reader asks for together: half the places, the rest is for who writes."""
 _MOST_DETAIL = 200
@@ -63,6 +66,10 @@ class RecordingStore(Protocol):
         """Remove objects; those that are not there are removed already."""
         ...
 
+    async def remove_leftovers(self, before_unix_s: float) -> int:
+        """Remove what was begun before a time and never written to its end; return how many."""
+        ...
+
     def close(self) -> None:
         """Let go of what is under way still; nothing may be asked any more."""
         ...
@@ -92,13 +99,20 @@ class ObjectStore:
         store: one of obstore's.
         timeout_s: of an operation, its wait for a place included.
         at_once: operations under way at most.
+        folder: where the objects are files; None: they are not.
     """
 
     def __init__(
-        self, store: LocalStore | S3Store, *, timeout_s: float = 5.0, at_once: int = _PLACES
+        self,
+        store: LocalStore | S3Store,
+        *,
+        timeout_s: float = 5.0,
+        at_once: int = _PLACES,
+        folder: Path | None = None,
     ) -> None:
         self._store = store
         self._timeout_s = timeout_s
+        self._folder = folder
         self._places = asyncio.Semaphore(at_once)
         self._under_way: set[asyncio.Future[Any]] = set()
 
@@ -153,6 +167,14 @@ class ObjectStore:
 
         for some in batches(paths, AT_ONCE):
             await all_of([self._found(delete(path)) for path in some])
+
+    async def remove_leftovers(self, before_unix_s: float) -> int:
+        """See RecordingStore. In a bucket its own rule for unfinished uploads does it."""
+        folder = self._folder
+        if folder is None:
+            return 0
+        work = partial(asyncio.to_thread, remove_leftovers, folder, before_unix_s)
+        return await self._run(work, more_s=_WALK_S)
 
     def close(self) -> None:
         """See RecordingStore."""
@@ -234,7 +256,8 @@ def open_store(settings: RecordingSettings) -> ObjectStore | None:
     if parts.scheme == "s3":
         return ObjectStore(_bucket(settings, parts.netloc, parts.path), timeout_s=timeout_s)
     if parts.scheme in ("", "file") and not parts.netloc:
-        return ObjectStore(_folder(Path(parts.path)), timeout_s=timeout_s)
+        folder = Path(parts.path).absolute()
+        return ObjectStore(_folder(folder), timeout_s=timeout_s, folder=folder)
     raise BadAddress("RECORDINGS_URL must be a folder, file:///folder or s3://bucket/folder")
 
 

@@ -143,6 +143,12 @@ async def test_names_of_the_layout_come_back_as_they_are(store: RecordingStore) 
     assert await store.names("days/2026-11-26/") == [path]
 
 
+async def test_nothing_that_is_whole_is_a_leftover(store: RecordingStore) -> None:
+    await store.put("whole/a", b"x")
+    assert await store.remove_leftovers(4e9) == 0
+    assert await store.get("whole/a") == b"x"
+
+
 # --- a store that fails -----------------------------------------------------------------------
 
 

@@ -18,6 +18,9 @@ from shared.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
 _LOCK = "recordings:sweep"
+_LEFTOVERS_EVERY_S = 3600.0
+_LEFTOVER_S = 3600.0
+"""Nothing is written for so long: what is older was given up."""
 
 
 class Sweep:
@@ -49,6 +52,7 @@ class Sweep:
         self._clock = clock
         self._every_s = every_s
         self._seen_open: set[CallId] = set()
+        self._leftovers_due_s = 0.0
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -74,8 +78,16 @@ class Sweep:
         removed = await self._archive.remove_expired(now_s, self._is_over)
         self._metrics.removed.inc(removed)
         await self._complete_left()
+        await self._remove_leftovers(now_s)
         if removed:
             _log.info("recordings_removed", count=removed)
+
+    async def _remove_leftovers(self, now_s: float) -> None:
+        if now_s < self._leftovers_due_s:
+            return
+        self._leftovers_due_s = now_s + _LEFTOVERS_EVERY_S
+        if count := await self._archive.remove_leftovers(now_s - _LEFTOVER_S):
+            _log.info("recording_leftovers_removed", count=count)
 
     async def _complete_left(self) -> None:
         """Complete what nobody has completed since the last sweep though its call is over."""
@@ -86,11 +98,11 @@ class Sweep:
                 continue
             stopped = str((record.recording if record else {}).get("stopped", ""))
             try:
-                await self._archive.complete(call_id, stopped=stopped)
+                index = await self._archive.complete(call_id, stopped=stopped)
             except StoreUnavailable as exc:
                 _log.warning("recording_not_completed", call_id=call_id, error=str(exc))
                 continue
-            self._metrics.completed.labels("late").inc()
+            self._metrics.completed.labels("empty" if index is None else "late").inc()
             left.discard(call_id)
         self._seen_open = left
 

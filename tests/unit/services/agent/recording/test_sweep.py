@@ -137,3 +137,15 @@ async def test_a_store_that_is_away_is_tried_again() -> None:
     stage.store.fault = None
     await stage.swept()
     assert not await stage.has("short")
+
+
+async def test_what_was_left_half_written_is_looked_for_once_an_hour() -> None:
+    stage = Stage()
+    sweep = stage.sweep()
+    for _ in range(7):
+        await stage.bus.values.delete("recordings:sweep")
+        await sweep.once()
+        stage.clock.advance(600)
+    first_s, second_s = stage.store.asked_leftovers
+    assert second_s - first_s == HOUR_S
+    assert stage.clock.wall().timestamp() - second_s == HOUR_S + 600
