@@ -34,7 +34,7 @@ from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from services.agent.providers.offline.voice import OfflineSynthesiser
 from services.agent.recording.sweep import Sweep
-from services.agent.recording.writer import RecordingWriter, WriterBounds
+from services.agent.recording.writer import OnFailure, RecordingWriter, WriterBounds
 from services.agent.settings import AgentSettings
 from services.agent.speech.shared_speech import SharedSpeech
 from services.agent.tools.base import ToolUnusable
@@ -118,7 +118,10 @@ async def run(settings: AgentSettings) -> None:
                 user_agent="parley-agent",
             )
         )
-        recordings = await _open_recordings(settings, bus, worker_id, registry, stack)
+        runtime = RuntimeMetrics(registry)
+        recordings = await _open_recordings(
+            settings, bus, worker_id, registry, stack, runtime.failures_of("recordings")
+        )
         parts = Parts(
             worker_id=worker_id,
             scorer=FrameScorer(SileroVoiceActivity(), metrics, SystemClock()),
@@ -145,7 +148,6 @@ async def run(settings: AgentSettings) -> None:
             version=_version(),
             zone=settings.agent_zone,
         )
-        runtime = RuntimeMetrics(registry)
         worker = Worker(
             lease,
             parts,
@@ -249,6 +251,7 @@ async def _open_recordings(
     worker_id: WorkerId,
     registry: CollectorRegistry,
     stack: AsyncExitStack,
+    on_failure: OnFailure,
 ) -> RecordingWriter | None:
     """Make ready to record calls, and to remove what was kept long enough.
 
@@ -267,6 +270,7 @@ async def _open_recordings(
             metrics=metrics,
             clock=SystemClock(),
             bounds=WriterBounds(block_s=settings.agent_recording_block_s),
+            on_failure=on_failure,
         )
     )
     sweep = Sweep(
@@ -276,8 +280,9 @@ async def _open_recordings(
         metrics=metrics,
         clock=SystemClock(),
         every_s=settings.agent_recording_sweep_s,
+        on_failure=on_failure,
     )
-    owner = await stack.enter_async_context(TaskOwner("recordings_sweep"))
+    owner = await stack.enter_async_context(TaskOwner("recordings_sweep", on_failure=on_failure))
     owner.start(sweep.run(), name="sweep")
     return writer
 

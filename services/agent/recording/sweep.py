@@ -9,6 +9,7 @@ import asyncio
 
 import structlog
 
+from services.agent.recording.writer import OnFailure
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.catalogue import RecordingMetrics
 from shared.protocol.call import CallId
@@ -33,6 +34,7 @@ class Sweep:
         metrics: what was removed.
         clock: the worker's.
         every_s: how often the whole platform sweeps.
+        on_failure: told of a bug: what failed, and how.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Sweep:
         metrics: RecordingMetrics,
         clock: Clock,
         every_s: float,
+        on_failure: OnFailure,
     ) -> None:
         self._archive = archive
         self._bus = bus
@@ -51,6 +54,7 @@ class Sweep:
         self._metrics = metrics
         self._clock = clock
         self._every_s = every_s
+        self._on_failure = on_failure
         self._seen_open: set[CallId] = set()
         self._leftovers_due_s = 0.0
 
@@ -70,8 +74,9 @@ class Sweep:
                 await self._sweep()
         except (BusUnavailable, StoreUnavailable) as exc:
             _log.warning("recordings_not_swept", error=str(exc))
-        except Exception:  # noqa: BLE001 - a recording that can't be dealt with ends no sweeping
+        except Exception as exc:  # noqa: BLE001 - a bug in one sweep leaves the next to be done
             _log.exception("recordings_sweep_crashed")
+            self._on_failure("sweep", exc)
 
     async def _sweep(self) -> None:
         now_s = self._clock.wall().timestamp()
@@ -101,6 +106,10 @@ class Sweep:
                 index = await self._archive.complete(call_id, stopped=stopped)
             except StoreUnavailable as exc:
                 _log.warning("recording_not_completed", call_id=call_id, error=str(exc))
+                continue
+            except Exception as exc:  # noqa: BLE001 - a recording that a bug is in holds up no other
+                _log.exception("recording_crashed", what="late", call_id=call_id)
+                self._on_failure("late", exc)
                 continue
             self._metrics.completed.labels("empty" if index is None else "late").inc()
             left.discard(call_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ import structlog
 
 from services.agent.agents.file import AgentFile
 from services.agent.recording.lanes import Cargo
-from services.agent.recording.recorder import Recorder
+from services.agent.recording.recorder import BUG, Recorder
 from shared.metrics.catalogue import RecordingMetrics
 from shared.protocol.worker import LinkRequest
 from shared.recordings.archive import RecordingArchive
@@ -31,6 +31,10 @@ from shared.runtime.tasks import TaskOwner
 _log = structlog.get_logger(__name__)
 _DAY_S = 86_400.0
 QUEUE_FULL, QUEUE_SLOW = "queue_full", "queue_slow"
+OnFailure = Callable[[str, BaseException], None]
+
+
+def _tell_nobody(_what: str, _error: BaseException) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class RecordingWriter:
         metrics: what became of them.
         clock: the worker's.
         bounds: see there.
+        on_failure: told of a bug: what failed, and how. That block's or that call's recording is
+            given up, and the next one is taken.
     """
 
     def __init__(
@@ -86,13 +92,15 @@ class RecordingWriter:
         metrics: RecordingMetrics,
         clock: Clock,
         bounds: WriterBounds | None = None,
+        on_failure: OnFailure = _tell_nobody,
     ) -> None:
         self._archive = archive
         self._worker = worker
         self._metrics = metrics
         self._clock = clock
         self._bounds = bounds or WriterBounds()
-        self._owner = TaskOwner("recordings")
+        self._on_failure = on_failure
+        self._owner = TaskOwner("recordings", on_failure=on_failure)
         self._jobs: deque[_Job] = deque()
         self._news = asyncio.Condition()
         self._pending: dict[Recorder, int] = {}
@@ -174,8 +182,16 @@ class RecordingWriter:
             self._metrics.queue.set(len(self._jobs))
             try:
                 await self._write(job)
+            except Exception as exc:  # noqa: BLE001 - one block that a bug is in stops no hand
+                self._on_bug("block", job.recorder, exc)
+                job.recorder.give_up(BUG)
             finally:
                 await self._on_done(job.recorder)
+
+    def _on_bug(self, what: str, recorder: Recorder, error: Exception) -> None:
+        call_id = recorder.facts.call_id
+        _log.error("recording_crashed", what=what, call_id=call_id, exc_info=error)
+        self._on_failure(what, error)
 
     async def _on_done(self, recorder: Recorder) -> None:
         self._pending[recorder] -= 1
@@ -216,6 +232,9 @@ class RecordingWriter:
             recorder = await self._over.get()
             try:
                 await self._complete(recorder)
+            except Exception as exc:  # noqa: BLE001 - nor does one recording end the others
+                self._metrics.completed.labels("failed").inc()
+                self._on_bug("complete", recorder, exc)
             finally:
                 await self._on_finished()
 

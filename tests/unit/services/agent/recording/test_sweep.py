@@ -9,6 +9,7 @@ from shared.protocol.call import CallChange, CallId, CallState
 from shared.recordings.archive import RecordingArchive
 from shared.recordings.block import Block, CallerPiece, Facts
 from shared.recordings.errors import StoreFault
+from shared.recordings.index import RecordingIndex
 from tests.support.clock import ManualClock
 from tests.support.phone_line import FRAME
 from tests.support.recording_store import MemoryStore
@@ -23,6 +24,7 @@ class Stage:
         self.archive = RecordingArchive(self.store)
         self.bus = MemoryBus()
         self.registry = CollectorRegistry()
+        self.failures: list[tuple[str, type[BaseException]]] = []
         self.metrics = RecordingMetrics(self.registry)
 
     def sweep(self, worker: str = "worker-1", *, every_s: float = 600.0) -> Sweep:
@@ -33,6 +35,7 @@ class Stage:
             metrics=self.metrics,
             clock=self.clock,
             every_s=every_s,
+            on_failure=lambda what, error: self.failures.append((what, type(error))),
         )
 
     async def swept(self) -> None:
@@ -149,3 +152,40 @@ async def test_what_was_left_half_written_is_looked_for_once_an_hour() -> None:
     first_s, second_s = stage.store.asked_leftovers
     assert second_s - first_s == HOUR_S
     assert stage.clock.wall().timestamp() - second_s == HOUR_S + 600
+
+
+async def test_a_recording_that_a_bug_is_in_holds_up_no_other_and_is_told() -> None:
+    stage = Stage()
+    for name in ("a-broken", "b-fine"):
+        await stage.record(name, keep_s=None, is_complete=False)
+    complete = stage.archive.complete
+
+    async def broken(call_id: CallId, *, stopped: str = "") -> RecordingIndex | None:
+        if call_id == "a-broken":
+            raise ZeroDivisionError
+        return await complete(call_id, stopped=stopped)
+
+    stage.archive.complete = broken  # type: ignore[method-assign]
+    sweep = stage.sweep()
+    for _ in range(2):
+        await stage.bus.values.delete("recordings:sweep")
+        await sweep.once()
+    assert await stage.archive.index(CallId("b-fine")) is not None
+    assert stage.failures == [("late", ZeroDivisionError)]
+
+
+async def test_a_sweep_that_a_bug_is_in_is_told_and_the_next_one_done() -> None:
+    stage = Stage()
+    await stage.record("short", keep_s=1)
+    stage.clock.advance(60)
+    removes = stage.archive.remove_expired
+
+    async def broken(*_: object) -> int:
+        raise ZeroDivisionError
+
+    stage.archive.remove_expired = broken  # type: ignore[method-assign]
+    await stage.swept()
+    assert stage.failures == [("sweep", ZeroDivisionError)]
+    stage.archive.remove_expired = removes  # type: ignore[method-assign]
+    await stage.swept()
+    assert not await stage.has("short")

@@ -16,12 +16,14 @@ from services.agent.recording.writer import (
     RecordingWriter,
     WriterBounds,
 )
-from shared.metrics.catalogue import RecordingMetrics
+from shared.metrics.catalogue import RecordingMetrics, RuntimeMetrics
 from shared.protocol.call import CallId
 from shared.protocol.telephony import Media
 from shared.protocol.worker import LinkRequest
 from shared.recordings.archive import RecordingArchive
+from shared.recordings.block import Block
 from shared.recordings.errors import StoreFault
+from shared.recordings.index import RecordingIndex
 from tests.support.clock import ManualClock
 from tests.support.phone_line import FIRST_MS, FRAME
 from tests.support.recording_store import MemoryStore
@@ -42,6 +44,7 @@ class Stage:
             metrics=RecordingMetrics(self.registry),
             clock=self.clock,
             bounds=bounds,
+            on_failure=RuntimeMetrics(self.registry).failures_of("recordings"),
         )
 
     def value(self, name: str, **labels: str) -> float:
@@ -223,3 +226,50 @@ async def test_every_reason_that_a_recording_may_stop_for_is_there_from_nought()
     assert {r: stage.registry.get_sample_value(name, {"reason": r}) for r in reasons} == (
         dict.fromkeys(reasons, 0.0)
     )
+
+
+async def test_a_bug_in_one_block_ends_its_recording_and_no_hand() -> None:
+    """A hand that met one was gone for good: after eight of them no call was recorded any more."""
+    async with running() as stage:
+        write = stage.archive.write
+
+        async def broken(block: Block) -> int:
+            if block.facts.call_id == "broken":
+                raise ZeroDivisionError
+            return await write(block)
+
+        stage.archive.write = broken  # type: ignore[method-assign]
+        for _ in range(BOUNDS.hands + 2):
+            recorder = stage.open("broken")
+            stage.hear(recorder, frames=60)
+            await settled()
+            assert recorder.stopped == BUG
+        fine = stage.open("fine")
+        stage.hear(fine, frames=60)
+        end(fine)
+    assert (await stage.archive.index(CallId("fine"))) is not None
+    assert fine.stopped == ""
+    failures = {"owner": "recordings"}
+    name = "voice_runtime_task_failures_total"
+    assert stage.registry.get_sample_value(name, failures) == BOUNDS.hands + 2
+
+
+async def test_a_bug_in_putting_one_together_leaves_the_others_to_be_done() -> None:
+    async with running() as stage:
+        complete = stage.archive.complete
+
+        async def broken(call_id: CallId, *, stopped: str = "") -> RecordingIndex | None:
+            if call_id == "broken":
+                raise ZeroDivisionError
+            return await complete(call_id, stopped=stopped)
+
+        stage.archive.complete = broken  # type: ignore[method-assign]
+        for name in ("broken", "fine"):
+            recorder = stage.open(name)
+            stage.hear(recorder, frames=60)
+            end(recorder)
+    assert (await stage.archive.index(CallId("fine"))) is not None
+    assert stage.value("recordings_completed_total", outcome="failed") == 1
+    assert stage.value("recordings_completed_total", outcome="complete") == 1
+    failures = {"owner": "recordings"}
+    assert stage.registry.get_sample_value("voice_runtime_task_failures_total", failures) == 1
