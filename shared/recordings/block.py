@@ -5,9 +5,9 @@ pieces have their place. What the agent says comes in runs, audio that the netwo
 break: a piece has its place in the run, and where the run lies is told apart, because a later block
 may know it better. A run may also end before its audio does, where it was cleared.
 
-Bytes: `PRB1`, the header's length (4, big-endian), the header (JSON), the audio of all pieces in
-their order. The header has the audio's CRC-32: what a dying disk has left of a block is told from a
-good one.
+Bytes: `PRB2`, the CRC-32 of all that follows (4, big-endian), the header's length (4), the header
+(JSON), the audio of all pieces in their order. What a dying disk has left of a block is told from a
+good one. `PRB1`, which is read still, has no such place: its header holds the audio's CRC-32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from shared.protocol.call import CallId
 from shared.recordings.errors import MalformedBlock
 
-_MAGIC = b"PRB1"
+_MAGIC, _MAGIC_1 = b"PRB2", b"PRB1"
 _MOST_HEADER_BYTES = 1 << 20
 
 
@@ -109,10 +109,10 @@ def serialize_block(block: Block) -> bytes:
         "cuts": list(block.cuts),
         "is_last": block.is_last,
         "stopped": block.stopped,
-        "crc": zlib.crc32(audio),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join([_MAGIC, len(text).to_bytes(4, "big"), text, audio])
+    body = b"".join([len(text).to_bytes(4, "big"), text, audio])
+    return b"".join([_MAGIC, zlib.crc32(body).to_bytes(4, "big"), body])
 
 
 def parse_block(data: bytes) -> Block:
@@ -121,20 +121,27 @@ def parse_block(data: bytes) -> Block:
     Raises:
         MalformedBlock: damaged, cut short, or something else.
     """
-    length = int.from_bytes(data[4:8], "big")
-    if data[:4] != _MAGIC or length > _MOST_HEADER_BYTES or len(data) < 8 + length:
+    is_first = data[:4] == _MAGIC_1
+    body = data[4:] if is_first else data[8:]
+    length = int.from_bytes(body[:4], "big")
+    if not is_first and data[:4] != _MAGIC:
         raise MalformedBlock("not a block")
-    audio = data[8 + length :]
+    if length > _MOST_HEADER_BYTES or len(body) < 4 + length:
+        raise MalformedBlock("cut short")
+    if not is_first and int.from_bytes(data[4:8], "big") != zlib.crc32(body):
+        raise MalformedBlock("damaged")
+    audio = body[4 + length :]
     try:
-        return _read(json.loads(data[8 : 8 + length]), audio)
+        header = json.loads(body[4 : 4 + length])
+        if is_first and int(header["crc"]) != zlib.crc32(audio):
+            raise MalformedBlock("damaged audio")
+        return _read(header, audio)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise MalformedBlock("a header that can't be read") from exc
 
 
 def _read(header: dict[str, Any], audio: bytes) -> Block:
     caller, agent, at = [], [], 0
-    if int(header["crc"]) != zlib.crc32(audio):
-        raise MalformedBlock("damaged audio")
     for place, length in header["caller"]:
         caller.append(CallerPiece(_number(place), audio[at : at + _number(length)]))
         at += length
