@@ -120,7 +120,7 @@ async def run(settings: AgentSettings) -> None:
         )
         runtime = RuntimeMetrics(registry)
         recordings = await _open_recordings(
-            settings, bus, worker_id, registry, stack, runtime.failures_of("recordings")
+            settings, bus, calls, worker_id, registry, stack, runtime.failures_of("recordings")
         )
         parts = Parts(
             worker_id=worker_id,
@@ -248,6 +248,7 @@ async def _open_casts(
 async def _open_recordings(
     settings: AgentSettings,
     bus: RedisBus,
+    calls: DeferredCalls,
     worker_id: WorkerId,
     registry: CollectorRegistry,
     stack: AsyncExitStack,
@@ -270,6 +271,7 @@ async def _open_recordings(
             metrics=metrics,
             clock=SystemClock(),
             bounds=WriterBounds(block_s=settings.agent_recording_block_s),
+            calls=calls,
             on_failure=on_failure,
         )
     )

@@ -279,7 +279,7 @@ class CallRecord:
 
 
 _RECORD_FIELDS = tuple(f.name for f in fields(CallRecord))
-_MERGED_FIELDS = frozenset({"metadata", "milestones"})
+_MERGED_FIELDS = frozenset({"metadata", "milestones", "recording"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,7 @@ class CallChange:
     """News of a call: perhaps a new state, and record fields to set.
 
     A state that does not follow the present one is left out and the fields are still merged.
-    `metadata` and `milestones` are merged key by key; every other field is replaced, except that
+    `metadata`, `milestones` and `recording` are merged key by key; others are replaced, except that
     a time that is already set (`created_at`, `ringing_at`, `answered_at`, `ended_at`) and the
     first `end_class` and `end_reason` stay. `retention_s`, once given, holds for later changes
     too, until another is given: the record expires that long after its last change.

@@ -89,7 +89,7 @@ class Recorder:
         kept: Mapping[str, Any] | None = None,
     ) -> None:
         self.facts = facts
-        self.stopped = ""
+        self.stopped = self.told = ""
         self._writer = writer
         self._clock = clock
         self._block_s = block_s
@@ -231,7 +231,11 @@ class Recorder:
     # --- the record --------------------------------------------------------------------------
 
     def summary(self) -> dict[str, Any]:
-        """Return what the call's record says of its recording."""
+        """Return what the call's record says of its recording.
+
+        Blocks may wait still: what stops it later is not in it, and differs from `told`.
+        """
+        self.told = self.stopped
         said: dict[str, Any] = {"duration_ms": self._lanes.samples * 1000 // PHONE_RATE_HZ}
         return said | ({"stopped": self.stopped} if self.stopped else {})
 

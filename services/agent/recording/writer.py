@@ -19,7 +19,9 @@ import structlog
 from services.agent.agents.file import AgentFile
 from services.agent.recording.lanes import Cargo
 from services.agent.recording.recorder import BUG, Recorder
+from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import RecordingMetrics
+from shared.protocol.call import CallChange
 from shared.protocol.worker import LinkRequest
 from shared.recordings.archive import RecordingArchive
 from shared.recordings.block import Facts
@@ -30,6 +32,7 @@ from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
 _DAY_S = 86_400.0
+_AMEND_S = 2.0
 QUEUE_FULL, QUEUE_SLOW = "queue_full", "queue_slow"
 OnFailure = Callable[[str, BaseException], None]
 
@@ -80,6 +83,7 @@ class RecordingWriter:
         metrics: what became of them.
         clock: the worker's.
         bounds: see there.
+        calls: told of what stops a recording after its call's record was written.
         on_failure: told of a bug: what failed, and how. That block's or that call's recording is
             given up, and the next one is taken.
     """
@@ -92,6 +96,7 @@ class RecordingWriter:
         metrics: RecordingMetrics,
         clock: Clock,
         bounds: WriterBounds | None = None,
+        calls: CallStore | None = None,
         on_failure: OnFailure = _tell_nobody,
     ) -> None:
         self._archive = archive
@@ -99,6 +104,7 @@ class RecordingWriter:
         self._metrics = metrics
         self._clock = clock
         self._bounds = bounds or WriterBounds()
+        self._calls = calls
         self._on_failure = on_failure
         self._owner = TaskOwner("recordings", on_failure=on_failure)
         self._jobs: deque[_Job] = deque()
@@ -252,3 +258,16 @@ class RecordingWriter:
             _log.warning("recording_not_completed", call_id=call_id, error=str(exc))
         else:
             self._metrics.completed.labels("empty" if index is None else "complete").inc()
+        if recorder.stopped != recorder.told:
+            await self._amend(recorder)
+
+    async def _amend(self, recorder: Recorder) -> None:
+        """Add to the call's record what was not known yet when it was written."""
+        if self._calls is None:
+            return
+        call_id, said = recorder.facts.call_id, recorder.summary()
+        try:
+            async with asyncio.timeout(_AMEND_S):
+                await self._calls.apply(CallChange(call_id, fields={"recording": said}))
+        except (BusUnavailable, TimeoutError) as exc:
+            _log.warning("record_not_amended", call_id=call_id, error=str(exc))

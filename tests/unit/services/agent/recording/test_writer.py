@@ -16,8 +16,9 @@ from services.agent.recording.writer import (
     RecordingWriter,
     WriterBounds,
 )
+from shared.bus.memory import MemoryBus
 from shared.metrics.catalogue import RecordingMetrics, RuntimeMetrics
-from shared.protocol.call import CallId
+from shared.protocol.call import CallChange, CallId, CallState
 from shared.protocol.telephony import Media
 from shared.protocol.worker import LinkRequest
 from shared.recordings.archive import RecordingArchive
@@ -38,12 +39,14 @@ class Stage:
         self.archive = RecordingArchive(self.store)
         self.registry = CollectorRegistry()
         self.clock = ManualClock()
+        self.bus = MemoryBus()
         self.writer = RecordingWriter(
             self.archive,
             worker="worker-1",
             metrics=RecordingMetrics(self.registry),
             clock=self.clock,
             bounds=bounds,
+            calls=self.bus.calls,
             on_failure=RuntimeMetrics(self.registry).failures_of("recordings"),
         )
 
@@ -273,3 +276,33 @@ async def test_a_bug_in_putting_one_together_leaves_the_others_to_be_done() -> N
     assert stage.value("recordings_completed_total", outcome="complete") == 1
     failures = {"owner": "recordings"}
     assert stage.registry.get_sample_value("voice_runtime_task_failures_total", failures) == 1
+
+
+async def test_the_record_of_a_very_short_call_says_why_its_recording_stopped() -> None:
+    """Its only block was written after the record was, and nobody learned what became of it."""
+    async with running() as stage:
+        stage.store.fault = StoreFault.NO_SPACE
+        recorder = stage.open()
+        stage.hear(recorder, frames=10)
+        end(recorder)
+        at_the_end = recorder.summary()
+        assert at_the_end == {"duration_ms": 200}
+        change = CallChange(CallId("call-1"), CallState.COMPLETED, {"recording": at_the_end})
+        await settled()
+        await stage.bus.calls.apply(change)  # whichever of the two comes last
+    record = await stage.bus.calls.get(CallId("call-1"))
+    assert record is not None
+    assert record.recording["stopped"] == "no_space"
+    assert record.recording["duration_ms"] == 200
+
+
+async def test_a_record_that_says_it_all_is_left_alone() -> None:
+    async with running() as stage:
+        fine, known = stage.open("fine"), stage.open("known")
+        stage.hear(fine, known, frames=60)
+        known.give_up(QUEUE_FULL)
+        end(fine)
+        end(known)
+        assert fine.summary() | known.summary() == {"duration_ms": 1200, "stopped": QUEUE_FULL}
+    assert await stage.bus.calls.get(CallId("fine")) is None
+    assert await stage.bus.calls.get(CallId("known")) is None
