@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
@@ -24,6 +24,7 @@ from services.gateway.routing import (
 )
 from services.gateway.token_note import write_note
 from services.gateway.tokens import make_token
+from services.gateway.vobiz_recordings.rules import RecordRule
 from services.gateway.waiting_line import Turn, WaitingLine
 from shared.bus.base import BusUnavailable, KeyValue
 from shared.metrics.catalogue import GatewayMetrics
@@ -71,6 +72,7 @@ class AnswerRules:
     token_secret: bytes
     hold_text: str = ""
     hold_pause_s: int = 5
+    recorded: RecordRule = field(default_factory=RecordRule)
 
     def open_stream(
         self,
@@ -79,8 +81,15 @@ class AnswerRules:
         call_uuid: str,
         now_unix_s: float,
         note: str = "",
+        *,
+        begins_with: str | None = None,
     ) -> bytes:
-        """Return the XML that opens a call's media socket, by a token of its own."""
+        """Return the XML that opens a call's media socket, by a token of its own.
+
+        `begins_with` is the agent of a call that begins: Vobiz may be asked to record it.
+        """
+        query = callback_query(call_id, call_uuid)
+        record = begins_with and self.recorded.verb(begins_with, address, query)
         token = make_token(self.token_secret, call_id, now_unix_s + self.token_lifetime_s, note)
         return stream_answer(
             address,
@@ -89,6 +98,7 @@ class AnswerRules:
             token,
             max_retries=self.stream_max_retries,
             texts=self.texts,
+            record=record or None,
         )
 
 
@@ -206,7 +216,9 @@ class Answering:
             self._count_line(Turn.SERVED)
         now_unix_s = self._clock.wall().timestamp()
         note = write_note(request, now_unix_s, is_whole=is_bus_away)
-        xml = self._rules.open_stream(address, call_id, webhook.call_uuid, now_unix_s, note)
+        xml = self._rules.open_stream(
+            address, call_id, webhook.call_uuid, now_unix_s, note, begins_with=request.agent
+        )
         agreed = await self._agree(call_id, xml)
         held.answer = agreed
         held.milestones.answered_s = self._clock.now_s()

@@ -35,6 +35,9 @@ from services.gateway.routing import Texts
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
 from services.gateway.switchboard import Switchboard
+from services.gateway.vobiz_recordings.fetch import CopyFetcher, FetchBounds
+from services.gateway.vobiz_recordings.pull import PullRules, VobizRecordings
+from services.gateway.vobiz_recordings.rules import RecordRule
 from services.gateway.waiting_line import WaitingLine
 from services.gateway.webhook_auth import webhook_policy
 from shared.bus.base import Bus, BusUnavailable
@@ -74,6 +77,7 @@ def build_state(
     )
     memory_s = settings.gateway_call_max_s
     store = open_store(settings)
+    archive = None if store is None else RecordingArchive(store)
     texts = Texts(settings.gateway_busy_text, settings.gateway_apology_text)
     records = Records(bus.calls, settings.own_id)
     calls = HeldCalls(
@@ -91,6 +95,9 @@ def build_state(
         token_secret=settings.token_secret,
         hold_text=settings.gateway_hold_text,
         hold_pause_s=settings.gateway_hold_pause_s,
+        recorded=RecordRule(
+            settings.vobiz_recorded_agents, settings.gateway_vobiz_recording_format
+        ),
     )
     answering = Answering(
         calls=calls,
@@ -146,7 +153,33 @@ def build_state(
         caller_limits=_socket_limits(settings, slice_bytes=_CALLER_SLICE_BYTES),
         public_base=settings.public_url,
         tracer=tracer,
-        recordings=None if store is None else RecordingArchive(store),
+        recordings=archive,
+        vobiz_recordings=_vobiz_recordings(settings, archive, bus, metrics, clock, tasks),
+    )
+
+
+def _vobiz_recordings(
+    settings: GatewaySettings,
+    archive: RecordingArchive | None,
+    bus: Bus,
+    metrics: GatewayMetrics,
+    clock: Clock,
+    tasks: TaskOwner,
+) -> VobizRecordings | None:
+    account = settings.vobiz_account
+    if archive is None or account is None or not settings.vobiz_recorded_agents:
+        return None
+    bounds = FetchBounds(
+        settings.gateway_vobiz_recording_max_bytes, settings.gateway_vobiz_recording_timeout_s
+    )
+    return VobizRecordings(
+        archive,
+        bus.values,
+        CopyFetcher(account, bounds),
+        metrics=metrics,
+        clock=clock,
+        tasks=tasks,
+        rules=PullRules(settings.gateway_vobiz_recording_keep_days),
     )
 
 

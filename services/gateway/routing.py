@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from shared.protocol.call import CallId, CallRecord, Direction
 from shared.protocol.webhook import Webhook
-from shared.protocol.xml import Hangup, Redirect, Response, Speak, Stream, Wait
+from shared.protocol.xml import Hangup, Record, Redirect, Response, Speak, Stream, Wait
 
 HANGUP_EVENT = "Hangup"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -153,14 +153,16 @@ def stream_answer(
     *,
     max_retries: int,
     texts: Texts,
+    record: Record | None = None,
 ) -> bytes:
-    """Return the XML that opens the media socket.
+    """Return the XML that opens the media socket; `record` has the session recorded first.
 
     Behind the stream stands /fallback, which knows how it ended, and behind that words that need
     nobody: a caller never hears mere silence.
     """
     query = callback_query(call_id, call_uuid)
     return Response(
+        *([] if record is None else [record]),
         Stream(
             url=address.media_url(call_id, token),
             max_retries=max_retries,

@@ -7,13 +7,14 @@ import re
 import secrets
 import socket
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.gateway.webhook_auth import WebhookAuth
 from shared.recordings.settings import RecordingSettings
+from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of
 
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
@@ -30,6 +31,28 @@ class GatewaySettings(RecordingSettings):
     gateway_tunnel_timeout_s: float = Field(20.0, gt=0, le=120, description="to open the tunnel")
 
     vobiz_auth_token: SecretStr | None = Field(None, description="checks webhook signatures")
+    vobiz_auth_id: str | None = Field(None, description="the Vobiz account")
+    vobiz_api_base: str = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
+    gateway_trial_api_base: str | None = Field(
+        None, description="a stand-in for it, used until VOBIZ_AUTH_ID is set"
+    )
+    gateway_vobiz_recorded_agents: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.,* -]*$",
+        description="agents whose calls Vobiz records too, comma-joined; *: all; unset: none",
+    )
+    gateway_vobiz_recording_format: Literal["mp3", "wav"] = Field(
+        "mp3", description="of these recordings: mp3 or wav"
+    )
+    gateway_vobiz_recording_max_bytes: int = Field(
+        134_217_728, ge=65_536, le=1_073_741_824, description="larger ones are not fetched"
+    )
+    gateway_vobiz_recording_timeout_s: float = Field(
+        120.0, gt=0, le=3600, description="of an attempt to fetch one"
+    )
+    gateway_vobiz_recording_keep_days: float = Field(
+        30.0, gt=0, le=36_500, description="of one whose call has no recording of ours beside it"
+    )
     gateway_extra_auth_tokens: SecretStr | None = Field(
         None, description="further tokens that may sign, comma-joined (sub-accounts, rotation)"
     )
@@ -178,6 +201,33 @@ class GatewaySettings(RecordingSettings):
         if self.gateway_message_hard_max_bytes < self.gateway_message_max_bytes:
             raise ValueError("GATEWAY_MESSAGE_HARD_MAX_BYTES is below GATEWAY_MESSAGE_MAX_BYTES")
         return self
+
+    @model_validator(mode="after")
+    def _recordings_have_a_place(self) -> Self:
+        if self.vobiz_recorded_agents and not self.recordings_url:
+            raise ValueError("GATEWAY_VOBIZ_RECORDED_AGENTS needs RECORDINGS_URL")
+        if self.vobiz_recorded_agents and self.vobiz_account is None:
+            raise ValueError(
+                "GATEWAY_VOBIZ_RECORDED_AGENTS needs VOBIZ_AUTH_ID and VOBIZ_AUTH_TOKEN"
+            )
+        return self
+
+    @property
+    def vobiz_recorded_agents(self) -> frozenset[str]:
+        """Whose calls Vobiz is asked to record; `*` is all."""
+        names = (name.strip() for name in self.gateway_vobiz_recorded_agents.split(","))
+        return frozenset(name for name in names if name)
+
+    @property
+    def vobiz_account(self) -> VobizAccount | None:
+        """The account whose recordings are fetched; None: there is none."""
+        trial = self.gateway_trial_api_base
+        return account_of(
+            self.vobiz_auth_id,
+            _text(self.vobiz_auth_token),
+            self.vobiz_api_base.rstrip("/"),
+            trial.rstrip("/") if trial else None,
+        )
 
     @property
     def is_public(self) -> bool:

@@ -18,6 +18,7 @@ from services.gateway.routing import PublicAddress, base_of_host
 from services.gateway.seldom import Seldom
 from services.gateway.settings import GatewaySettings
 from services.gateway.switchboard import Switchboard
+from services.gateway.vobiz_recordings.pull import VobizRecordings
 from services.gateway.webhook_auth import WebhookPolicy
 from shared.metrics.catalogue import GatewayMetrics
 from shared.recordings.archive import RecordingArchive
@@ -31,7 +32,7 @@ class GatewayState:
 
     `public_base` is the URL under which Vobiz reaches it, None for a local gateway: then it is
     told by each request. It is set once, before the first request, when a tunnel gives it.
-    `recordings` None: none are kept.
+    `recordings` None: none are kept; `vobiz_recordings` None: Vobiz is asked for none.
     """
 
     settings: GatewaySettings
@@ -51,6 +52,7 @@ class GatewayState:
     tracer: Tracer = NO_TRACER
     refusals: Seldom = field(default_factory=Seldom)
     recordings: RecordingArchive | None = None
+    vobiz_recordings: VobizRecordings | None = None
 
     def address(self, host: str) -> PublicAddress | None:
         """Return how Vobiz reaches us; a local gateway goes by the Host header of a request.

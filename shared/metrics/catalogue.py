@@ -270,6 +270,16 @@ class GatewayMetrics:
             ["kind", "outcome"],
             registry=registry,
         )
+        self.vobiz_recordings = Counter(
+            "voice_gateway_vobiz_recordings_total",
+            "Vobiz's own recordings that a RecordStop told of, by outcome: kept, repeated (fetched "
+            "already), removed (the call's recording was, meanwhile), failed, refused (a URL or an "
+            "address that is not asked), too_large, full (told to come again).",
+            ["outcome"],
+            registry=registry,
+        )
+        fates = ("kept", "repeated", "removed", "failed", "refused", "too_large", "full")
+        _from_nought(self.vobiz_recordings, *((fate,) for fate in fates))
 
 
 class AgentMetrics:

@@ -22,6 +22,7 @@ from shared.recordings.index import (
 from shared.recordings.layout import Marker
 from shared.recordings.store import AT_ONCE, RecordingStore, all_of, batches
 from shared.recordings.timeline import Timeline
+from shared.recordings.vobiz_copy import FORMATS, VobizCopy, read_copy
 
 _log = structlog.get_logger(__name__)
 _POSTPONED_S = 3600.0
@@ -221,17 +222,44 @@ class RecordingArchive:
         began_s = marker.at_ms / 1000
         return RecordingIndex(marker.call_id, "", began_s, 0, is_complete=False)
 
+    # --- the network's own -------------------------------------------------------------------
+
+    async def keep_copy(
+        self, call_id: CallId, copy: VobizCopy, audio: bytes, *, until_unix_s: float
+    ) -> None:
+        """Keep Vobiz's own recording of a call beside ours.
+
+        It goes with ours; where there is none of ours, at `until_unix_s`.
+        """
+        await self._note_expiry(call_id, until_unix_s)
+        await self._store.put(layout.copy_audio_path(call_id, copy.format), audio)
+        await self._store.put(layout.copy_path(call_id), copy.to_bytes())
+
+    async def copy(self, call_id: CallId) -> VobizCopy | None:
+        """Return what is known of Vobiz's own recording; None where there is none."""
+        data = await self._store.get(layout.copy_path(call_id))
+        return None if data is None else read_copy(data)
+
+    async def read_copy(self, call_id: CallId, copy: VobizCopy, start: int, length: int) -> bytes:
+        """Return so many bytes of Vobiz's own recording from one on."""
+        path = layout.copy_audio_path(call_id, copy.format)
+        part = await self._store.get_range(path, start, length)
+        if part is None:
+            raise StoreUnavailable(StoreFault.FAILED, "the audio is gone")
+        return part
+
     # --- removing ----------------------------------------------------------------------------
 
     async def delete(self, call_id: CallId) -> bool:
-        """Remove all that there is of a recording; False where there was nothing."""
+        """Remove all that there is of a recording, ours and Vobiz's; False where nothing was."""
         index, names = await self.index(call_id), await self._blocks(call_id)
-        began_s = await self._began_s(index, names)
+        began_s, copy = await self._began_s(index, names), await self.copy(call_id)
         paths = [layout.index_path(call_id), layout.audio_path(call_id)]
+        paths += [layout.copy_path(call_id), *(layout.copy_audio_path(call_id, f) for f in FORMATS)]
         await self._store.delete([*paths, layout.peaks_path(call_id), *names])
         if began_s is not None:
             await self._store.delete([Marker(round(began_s * 1000), call_id).day_path()])
-        return index is not None or bool(names)
+        return index is not None or bool(names) or copy is not None
 
     async def _began_s(self, index: RecordingIndex | None, names: list[str]) -> float | None:
         if index is not None:
@@ -272,10 +300,10 @@ class RecordingArchive:
     ) -> bool:
         index, is_removed = await self.index(marker.call_id), False
         is_open = index is None and not await is_over(marker.call_id)
-        later_s = None if index is None else index.expires_unix_s
+        until_s = now_s if index is None else index.expires_unix_s  # None: kept for good
         if is_open:
             await self._note_expiry(marker.call_id, now_s + _POSTPONED_S)
-        elif later_s is None or later_s <= now_s:
+        elif until_s is not None and until_s <= now_s:
             is_removed = await self.delete(marker.call_id)
         # Where it expires later there is a marker for that time as well.
         await self._store.delete([path])

@@ -4,6 +4,8 @@
     calls/<call>/audio.ulaw              all of it: mu-law, 8 kHz, caller and agent in turn
     calls/<call>/peaks.bin               the loudest of each 20 ms: the caller's, then the agent's
     calls/<call>/index.json              see index.py; written last: what has one is complete
+    calls/<call>/vobiz.mp3, vobiz.wav    Vobiz's own recording, where it was asked for one
+    calls/<call>/vobiz.json              see vobiz_copy.py; written after the file
     days/<day>/<began, ms>.<call>        empty; the list, by the day (UTC) the call began
     expiry/<hour>/<at, s>.<call>         empty; what is to be removed, and from when on
 
@@ -57,6 +59,16 @@ def peaks_path(call_id: CallId) -> str:
 def index_path(call_id: CallId) -> str:
     """What is known of it."""
     return f"{CALLS}/{call_id}/index.json"
+
+
+def copy_path(call_id: CallId) -> str:
+    """What is known of Vobiz's own recording."""
+    return f"{CALLS}/{call_id}/vobiz.json"
+
+
+def copy_audio_path(call_id: CallId, audio_format: str) -> str:
+    """Vobiz's own recording."""
+    return f"{CALLS}/{call_id}/vobiz.{audio_format}"
 
 
 @dataclass(frozen=True, slots=True)

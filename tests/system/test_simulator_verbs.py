@@ -185,9 +185,16 @@ async def test_record_reports_its_end(cloud: Cloud, server: VendorServer) -> Non
 async def test_a_session_recording_does_not_hold_up_the_next_verb(
     cloud: Cloud, server: VendorServer
 ) -> None:
-    xml = f'<Record recordSession="true" action="{server.url}/stream-status"/><Hangup/>'
+    url = f"{server.url}/stream-status"
+    xml = f'<Record recordSession="true" action="{url}" callbackUrl="{url}"/><Hangup/>'
     done = await run(cloud, server, xml)
     assert done.report["duration_s"] <= 1
+    told = [event for event in server.events() if event in {"Record", "Hangup", "RecordStop"}]
+    assert told[-1] == "RecordStop", "after the Hangup"
+    begun, ended = server.webhook("Record").fields, server.webhook("RecordStop").fields
+    assert begun["RecordingID"] == ended["RecordingID"]
+    assert ended["RecordingEndReason"] == "HungUp"
+    assert int(ended["RecordingDurationMs"]) <= 1000
 
 
 async def test_a_conference_lasts_as_long_as_its_limit(cloud: Cloud, server: VendorServer) -> None:

@@ -45,7 +45,7 @@ def test_a_setting_without_need_of_a_value_has_none_here(service: str) -> None:
     assert fixed <= {
         *("REDIS_URL", "REDIS_PASSWORD", "LOG_FORMAT"),
         *("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT"),
-        *("DIALER_GATEWAY_URL", "DIALER_TRIAL_API_BASE"),
+        *("DIALER_GATEWAY_URL", "DIALER_TRIAL_API_BASE", "GATEWAY_TRIAL_API_BASE"),
         *("CONSOLE_NAMES", "CONSOLE_DIALER_URL", "PROMETHEUS_URL", "RECORDINGS_URL"),
         *("AGENT_FILES", "AGENT_TRIAL_API_BASE", "RECORDINGS_URL"),
     }

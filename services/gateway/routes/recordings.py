@@ -19,6 +19,7 @@ from shared.protocol.call import CallId
 from shared.recordings.archive import Recording, RecordingArchive
 from shared.recordings.errors import StoreUnavailable
 from shared.recordings.index import waveform
+from shared.recordings.vobiz_copy import VobizCopy
 from shared.recordings.wav import (
     UnsatisfiableRange,
     Wanted,
@@ -31,6 +32,7 @@ from shared.recordings.wav import (
 
 _SLICE_BYTES = 32_768
 """Of mu-law that becomes PCM at a time: two seconds, less than a tenth of a millisecond of work."""
+_COPY_SLICE_BYTES = 262_144
 _PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 
 
@@ -107,17 +109,67 @@ def waveform_of(recording: Recording, bins: int) -> dict[str, Any]:
     return {"duration_ms": recording.index.duration_ms, "caller": caller, "agent": agent}
 
 
-async def delete_recording(state: GatewayState, call_id: str) -> None:
-    """Remove a recording; 404 where there is none, 409 until it is complete."""
-    recording = await recording_of(state, call_id)
-    assert state.recordings is not None  # else there was none to be found
+async def find_copy(state: GatewayState, call_id: str) -> VobizCopy | None:
+    """Return what is known of Vobiz's own recording; None where none is kept.
+
+    Raises:
+        HTTPException: 503 where the store does not answer.
+    """
+    if state.recordings is None or not is_call_id(call_id):
+        return None
     try:
-        if not recording.index.is_complete:
-            # Who puts it together now would bring it back; who was lost is put together by a sweep.
-            raise HTTPException(409, "the recording is not complete yet")
+        return await state.recordings.copy(CallId(call_id))
+    except StoreUnavailable as exc:
+        raise _away(exc) from exc
+
+
+async def delete_recording(state: GatewayState, call_id: str) -> None:
+    """Remove a recording, ours and Vobiz's; 404 where there is none, 409 until it is complete."""
+    recording, copy = await find_recording(state, call_id), await find_copy(state, call_id)
+    if recording is None and copy is None:
+        raise HTTPException(404, "no recording of this call")
+    if recording is not None and not recording.index.is_complete:
+        # Who puts it together now would bring it back; who was lost is put together by a sweep.
+        raise HTTPException(409, "the recording is not complete yet")
+    assert state.recordings is not None  # else there was none to be found
+    if state.vobiz_recordings is not None:
+        await state.vobiz_recordings.on_removed(CallId(call_id))
+    try:
         await state.recordings.delete(CallId(call_id))
     except StoreUnavailable as exc:
         raise _away(exc) from exc
+
+
+async def _copy_response(
+    archive: RecordingArchive, call_id: CallId, copy: VobizCopy, range_header: str | None
+) -> Response:
+    """Return Vobiz's file, or a range of it, as it is."""
+    size = copy.size_bytes
+    try:
+        span = parse_range(range_header, size)
+    except UnsatisfiableRange:
+        return Response(status_code=416, headers={"content-range": f"bytes */{size}", **_PRIVATE})
+    name = f'inline; filename="{call_id}-vobiz.{copy.format}"'
+    headers = {"accept-ranges": "bytes", "content-disposition": name, **_PRIVATE}
+    start, length, status = 0, size, 200
+    if span is not None:
+        start, length, status = span.first, span.length, 206
+        headers["content-range"] = span.content_range(size)
+    headers["content-length"] = str(length)
+
+    async def parts(first: bytes) -> AsyncIterator[bytes]:
+        at, end, part = start, start + length, first
+        while part:
+            yield part
+            at += len(part)
+            most = min(_COPY_SLICE_BYTES, end - at)
+            part = await archive.read_copy(call_id, copy, at, most) if most else b""
+
+    try:
+        first = await archive.read_copy(call_id, copy, start, min(length, _COPY_SLICE_BYTES))
+    except StoreUnavailable as exc:
+        raise _away(exc) from exc
+    return StreamingResponse(parts(first), status, headers=headers, media_type=copy.content_type)
 
 
 def _away(error: StoreUnavailable) -> HTTPException:
@@ -150,8 +202,23 @@ async def list_recordings(
 
 @router.get("/calls/{call_id}/recording", response_model=None)
 async def read_recording(call_id: str, state: State) -> dict[str, Any]:
-    """Return what is known of a call's recording."""
-    return (await recording_of(state, call_id)).index.public()
+    """Return what is known of a call's recording, and of Vobiz's own, where one was asked for."""
+    recording, copy = await find_recording(state, call_id), await find_copy(state, call_id)
+    if recording is None and copy is None:
+        raise HTTPException(404, "no recording of this call")
+    said = recording.index.public() if recording else {"call_id": call_id, "has_audio": False}
+    return said | {"vobiz": None if copy is None else copy.public()}
+
+
+@router.get("/calls/{call_id}/recording/vobiz", response_model=None)
+async def read_vobiz_recording(
+    call_id: str, state: State, wanted: Annotated[str | None, Header(alias="range")] = None
+) -> Response:
+    """Return Vobiz's own recording, as it made it."""
+    copy = await find_copy(state, call_id)
+    if copy is None:
+        raise HTTPException(404, "no recording of Vobiz's own of this call")
+    return await _copy_response(archive_of(state), CallId(call_id), copy, wanted)
 
 
 @router.get("/calls/{call_id}/recording.wav", response_model=None)

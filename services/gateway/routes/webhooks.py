@@ -16,12 +16,14 @@ from starlette.responses import Response
 from services.gateway.answering import AnswerOutcome
 from services.gateway.routing import HANGUP_EVENT, PublicAddress
 from services.gateway.state import GatewayState, gateway_state
+from services.gateway.vobiz_recordings.rules import STOP_EVENT
 from services.gateway.webhook_auth import AuthVerdict, body_digest, nonce_key
 from shared.bus.base import BusUnavailable
 from shared.metrics.exemplars import observe
 from shared.protocol.call import CallId
 from shared.protocol.errors import MalformedWebhook
 from shared.protocol.webhook import Webhook, parse_webhook
+from shared.protocol.xml import Response as Document
 from shared.runtime.concern import present, turn_to
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ _EVENTS = frozenset(
     }
 )
 _STREAM_TROUBLE = frozenset({"DegradedStream", "DroppedStream"})
+NOTHING = Document().to_bytes()
 _OWN_SPAN = frozenset({"answer"})
 
 State = Annotated[GatewayState, Depends(gateway_state)]
@@ -255,6 +258,21 @@ async def dial_events(request: Request, state: State) -> Response:
     return Response()
 
 
+async def record_action(request: Request, state: State) -> Response:
+    """Vobiz has begun to record a call: answered by nothing to do, or it would end the call."""
+    await _identified(request, state)
+    return _xml(NOTHING)
+
+
+async def record_stop(request: Request, state: State) -> Response:
+    """Vobiz's own recording of a call is there; may come after its Hangup, and repeatedly."""
+    call_id, webhook = await _identified(request, state)
+    pulling = state.vobiz_recordings
+    if pulling is None or webhook.event != STOP_EVENT or await pulling.take(call_id, webhook):
+        return _xml(NOTHING)
+    return Response(status_code=503)
+
+
 def webhook_routes(*, has_path_secret: bool) -> APIRouter:
     """Return the webhooks' routes, each also below the path's secret where one is set."""
     router = APIRouter()
@@ -268,6 +286,8 @@ def webhook_routes(*, has_path_secret: bool) -> APIRouter:
         "errand": errand,
         "errand-done": errand_done,
         "dial-events": dial_events,
+        "record-action": record_action,
+        "record-stop": record_stop,
     }
     for name, plain in handlers.items():
         handler = plain if name in _OWN_SPAN else _traced(name, plain)

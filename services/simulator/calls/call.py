@@ -305,6 +305,7 @@ class Call:
         await self._sender.tell(target.url, target.method, form)
         for held_target, held_form in self.leg.held_webhooks:
             self.leg.post(held_target, held_form)
+        self.leg.tell_recorded()
         if self.leg.pending_webhooks:
             await asyncio.wait(self.leg.pending_webhooks, timeout=_WEBHOOKS_LAST_S)
         self.over.set()

@@ -197,7 +197,7 @@ class Interpreter:
             self._leg.tell(told, "DialHangup", end)
 
     async def _record(self, verb: Verb) -> Result:
-        """Report a recording; the file itself is not kept (see the handset recording)."""
+        """Report a recording; one of the session is served, of others no file is kept."""
         self._leg.answer()
         action = verb.get("action")
         fields = {
@@ -205,8 +205,9 @@ class Interpreter:
             "RecordingEndReason": "HungUp",
         }
         if verb.flag("recordSession"):
+            begun = self._leg.record_session(verb).begun_fields()
             if action:
-                self._leg.tell(Target(action, verb.get("method", "POST")), "Record", fields)
+                self._leg.tell(Target(action, verb.get("method", "POST")), "Record", begun)
             return None
         max_length_s = verb.number("maxLength", 60, 1, 86400)
         given = await self._leg.next_input(max_length_s)

@@ -16,8 +16,9 @@ from services.simulator.calls import forms
 from services.simulator.calls.endings import Ending
 from services.simulator.calls.forms import Form
 from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.calls.session_recording import SessionRecording, begin_recording
 from services.simulator.calls.timeline import Moment, Timeline
-from services.simulator.calls.verbs import StreamPlan
+from services.simulator.calls.verbs import StreamPlan, Verb
 from services.simulator.calls.webhooks import WebhookSender
 from services.simulator.calls.wheel import SimulatedClock
 from services.simulator.line.line import Line, LineStep
@@ -87,6 +88,7 @@ class Leg:
         self.streams: list[MediaStream] = []
         self.pending_webhooks: set[asyncio.Task[Any]] = set()
         self.held_webhooks: list[tuple[Target, Form]] = []
+        self.session: SessionRecording | None = None
         self.is_over = False
         self._plan = plan
         self._parts = parts
@@ -247,6 +249,19 @@ class Leg:
     def tell_after_hangup(self, target: Target, event: str, more: Mapping[str, str]) -> None:
         """Keep a webhook for after the Hangup, as Vobiz brings what a hang-up has cut off."""
         self.held_webhooks.append((target, forms.start_app(self._plan.facts, event) | dict(more)))
+
+    def record_session(self, verb: Verb) -> SessionRecording:
+        """Record from here to the call's end; what is recorded already goes on."""
+        if self.session is None:
+            self.session = begin_recording(verb, self._plan, self._line.handset.heard_samples)
+        return self.session
+
+    def tell_recorded(self) -> None:
+        """Tell of the session's recording, which Vobiz does after the Hangup."""
+        session = self.session
+        if session is not None and session.callback is not None:
+            fields = session.stop_fields(self._line.handset.heard_samples)
+            self.tell(session.callback, "RecordStop", fields)
 
     def dial_status(self, number: str) -> str:
         """Return how `<Dial>` to a number goes."""

@@ -64,6 +64,7 @@ class CallPlan:
     ring_timeout_s: float = 120.0
     dial_delay_s: float = 0.2  # from Make Call to ringing; 0.1 to 1 s
     labels: Mapping[str, str] = field(default_factory=dict)
+    media_base: str = ""  # where files of recordings are served; empty: nowhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
+from services.simulator.calls.session_recording import CONTENT_TYPES
 from services.simulator.rest.account import Application
 from services.simulator.rest.calls import BASE, check_access
 from services.simulator.rest.cdr import detail_record
@@ -54,6 +56,17 @@ async def balance(auth_id: str, currency: str, request: Request) -> dict[str, An
         "low_balance_threshold": 50,
         "status": "active",
     }
+
+
+@account.get("/Recording/{call_uuid}/{name}")
+async def recording(call_uuid: str, name: str, request: Request) -> Response:
+    """Serve a session's recording; the real cloud's are elsewhere, and need the credentials too."""
+    call = rest_state(request).cloud.find(call_uuid)
+    session = None if call is None else call.leg.session
+    if call is None or session is None or name != session.url.rpartition("/")[2]:
+        raise ApiError(404, "recording not found")
+    file = await asyncio.to_thread(session.file, call.line.handset)
+    return Response(file, media_type=CONTENT_TYPES[session.file_format])
 
 
 @account.get("/cdr/{call_uuid}")

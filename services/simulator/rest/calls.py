@@ -77,6 +77,12 @@ def limit_error(limit: Limit) -> ApiError:
     )
 
 
+def media_base(request: Request) -> str:
+    """Return where this account's recordings are served: where it was asked from."""
+    account = rest_state(request).account.auth_id
+    return f"{str(request.base_url).rstrip('/')}{BASE}/Account/{account}"
+
+
 calls = APIRouter(prefix=BASE + CALLS, dependencies=[Depends(check_access)])
 
 
@@ -97,7 +103,8 @@ async def place_calls(auth_id: str, request: Request) -> Response:
     )
     if limit is not None:
         raise limit_error(limit)
-    begun = [await _dial(state, auth_id, wanted, number) for number in wanted.destinations]
+    base = media_base(request)
+    begun = [await _dial(state, auth_id, wanted, number, base) for number in wanted.destinations]
     if state.account.state.answers_first:
         waiting = {asyncio.ensure_future(begun[0].answer_webhook.wait())}
         _, late = await asyncio.wait(waiting, timeout=_ANSWER_FIRST_S)
@@ -112,7 +119,9 @@ async def place_calls(auth_id: str, request: Request) -> Response:
     return JSONResponse(answer, status_code=state.account.state.make_call_status)
 
 
-async def _dial(state: RestState, auth_id: str, wanted: make_call.CallRequest, number: str) -> Call:
+async def _dial(
+    state: RestState, auth_id: str, wanted: make_call.CallRequest, number: str, media_base: str
+) -> Call:
     person = await _person(state, number)
     facts = CallFacts(
         call_uuid=str(uuid.uuid4()),
@@ -141,6 +150,7 @@ async def _dial(state: RestState, auth_id: str, wanted: make_call.CallRequest, n
         time_limit_s=wanted.time_limit_s,
         ring_timeout_s=ring_timeout_s,
         dial_delay_s=state.rng.uniform(0.1, 1.0),
+        media_base=media_base,
     )
     return state.cloud.start(plan)
 

@@ -27,6 +27,7 @@ from services.simulator.calls.plan import CallPlan, Target
 from services.simulator.line.line import LineQuality
 from services.simulator.person.people import PersonBody
 from services.simulator.rest.account import Fault
+from services.simulator.rest.calls import media_base
 from services.simulator.rest.state import ApiError, RestState, rest_state
 from services.simulator.results.call_report import build_report
 from shared.protocol.call import Direction
@@ -145,6 +146,7 @@ async def place_inbound(body: InboundBody, request: Request) -> dict[str, str]:
         script=person.script,
         quality=state.quality,
         knobs=state.knobs,
+        media_base=media_base(request),
     )
     return {"call_uuid": state.cloud.start(plan).call_uuid}
 

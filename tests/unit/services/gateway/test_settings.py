@@ -85,3 +85,20 @@ def test_a_gateway_has_a_name_and_keeps_it() -> None:
 def test_secrets_do_not_show() -> None:
     settings = made(vobiz_auth_token="sesame", gateway_api_key="sesame")
     assert "sesame" not in repr(settings)
+
+
+def test_vobizs_recordings_need_a_place_and_an_account() -> None:
+    assert made().vobiz_recorded_agents == frozenset()
+    wanted = {"gateway_vobiz_recorded_agents": "sales, support,"}
+    with pytest.raises(ValidationError, match="RECORDINGS_URL"):
+        made(**wanted)
+    with pytest.raises(ValidationError, match="VOBIZ_AUTH_ID"):
+        made(**wanted, recordings_url="recordings")
+    local = made(
+        **wanted,
+        recordings_url="recordings",
+        gateway_trial_api_base="http://simulator:5003/api/v1/",
+    )
+    assert local.vobiz_recorded_agents == {"sales", "support"}
+    assert local.vobiz_account is not None
+    assert local.vobiz_account.api_base == "http://simulator:5003/api/v1"

@@ -183,7 +183,7 @@ async def test_a_sweep_that_a_bug_is_in_is_told_and_the_next_one_done() -> None:
     async def broken(*_: object) -> int:
         raise ZeroDivisionError
 
-    stage.archive.remove_expired = broken  # type: ignore[method-assign]
+    stage.archive.remove_expired = broken  # type: ignore[method-assign, assignment]
     await stage.swept()
     assert stage.failures == [("sweep", ZeroDivisionError)]
     stage.archive.remove_expired = removes  # type: ignore[method-assign]
