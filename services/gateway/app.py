@@ -174,6 +174,7 @@ def _vobiz_recordings(
     )
     return VobizRecordings(
         archive,
+        bus.calls,
         bus.values,
         CopyFetcher(account, bounds),
         metrics=metrics,

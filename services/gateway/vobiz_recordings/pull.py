@@ -14,7 +14,7 @@ import structlog
 
 from services.gateway.vobiz_recordings.fetch import CopyFetcher, NotFetched
 from services.gateway.vobiz_recordings.rules import Notice, format_of, read_notice
-from shared.bus.base import BusUnavailable, KeyValue
+from shared.bus.base import BusUnavailable, CallStore, KeyValue
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId
 from shared.protocol.webhook import Webhook
@@ -50,6 +50,7 @@ class VobizRecordings:
 
     Args:
         archive: where they go.
+        calls: knows for how long a call's data are kept.
         values: knows which were fetched, and which recordings were removed.
         fetcher: brings them.
         metrics: what became of them.
@@ -61,6 +62,7 @@ class VobizRecordings:
     def __init__(
         self,
         archive: RecordingArchive,
+        calls: CallStore,
         values: KeyValue,
         fetcher: CopyFetcher,
         *,
@@ -70,6 +72,7 @@ class VobizRecordings:
         rules: PullRules,
     ) -> None:
         self._archive = archive
+        self._calls = calls
         self._values = values
         self._fetcher = fetcher
         self._metrics = metrics
@@ -111,8 +114,7 @@ class VobizRecordings:
 
     async def _pull(self, call_id: CallId, notice: Notice) -> None:
         try:
-            async with self._places:
-                outcome = await self._bring(call_id, notice)
+            outcome = await self._bring(call_id, notice)
         except Exception:  # noqa: BLE001 - a bug is told as such, and leaves the next to be fetched
             _log.exception("vobiz_recording_crashed", call_id=call_id)
             outcome = "failed"
@@ -131,7 +133,8 @@ class VobizRecordings:
         """Fetch a file and keep it; return what came of it."""
         for wait_s in (*self._rules.retry_s, None):
             try:
-                return await self._keep(call_id, notice, await self._fetcher.fetch(notice.url))
+                async with self._places:  # not while it waits: one that fails holds up no other
+                    return await self._keep(call_id, notice, await self._fetcher.fetch(notice.url))
             except NotFetched as exc:
                 problem, outcome = str(exc), exc.outcome
                 may_come_later = exc.may_come_later
@@ -159,10 +162,17 @@ class VobizRecordings:
             end_reason=notice.end_reason,
             fetched_unix_s=round(now_s, 3),
         )
-        until_s = now_s + self._rules.keep_days * _DAY_S
+        until_s = now_s + await self._keep_s(call_id)
         await self._archive.keep_copy(call_id, copy, audio, until_unix_s=until_s)
         _log.info("vobiz_recording_kept", call_id=call_id, bytes=len(audio), format=audio_format)
         return "kept"
+
+    async def _keep_s(self, call_id: CallId) -> float:
+        """Return how long a file is kept: no longer than the call's record, where that is short."""
+        record = await self._calls.get(call_id)
+        kept_s = self._rules.keep_days * _DAY_S
+        shorter_s = None if record is None else record.retention_s
+        return kept_s if shorter_s is None else min(kept_s, shorter_s)
 
     def _count(self, outcome: str) -> None:
         self._metrics.vobiz_recordings.labels(outcome).inc()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from services.gateway.vobiz_recordings.fetch import CopyFetcher, FetchBounds, NotFetched
@@ -9,10 +10,11 @@ from services.gateway.vobiz_recordings.pull import PullRules, VobizRecordings
 from shared.bus.base import BusUnavailable
 from shared.bus.memory import MemoryBus
 from shared.metrics.catalogue import GatewayMetrics
-from shared.protocol.call import CallId
+from shared.protocol.call import CallChange, CallId, CallState
 from shared.protocol.webhook import Webhook, parse_webhook
 from shared.recordings.archive import RecordingArchive
 from shared.recordings.errors import StoreFault
+from shared.recordings.layout import read_expiry_marker
 from shared.runtime.tasks import TaskOwner
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount
 from tests.support.clock import ManualClock
@@ -43,8 +45,9 @@ class ScriptedFetcher(CopyFetcher):
 
 
 class Stage:
-    def __init__(self, *script: bytes | Exception) -> None:
+    def __init__(self, *script: bytes | Exception, retry_s: tuple[float, ...] = (0.0, 0.0)) -> None:
         self.store = MemoryStore()
+        self.clock = ManualClock()
         self.archive = RecordingArchive(self.store)
         self.bus = MemoryBus()
         self.fetcher = ScriptedFetcher(*(script or (MP3,)))
@@ -52,12 +55,13 @@ class Stage:
         self.tasks = TaskOwner("test")
         self.pulling = VobizRecordings(
             self.archive,
+            self.bus.calls,
             self.bus.values,
             self.fetcher,
             metrics=GatewayMetrics(self.registry),
-            clock=ManualClock(),
+            clock=self.clock,
             tasks=self.tasks,
-            rules=PullRules(30.0, retry_s=(0.0, 0.0)),
+            rules=PullRules(30.0, retry_s=retry_s),
         )
 
     async def take(self, call_id: CallId = CALL, **fields: str) -> bool:
@@ -152,6 +156,31 @@ async def test_a_recording_that_was_removed_does_not_come_back() -> None:
     assert await stage.take()
     assert await stage.archive.copy(CALL) is None
     assert stage.count("removed") == 1
+
+
+@pytest.mark.parametrize(("retention_s", "days"), [(None, 30), (86_400.0, 1), (1e9, 30)])
+async def test_it_is_kept_no_longer_than_the_calls_record(
+    retention_s: float | None, days: int
+) -> None:
+    stage = Stage()
+    change = CallChange(CALL, CallState.COMPLETED, retention_s=retention_s)
+    await stage.bus.calls.apply(change)
+    assert await stage.take()
+    (marker,) = [path for path in stage.store.objects if path.startswith("expiry/")]
+    expires = read_expiry_marker(marker)
+    assert expires is not None
+    kept_s = expires.at_ms / 1000 - stage.clock.wall().timestamp()
+    assert kept_s == pytest.approx(days * 86_400, abs=2)
+
+
+async def test_one_that_waits_for_another_attempt_holds_up_no_other() -> None:
+    stage = Stage(NotFetched("status 404", may_come_later=True), retry_s=(3600.0,))
+    for n in range(3):
+        assert await stage.take(CallId(f"late-{n}"))
+    stage.fetcher.script = [MP3]
+    assert await stage.take()
+    assert stage.count("kept") == 1
+    await stage.tasks.stop()
 
 
 async def test_a_bug_is_counted_and_the_next_is_fetched() -> None:
