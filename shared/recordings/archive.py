@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -191,29 +191,33 @@ class RecordingArchive:
         limit = min(limit, _MOST_LISTED)
         found: list[RecordingIndex] = []
         last = before
-        async for name in self._newest(before):
-            if len(found) == limit:
-                return Page(tuple(found), last)
-            last = name
-            marker = layout.read_day_marker(name)
-            if marker is not None and (index := await self._listed(marker)) is not None:
-                found.append(index)
+        async for some in self._newest(before):
+            listed = await all_of([self._listed(name) for name in some])
+            for name, index in zip(some, listed, strict=True):
+                if len(found) == limit:
+                    return Page(tuple(found), last)
+                last = name
+                if index is not None:
+                    found.append(index)
         return Page(tuple(found), None)
 
-    async def _newest(self, before: str | None) -> AsyncIterator[str]:
-        """Yield the list's names, without their folders, from the newest on."""
+    async def _newest(self, before: str | None) -> AsyncIterator[Sequence[str]]:
+        """Yield the list's names, a few at a time, without their folders, from the newest on."""
         marker = layout.read_day_marker(before) if before is not None else None
         newest_day = None if marker is None else layout.day_of(marker.at_ms)
         for day in reversed(await self._store.folders(f"{layout.DAYS}/")):
             if newest_day is not None and day > newest_day:
                 continue
-            for path in reversed(await self._store.names(f"{day}/")):
-                name = path.rpartition("/")[2]
-                if before is None or name < before:
-                    yield name
+            names = [path.rpartition("/")[2] for path in await self._store.names(f"{day}/")]
+            older = [name for name in reversed(names) if before is None or name < before]
+            for some in batches(older, AT_ONCE):
+                yield some
 
-    async def _listed(self, marker: Marker) -> RecordingIndex | None:
+    async def _listed(self, name: str) -> RecordingIndex | None:
         """What the list says of a recording; less where it is not complete."""
+        marker = layout.read_day_marker(name)
+        if marker is None:
+            return None
         index = await self.index(marker.call_id)
         if index is not None:
             return index

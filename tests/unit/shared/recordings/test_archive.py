@@ -204,3 +204,17 @@ async def test_one_block_that_can_not_be_read_leaves_all_as_it_is() -> None:
         await RecordingArchive(failing).complete(CALL)
     assert set(failing.objects) == before
     assert failing.at_once == 0, "nothing is under way any more"
+
+
+async def test_a_page_of_a_slow_store_is_read_eight_at_a_time() -> None:
+    stage = Stage()
+    for n in range(40):
+        await stage.record(f"call-{n:02}", 1000.0 + n)
+        await stage.archive.complete(CallId(f"call-{n:02}"))
+    stage.store.trip_s, stage.store.rounds = 0.005, 0
+    page = await stage.archive.page(limit=40)
+    assert [index.call_id for index in page.recordings] == [
+        f"call-{n:02}" for n in range(39, -1, -1)
+    ]
+    assert page.before is None
+    assert stage.store.rounds <= 40 / 8 + 2
