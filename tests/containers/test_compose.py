@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS, CALLS = 3, 12
+MOST_MB = {"gateway": 150, "dialer": 150, "agent": 350}
+"""Of an image over its base."""
 SERVICES = ("redis", "gateway", "agent", "dialer", "simulator", "prometheus")
 
 
@@ -140,6 +142,14 @@ def _workers_in_pool(stack: Stack) -> list[dict[str, Any]]:
 def _agent_targets(stack: Stack) -> list[str]:
     targets = _get_json(f"{stack.prometheus}/api/v1/targets?state=active")["data"]["activeTargets"]
     return [t["health"] for t in targets if t["labels"]["job"] == "agent"]
+
+
+@pytest.mark.parametrize("service", MOST_MB)
+def test_an_image_adds_little_to_its_base(stack: Stack, service: str) -> None:
+    def size_mb(image: str) -> float:
+        return float(docker("image", "inspect", "--format", "{{.Size}}", image).stdout) / 1e6
+
+    assert size_mb(f"parley-{service}") - size_mb(PYTHON_IMAGE) < MOST_MB[service]
 
 
 def test_prometheus_lists_every_worker_as_up(stack: Stack) -> None:
