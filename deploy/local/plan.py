@@ -105,7 +105,12 @@ def make_plan(
         "services.gateway",
         f"{gateway_url}/readyz",
         environment=given_or(
-            {"GATEWAY_HOST": _LOOPBACK, "CONSOLE_DIALER_URL": dialer_url, **kept}
+            {
+                "GATEWAY_HOST": _LOOPBACK,
+                "GATEWAY_TRIAL_API_BASE": f"{simulator_url}/api/v1",
+                "CONSOLE_DIALER_URL": dialer_url,
+                **kept,
+            }
             | ({"PROMETHEUS_URL": prometheus_url} if prometheus_url else {})
         ),
         ports=(gateway_port,),
