@@ -131,6 +131,7 @@ async def run(settings: AgentSettings) -> None:
             metrics=metrics,
             clock=SystemClock(),
             lead_s=settings.agent_lead_s,
+            burst_s=settings.agent_burst_s,
             sessions=bus.sessions,
             live=bus.live,
             tracer=tracer,

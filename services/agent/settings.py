@@ -58,6 +58,12 @@ class AgentSettings(RecordingSettings):
     agent_lead_s: float = Field(
         0.3, ge=0.06, le=2.0, description="how far playback is kept ahead of real time"
     )
+    agent_burst_s: float = Field(
+        0.1,
+        ge=0.02,
+        le=0.4,
+        description="audio written at a time, in frames of 20 ms; more is cheaper",
+    )
     agent_endpointing_s: float = Field(
         0.5, ge=0.1, le=3.0, description="silence after which a caller's turn is over"
     )

@@ -102,6 +102,7 @@ class Parts:
     metrics: AgentMetrics
     clock: Clock
     lead_s: float = 0.3
+    burst_s: float = 0.1
     piece_timeout_s: float = 75.0
     send_timeout_s: float = 5.0
     reattach_grace_s: float = 5.0
@@ -190,7 +191,7 @@ class Call:
         facts = self._facts = _facts(request, cast)
         self._session = Session(
             detector=parts.make_detector(),
-            playout=Playout(lead_s=parts.lead_s),
+            playout=Playout(lead_s=parts.lead_s, burst_s=parts.burst_s),
             rules=with_facts(tongue.rules, facts),
             now_s=now_s,
             direction=request.direction,

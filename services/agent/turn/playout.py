@@ -2,13 +2,14 @@
 
 Sentences wait here as mu-law audio. `due` hands out the frames that the schedule asks for: the
 caller's playback is kept a small lead ahead of real time, no more, so that an interruption loses
-little and is silent at once. A checkpoint follows the last sound of each sentence, before the
+little and is silent at once. Frames go out some at a time, as each write costs the same however
+much is in it; they stay frames of 20 ms each, at whose grain playback stops. A checkpoint follows the last sound of each sentence, before the
 silence that it ends with. From what was sent, when, and which checkpoints came back, `clear` tells
 what the caller has really heard.
 
-The schedule is absolute: a frame is due when the playback would otherwise fall a whole frame
-behind the lead, counted from when the playback began; it goes out at the last tick before that. A
-late clock therefore catches up by itself.
+The schedule is absolute: frames are due when the playback would otherwise fall a whole frame behind
+the lead, counted from when the playback began; they go out at the last tick before that. A late
+clock therefore catches up by itself.
 """
 
 from __future__ import annotations
@@ -125,11 +126,13 @@ class Playout:
     """The way to one caller's ear. Not open until `open`; holds still after `clear`.
 
     Args:
-        lead_s: how far playback is kept ahead of real time, 0.2 to 0.4 is sensible.
+        lead_s: how far playback is kept ahead of real time at least, 0.2 to 0.4 is sensible.
+        burst_s: how much goes out at a time; one frame where it is less than one.
     """
 
-    def __init__(self, *, lead_s: float = 0.3) -> None:
+    def __init__(self, *, lead_s: float = 0.3, burst_s: float = 0.0) -> None:
         self._lead_s = lead_s
+        self._ahead_s = lead_s + max(0.0, burst_s - FRAME_S)
         self._sentences: deque[Sentence] = deque()
         self._by_name: dict[str, Sentence] = {}
         self._stream_id: StreamId | None = None
@@ -302,14 +305,18 @@ class Playout:
     def due(self, now_s: float, *, more_s: float = 0.0) -> Due:
         """Return the commands to be written now, in order; `more_s` ahead of the schedule."""
         is_waiting = self._is_held or self._clear_sent_s is not None
-        was_dry, self._is_dry = self._is_dry, True
         if is_waiting or self._drain is not None or not self._is_open or not self._sentences:
+            self._is_dry = True
             return _NOTHING
+        ahead_s = self._played_until_s - now_s
+        if ahead_s >= self._lead_s + more_s - _CLOCK_GRAIN_S and not self._is_dry:
+            return _NOTHING
+        was_dry, self._is_dry = self._is_dry, True
         commands: list[OutboundCommand] = []
         lateness: list[float] = []
         has_underrun = False
         for sentence in self._unsent():
-            while self._played_until_s - now_s < self._lead_s + more_s - _CLOCK_GRAIN_S:
+            while self._played_until_s - now_s < self._ahead_s + more_s - _CLOCK_GRAIN_S:
                 frame = _next_frame(sentence)
                 if frame is None:
                     break
@@ -513,7 +520,7 @@ class Playout:
 
     def give_up_drain(self, now_s: float) -> bool:
         """Stop waiting for it when that took too long, and say whether it has: clear instead."""
-        if self._drain is None or now_s - self._drain[1] < self._lead_s + DRAIN_GRACE_S:
+        if self._drain is None or now_s - self._drain[1] < self._ahead_s + DRAIN_GRACE_S:
             return False
         self._drain = None
         self._clear_sent_s = now_s

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import inspect
 import json
 import random
 import typing
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,8 +162,8 @@ MADE = {
 def test_every_message_class_of_the_module_is_in_a_union_and_is_round_tripped_here() -> None:
     found = {
         kind
-        for _, kind in inspect.getmembers(telephony, inspect.isclass)
-        if kind.__module__ == telephony.__name__ and dataclasses.is_dataclass(kind)
+        for name, kind in inspect.getmembers(telephony, inspect.isclass)
+        if kind.__module__ == telephony.__name__ and not name.startswith("_")
     }
     assert found - NOT_MESSAGES == INBOUND_CLASSES | COMMAND_CLASSES
     assert set(MADE) == INBOUND_CLASSES | COMMAND_CLASSES
@@ -171,8 +171,10 @@ def test_every_message_class_of_the_module_is_in_a_union_and_is_round_tripped_he
 
 def test_every_message_class_is_frozen_and_slotted() -> None:
     for kind in INBOUND_CLASSES | COMMAND_CLASSES:
-        assert kind.__dataclass_params__.frozen, kind
-        assert "__slots__" in vars(kind), kind
+        is_struct = issubclass(kind, msgspec.Struct)
+        parameters = kind.__struct_config__ if is_struct else kind.__dataclass_params__
+        assert parameters.frozen, kind
+        assert is_struct or "__slots__" in vars(kind), kind
 
 
 @pytest.mark.parametrize("kind", sorted(INBOUND_CLASSES, key=str))
@@ -501,3 +503,44 @@ def damage(text: str, chance: random.Random) -> str:
         case _:
             signs[at:at] = chance.choice(["\0", '"', "{", "\\", "null", "1e999", "\ud800"])
     return "".join(signs)
+
+
+# --- the quick way ------------------------------------------------------------------------------
+
+usual_numbers = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.integers(-(10**18), 10**18).map(str),
+    st.sampled_from(["", " 12", "007", "-0", "x", "\u0663"]),
+)
+usual_texts = st.one_of(st.none(), st.integers(), st.text(max_size=20), st.just("a" * 600))
+
+
+@given(
+    payload=st.one_of(
+        st.binary(max_size=400).map(lambda raw: base64.b64encode(raw).decode()),
+        st.text("ABab01+/=_- \n", max_size=12),
+        usual_numbers,
+    ),
+    timestamp=usual_numbers,
+    chunk=usual_numbers,
+    number=usual_numbers,
+    stream=usual_texts,
+    track=usual_texts,
+)
+def test_a_usual_media_message_is_read_as_the_long_way_would(
+    payload: object, timestamp: object, chunk: object, number: object, stream: object, track: object
+) -> None:
+    media = {"payload": payload, "timestamp": timestamp, "chunk": chunk, "track": track}
+    body = {"event": "media", "streamId": stream, "sequenceNumber": number, "media": media}
+    text = json.dumps({key: value for key, value in body.items() if value is not None})
+    quick = telephony._usual_media(text, telephony.MAX_MESSAGE_CHARS)
+    if quick is not None:
+        assert quick == telephony._media(json.loads(text))
+
+
+def test_the_current_shape_of_media_goes_the_quick_way() -> None:
+    for shape in (WireShape.CURRENT, WireShape.FLAT):
+        text = serialize_inbound(Media(b"\x7f" * 160, StreamId("s"), 20, 1, 1), shape=shape)
+        assert telephony._usual_media(text, telephony.MAX_MESSAGE_CHARS) == parse_inbound(text)

@@ -12,8 +12,8 @@ from shared.protocol.telephony import Checkpoint, PlayAudio
 SECOND = 8000
 
 
-def playing(*sentences: tuple[str, float], lead_s: float = 0.3) -> Playout:
-    playout = Playout(lead_s=lead_s)
+def playing(*sentences: tuple[str, float], lead_s: float = 0.3, burst_s: float = 0.0) -> Playout:
+    playout = Playout(lead_s=lead_s, burst_s=burst_s)
     for number, (text, seconds) in enumerate(sentences, 1):
         playout.add_sentence(f"s{number}", 1, text)
         audio = bytes([number]) * int(seconds * SECOND)
@@ -30,6 +30,33 @@ def test_lead_goes_out_at_once_and_then_one_frame_a_tick() -> None:
     playout = playing(("a b c", 2.0))
     assert frames(playout, 10.0) == 15
     assert [frames(playout, 10.0 + n * 0.02) for n in range(1, 6)] == [1] * 5
+
+
+def test_frames_go_out_some_at_a_time_and_never_leave_less_than_the_lead() -> None:
+    playout = playing(("a b c", 5.0), burst_s=0.1)
+    assert frames(playout, 10.0) == 19
+    sent, counts = 19, []
+    for n in range(1, 101):
+        counts.append(frames(playout, 10.0 + n * 0.02))
+        sent += counts[-1]
+        assert sent * 0.02 - n * 0.02 >= 0.3 - 1e-6
+    assert counts == [0, 0, 0, 0, 5] * 20
+
+
+def test_a_burst_that_is_late_catches_up_and_says_by_how_much() -> None:
+    playout = playing(("a", 3.0), burst_s=0.1)
+    playout.due(10.0)
+    due = playout.due(10.15)
+    assert len(due.commands) == 8
+    assert max(due.lateness_s) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_a_sentence_in_the_making_is_not_kept_back_for_a_burst() -> None:
+    playout = playing(burst_s=0.1)
+    playout.add_sentence("s", 1, "hello there")
+    for n in range(10):
+        playout.add_audio("s", b"\x01" * 160, level_dbfs=-20.0, is_last=False)
+        assert frames(playout, 10.0 + n * 0.02) == 1
 
 
 def test_late_clock_catches_up_by_its_schedule() -> None:
@@ -162,12 +189,17 @@ def test_heard_text_is_a_prefix_of_whole_words(text: str, fraction: float) -> No
     assert rest == "" or heard == "" or rest[0] == " "
 
 
-@given(st.floats(0.02, 3.0), st.floats(0.05, 0.5), st.lists(st.floats(0.001, 0.3), max_size=40))
+@given(
+    st.floats(0.02, 3.0),
+    st.floats(0.05, 0.5),
+    st.floats(0.0, 0.4),
+    st.lists(st.floats(0.001, 0.3), max_size=40),
+)
 def test_every_byte_is_sent_once_in_order_whatever_the_clock_does(
-    seconds: float, lead_s: float, steps: list[float]
+    seconds: float, lead_s: float, burst_s: float, steps: list[float]
 ) -> None:
     audio = bytes(range(1, 251)) * (int(seconds * SECOND) // 250 + 1)
-    playout = Playout(lead_s=lead_s)
+    playout = Playout(lead_s=lead_s, burst_s=burst_s)
     playout.open(None)
     playout.add_sentence("s", 1, "x")
     playout.add_audio("s", audio, level_dbfs=-20.0, is_last=True)
