@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared.metrics.frames import FrameCounter, FrameHistogram
 from shared.vobiz.errors import Verdict
 
 FRAME_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0)
@@ -328,7 +329,7 @@ class AgentMetrics:
             ["reason"],
             registry=registry,
         )
-        self.frame_jitter = Histogram(
+        self.frame_jitter = FrameHistogram(
             "voice_agent_frame_jitter_seconds",
             "Interarrival jitter of the caller's frames (RFC 3550, 6.4.1), observed at each frame.",
             buckets=FRAME_BUCKETS_S,
@@ -339,13 +340,14 @@ class AgentMetrics:
             "Times the caller's frames skipped on their own timestamps by more than one frame.",
             registry=registry,
         )
-        self.frames = Counter(
+        self.frames = FrameCounter(
             "voice_agent_frames_total",
             "Media frames, by direction: in (from the caller), out (to the caller).",
-            ["direction"],
+            "direction",
+            ("in", "out"),
             registry=registry,
         )
-        self.scoring_wait = Histogram(
+        self.scoring_wait = FrameHistogram(
             "voice_agent_scoring_wait_seconds",
             "From when the first of the frames that are scored together arrived until all were "
             "scored and dealt with.",
@@ -359,7 +361,7 @@ class AgentMetrics:
             ["event"],
             registry=registry,
         )
-        self.pacing_lateness = Histogram(
+        self.pacing_lateness = FrameHistogram(
             "voice_agent_pacing_lateness_seconds",
             "From when a frame was due by the call's schedule until it was written.",
             buckets=FRAME_BUCKETS_S,

@@ -86,7 +86,7 @@ def test_the_product_imports_only_what_is_declared(path: Path) -> None:
 # Import names of what pyproject.toml lists for the product.
 _DECLARED = {
     *("prometheus_client", "pydantic", "pydantic_settings", "redis", "structlog"),
-    "obstore",
+    *("msgspec", "obstore"),
     *("fastapi", "starlette", "uvicorn", "uvloop", "websockets", "httpx", "pyngrok"),
     *("numpy", "onnxruntime", "pocketsphinx", "soxr", "espeakng_loader", "yaml"),
     *("deepgram", "openai", "livekit"),
