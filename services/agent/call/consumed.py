@@ -40,30 +40,26 @@ class Consumed:
         """The newest stream that is known."""
         return self._stream_id
 
-    def is_old_media(self, media: Media) -> bool:
-        """Whether another worker has dealt with this piece; those of another stream are new."""
-        at_ms = mark_of(media)
-        if self._before_ms is None or at_ms is None or not self._is_same(media.stream_id):
-            return False
-        return 0 <= self._before_ms - at_ms <= _RING_MS
-
     def is_old_key(self) -> bool:
         """Whether another worker has dealt with a key that comes now."""
         if self._key_before_ms is None or self._newest_ms is None:
             return False
         return self._newest_ms <= self._key_before_ms
 
-    def _is_same(self, stream_id: str | None) -> bool:
-        return stream_id is None or self._stream_id in (None, stream_id)
+    def is_old(self, media: Media, now_s: float) -> bool:
+        """Take a piece, each one once; say whether another worker has dealt with it.
 
-    def on_media(self, media: Media, now_s: float) -> None:
-        """A piece is there; call it for every one, old ones too."""
-        at_ms = mark_of(media)
-        if not self._is_same(media.stream_id):
-            self._before_ms = self._key_before_ms = self._until_ms = self._key_ms = None
-        self._stream_id = media.stream_id or self._stream_id
-        if at_ms is not None:
-            self._newest_ms, self._newest_s = at_ms, now_s
+        Those of another stream are new.
+        """
+        stream_id, at_ms = media.stream_id, mark_of(media)
+        if stream_id is not None and stream_id != self._stream_id:
+            if self._stream_id is not None:
+                self._before_ms = self._key_before_ms = self._until_ms = self._key_ms = None
+            self._stream_id = stream_id
+        if at_ms is None:
+            return False
+        self._newest_ms, self._newest_s = at_ms, now_s
+        return self._before_ms is not None and 0 <= self._before_ms - at_ms <= _RING_MS
 
     def on_link(self) -> None:
         """A gateway has come anew and may send again what is dealt with already.

@@ -102,23 +102,32 @@ class Ear:
         return self._detector.quiet_s(now_s)
 
     def on_frame(
-        self, frame: ev.FrameScored, agent_dbfs: float | None, now_s: float, *, is_passing: bool
+        self,
+        probability: float,
+        level_dbfs: float,
+        agent_dbfs: float | None,
+        now_s: float,
+        *,
+        is_passing: bool,
     ) -> SpeechEvent | None:
         """Take 20 ms of the caller.
 
         Args:
-            frame: its scores.
+            probability: of speech in it.
+            level_dbfs: how loud it is.
             agent_dbfs: how loud the agent is at the caller's end, None while silent.
             now_s: when it arrived.
             is_passing: the agent stands still for what is most likely a cough or a murmur, whose
                 end need not be waited for as long as a sentence's.
         """
+        if not self._detector.is_speaking:
+            return self._detector.on_frame(probability, level_dbfs, agent_dbfs, now_s)
         outlook = self.outlook(now_s)
         if is_passing and outlook is Outlook.UNKNOWN:
             outlook = Outlook.COMPLETE
         wait_s = self._endpointing.wait_s(outlook)
         speech = self._detector.on_frame(
-            frame.probability, frame.level_dbfs, agent_dbfs, now_s, end_silence_s=wait_s
+            probability, level_dbfs, agent_dbfs, now_s, end_silence_s=wait_s
         )
         if self._in_hand is not None and speech is None:
             self._follow_pause(self._in_hand, now_s)
@@ -237,6 +246,8 @@ class Ear:
 
     def overdue(self, now_s: float) -> Utterance | None:
         """Return an utterance whose words have been waited for long enough; judge it without."""
+        if not self._owed:
+            return None
         while self._owed and self._is_lost(self._owed[0], now_s):
             self._owed.popleft()
         for utterance in self._owed:

@@ -214,12 +214,13 @@ class Floor:
         reply = self.mouth.reply
         if reply is None or reply.is_speculative or self.state not in _AT_WORK:
             return []
-        is_begun = reply.is_own or reply.at_s is not None or not self.mouth.playout.has_unplayed
-        if reply.is_closing and is_begun and self.state is not State.CLOSING:
-            self.move(State.CLOSING)
-        if reply.is_closing and self.mouth.playout.is_audible(now_s - _PLAYED_LATE_S):
-            # The last words were heard, but not the silence behind them: hanging up cuts it.
-            return []
+        if reply.is_closing:
+            is_begun = reply.is_own or reply.at_s is not None or not self.mouth.playout.has_unplayed
+            if is_begun and self.state is not State.CLOSING:
+                self.move(State.CLOSING)
+            if self.mouth.playout.is_audible(now_s - _PLAYED_LATE_S):
+                # The last words were heard, but not the silence behind them: hanging up cuts it.
+                return []
         actions: list[Action] = []
         while (step := reply.next_step()) is not None:
             if not isinstance(step, ev.SendKeys):

@@ -53,15 +53,19 @@ class Hearing:
 
     # --- sound -------------------------------------------------------------------------------
 
-    def on_frame(self, frame: ev.FrameScored, now_s: float) -> list[Action]:
-        """Take 20 ms of the caller."""
+    def on_frame(self, probability: float, level_dbfs: float, now_s: float) -> list[Action]:
+        """Take 20 ms of the caller, see Session."""
         floor = self._floor
         agent_dbfs = self._mouth.playout.level_dbfs(now_s)
         utterance = self._ear.in_hand if floor.state is State.PAUSED else None
         is_passing = utterance is not None and self._barge_in.is_passing(
             utterance.speech_s, utterance.text
         )
-        speech = self._ear.on_frame(frame, agent_dbfs, now_s, is_passing=is_passing)
+        speech = self._ear.on_frame(
+            probability, level_dbfs, agent_dbfs, now_s, is_passing=is_passing
+        )
+        if speech is None and self._ear.in_hand is None:
+            return []
         match speech:
             case SpeechEnded():
                 return self._on_speech_ended(speech, now_s)

@@ -83,6 +83,8 @@ class Mouth:
     def note_heard(self, now_s: float) -> None:
         """Note which sentences were heard to their end."""
         heard = self.playout.take_heard(now_s)
+        if not heard:
+            return
         if self.reply is not None:
             self.reply.hear(heard)
         else:

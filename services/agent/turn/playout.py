@@ -3,9 +3,9 @@
 Sentences wait here as mu-law audio. `due` hands out the frames that the schedule asks for: the
 caller's playback is kept a small lead ahead of real time, no more, so that an interruption loses
 little and is silent at once. Frames go out some at a time, as each write costs the same however
-much is in it; they stay frames of 20 ms each, at whose grain playback stops. A checkpoint follows the last sound of each sentence, before the
-silence that it ends with. From what was sent, when, and which checkpoints came back, `clear` tells
-what the caller has really heard.
+much is in it; they stay frames of 20 ms each, at whose grain playback stops. A checkpoint follows
+the last sound of each sentence, before the silence that it ends with. From what was sent, when, and
+which checkpoints came back, `clear` tells what the caller has really heard.
 
 The schedule is absolute: frames are due when the playback would otherwise fall a whole frame behind
 the lead, counted from when the playback began; they go out at the last tick before that. A late
@@ -259,7 +259,9 @@ class Playout:
     @property
     def has_sent(self) -> bool:
         """Whether anything of what is queued has gone out, heard or not."""
-        return any(s.sent for s in self._sentences)
+        if self._sentences and self._sentences[0].sent:
+            return True
+        return any(sentence.sent for sentence in self._sentences)
 
     @property
     def newest_sent(self) -> str | None:
@@ -298,7 +300,11 @@ class Playout:
         """How loud the agent is at the caller's end, None when it is silent."""
         if not self.is_audible(now_s):
             return None
-        return max((s.level_dbfs for s in self._sentences if s.sent), default=None)
+        loudest = None
+        for sentence in self._sentences:
+            if sentence.sent and (loudest is None or sentence.level_dbfs > loudest):
+                loudest = sentence.level_dbfs
+        return loudest
 
     # --- sending -----------------------------------------------------------------------------
 
@@ -393,9 +399,11 @@ class Playout:
 
         One whose checkpoint is overdue counts as heard: playedStream is not guaranteed.
         """
-        heard = []
+        heard: list[HeardSentence] = []
         while self._sentences:
             sentence = self._sentences[0]
+            if sentence.checkpoint is None:
+                break
             is_overdue = sentence.is_sent and now_s > sentence.end_s + CHECKPOINT_GRACE_S
             if not (sentence.is_sent and (sentence.is_played or is_overdue)):
                 break

@@ -133,7 +133,11 @@ class Reply:
     @property
     def is_closing(self) -> bool:
         """Whether it is known to be the conversation's last, which is not interrupted."""
-        return self.is_read and isinstance(self.last_deed, ev.End | ev.LeaveToTransfer)
+        return (
+            self.is_read
+            and bool(self.steps)
+            and isinstance(self.steps[-1].deed, ev.End | ev.LeaveToTransfer)
+        )
 
     def is_guess_of(self, words: base.Words) -> bool:
         """Whether it was begun on a likely end, as the answer to these words."""

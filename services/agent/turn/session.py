@@ -180,7 +180,7 @@ class Session:
         floor = self._floor
         match event:
             case ev.FrameScored():
-                return self._on_frame(event, now_s)
+                return self.on_frame(event.probability, event.level_dbfs, now_s)
             case ev.StreamStarted():
                 return self._on_stream(event, now_s)
             case ev.CheckpointPlayed():
@@ -306,14 +306,23 @@ class Session:
         floor.move(State.THINKING)
         return []
 
-    def _on_frame(self, event: ev.FrameScored, now_s: float) -> list[Action]:
+    def on_frame(self, probability: float, level_dbfs: float, now_s: float) -> list[Action]:
+        """Take 20 ms of the caller: `FrameScored` without the event, as there are so many.
+
+        Args:
+            probability: of speech in it, 0..1.
+            level_dbfs: its level in dB of full scale.
+            now_s: when it came.
+        """
+        if self.state is State.ENDED:
+            return []
         self._floor.media_s = now_s
         if not self.playout.is_open and self.state not in (State.WAITING, State.AWAY):
             self.playout.open(self.playout.stream_id)  # the network has given the caller back
         if self.state is State.HOLDING:
-            is_over = self._machine.is_over(event.level_dbfs, now_s)
+            is_over = self._machine.is_over(level_dbfs, now_s)
             return self._leave_message(now_s) if is_over else []
-        actions = self._hearing.on_frame(event, now_s)
+        actions = self._hearing.on_frame(probability, level_dbfs, now_s)
         utterance = self._ear.in_hand
         if utterance is not None and self._floor.started_s is not None:
             onset_s = utterance.onset_s - self._floor.started_s

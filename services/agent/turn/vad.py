@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from services.agent.turn.echo import EchoMemory
 
@@ -73,8 +73,7 @@ class SpeechEnded:
 SpeechEvent: TypeAlias = SpeechStarted | SpeechEnded
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(NamedTuple):
     end_s: float
     probability: float
     level_dbfs: float

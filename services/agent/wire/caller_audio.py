@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
 import numpy as np
 
 from services.agent.providers.base import FRAME_SAMPLES, PHONE_RATE_HZ, Pcm, VadState
@@ -23,8 +23,7 @@ RawFrame: TypeAlias = bytes | Pcm
 """20 ms of the caller at 8 kHz: mu-law as it came, or samples."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerFrame:
+class CallerFrame(msgspec.Struct, frozen=True, gc=False):
     """20 ms of the caller at 8 kHz, scored; `at_s` is when it came. The samples are its own."""
 
     pcm: Pcm

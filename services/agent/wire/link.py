@@ -109,12 +109,19 @@ class Link(asyncio.Protocol):
             if is_handshake:
                 self._on_head(data)
             return
+        if (whole := self._splitter.whole(data)) is not None and self._is_well():
+            self._on_text(whole)
+            return
         for piece, is_text in self._splitter.push(data):
             if not is_text:
                 self._protocol.receive_data(piece)
                 self._after_input()
-            elif self._protocol.close_rcvd is None and self._protocol.parser_exc is None:
+            elif self._is_well():
                 self._on_text(piece)
+
+    def _is_well(self) -> bool:
+        """Whether nothing has come after which text counts no more."""
+        return self._protocol.close_rcvd is None and self._protocol.parser_exc is None
 
     def _on_head(self, data: bytes) -> None:
         """Take the short way from the first frame on, where it is known where that begins."""

@@ -54,6 +54,9 @@ class StreamGate:
 
     def on_media(self, stream_id: StreamId | None, now_s: float) -> Verdict:
         """Judge a media message; one without a stream id belongs to the stream there is."""
+        if stream_id == self.stream_id and self._has_begun and not self._is_new_link:
+            self._heard_s = now_s
+            return Verdict.GOES_ON
         if not self._has_begun or self._is_new_link:
             return self._begin(stream_id, now_s)
         if stream_id is not None and self.stream_id not in (None, stream_id):

@@ -18,6 +18,7 @@ _TEXT = 0x81  # the last fragment of its message, which is text; no reserved bit
 _MASKED = 0x80
 _MEDIUM, _LONG = 126, 127
 _MASK_BYTES = 4
+_SHORTEST_MEDIUM = 4 + _MASK_BYTES
 
 Piece: TypeAlias = tuple[bytes, bool]
 """A text frame's payload and True, or a frame's bytes for the library and False."""
@@ -40,6 +41,21 @@ class FrameSplitter:
         self._unmask = unmask
         self._rest = b""
         self._is_given_up = False
+
+    def whole(self, data: bytes) -> bytes | None:
+        """Return the payload when `data` is one text frame and nothing else, as nearly always.
+
+        None says nothing but that `push` is to look at it.
+        """
+        size = len(data)
+        if size < _SHORTEST_MEDIUM or data[0] != _TEXT or data[1] != _MASKED | _MEDIUM:
+            return None
+        if self._rest or not self.is_plain or self._is_given_up:
+            return None
+        length = data[2] << 8 | data[3]
+        if size != _SHORTEST_MEDIUM + length or length > self._most_bytes:
+            return None
+        return self._unmask(data[8:], data[4:8])
 
     def push(self, data: bytes) -> Iterator[Piece]:
         """Yield what has come whole, in order; the rest is kept until more is there."""

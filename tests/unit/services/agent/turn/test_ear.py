@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from services.agent.providers import base
-from services.agent.turn import events as ev
 from services.agent.turn.ear import Ear, Utterance
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.vad import FRAME_S, SpeechDetector, SpeechEnded, SpeechStarted
@@ -18,10 +17,10 @@ class Line:
         self.ended: list[Utterance] = []
 
     def feed(self, seconds: float, *, is_speech: bool) -> None:
-        frame = ev.FrameScored(0.9, -20.0) if is_speech else ev.FrameScored(0.01, -70.0)
+        probability, level_dbfs = (0.9, -20.0) if is_speech else (0.01, -70.0)
         for _ in range(round(seconds / FRAME_S)):
             self.now_s += FRAME_S
-            match self.ear.on_frame(frame, None, self.now_s, is_passing=False):
+            match self.ear.on_frame(probability, level_dbfs, None, self.now_s, is_passing=False):
                 case SpeechStarted() as speech:
                     self.ear.begin(speech, self.now_s)
                 case SpeechEnded() as speech:

@@ -34,6 +34,24 @@ def test_text_comes_out_whole_however_it_is_cut(texts: list[bytes], cuts: list[i
     assert found == [(payload, True) for payload in texts]
 
 
+@given(payloads, st.booleans(), st.integers(0, 40))
+def test_one_whole_frame_alone_comes_out_at_once_and_nothing_else_does(
+    payload: bytes, is_plain: bool, cut: int
+) -> None:
+    frame, splitter = text(payload), FrameSplitter(MOST, apply_mask)
+    splitter.is_plain = is_plain
+    is_medium = 126 <= len(payload) < 65_536
+    assert splitter.whole(frame) == (payload if is_medium and is_plain else None)
+    assert splitter.whole(frame + b"\x81") is None
+    assert splitter.whole(frame[:cut]) is None
+    assert splitter.whole(masked(Frame(Opcode.BINARY, payload))) is None
+    assert FrameSplitter(100, apply_mask).whole(frame) is None
+    splitter.is_plain = True
+    begun = list(splitter.push(frame[:cut]))
+    if cut and not begun:
+        assert splitter.whole(frame) is None
+
+
 def test_all_else_is_the_librarys_frame_by_frame() -> None:
     ping, close = masked(Frame(Opcode.PING, b"p")), masked(Frame(Opcode.CLOSE, b"\x03\xe8"))
     binary, more = masked(Frame(Opcode.BINARY, b"b")), text(b"a", fin=False)
