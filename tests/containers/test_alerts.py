@@ -430,7 +430,7 @@ def test_a_worker_that_has_no_time(stage: Stage) -> None:
     "stage", [{"GATEWAY_LINK_PONG_S": "3", "AGENT_LATENESS_BUDGET_S": "10"}], indirect=True
 )
 def test_a_worker_that_has_no_time_and_takes_calls_all_the_same(stage: Stage) -> None:
-    talk = (*TALK, "--barge-in-at", "turn,1.0,1.0", "--hangup-after", "15")
+    talk = (*TALK, "--barge-in-at", "1.0,1.0,1.0,1.0", "--hangup-after", "15")
     stage.load(60, 90.0, *talk)
     time.sleep(5)
     began_s = time.monotonic()
