@@ -1,7 +1,8 @@
 """`python -m deploy.console_pictures`: take the pictures of the console that the README shows.
 
 Of a console that runs already (`--url`), in a real Chromium: each view at 1280 and 360 pixels, in
-light, some in dark. The talk view is in the middle of a call whose microphone says `--wav`.
+light, some in dark. The talk view is in the middle of a call whose microphone says `--wav`, the
+dial view in that of a call it has placed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _OUT = _ROOT / "services" / "gateway" / "console" / "pictures"
 _HEIGHTS = {1280: 860, 360: 760}
 _MOST_BYTES = 150_000
+_DIALLED, _DIALLED_S = "+918000000002", 16.0
 _BROWSER = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -81,9 +83,14 @@ def take(browser: Browser, url: str, shot: Shot, out: Path, *, talk_s: float) ->
     if shot.view == "talk":
         page.get_by_role("button", name="Talk", exact=True).click()
         page.wait_for_timeout(1000 * talk_s)
+    if shot.view == "dial":
+        page.get_by_label("Number").fill(_DIALLED)
+        page.get_by_role("button", name="Call", exact=True).click()
+        page.wait_for_timeout(1000 * _DIALLED_S)
     page.wait_for_timeout(900)
     # Those of a phone are all as tall as its screen, so that they can stand side by side.
-    page.screenshot(path=out / shot.name, full_page=shot.width > 640)
+    is_whole = shot.width > 640 and shot.view != "calls"
+    page.screenshot(path=out / shot.name, full_page=is_whole)
     _pack(out / shot.name)
     _end_call(page)
     context.close()

@@ -14,6 +14,7 @@ from websockets.http11 import Request
 from services.agent.call.arrival import Arrival
 from services.agent.call.call import Call, Parts
 from services.agent.call.kept import KeptCall
+from services.agent.call.live import Watches
 from services.agent.capacity import (
     AdaptiveCapacity,
     LatenessRule,
@@ -90,6 +91,7 @@ class Worker:
         self._lag = lag
         self._calls: dict[CallId, Call] = {}
         self._arrivals: dict[CallId, tuple[Arrival, Cast]] = {}
+        self._watches = Watches(parts.clock)
         self._owner = TaskOwner("worker", on_failure=on_task_failed)
         self._is_draining = self._is_held_off = False
         self._idle = asyncio.Event()
@@ -159,6 +161,8 @@ class Worker:
         self._company.enter(cast)
         self._calls[asked.call_id] = call
         self._count()
+        if self._watches.has(asked.call_id):
+            call.live.watch()
         call.attach(link, asked)
         call.start()
         return call
@@ -190,6 +194,9 @@ class Worker:
             self._company.leave(known[1])
         else:
             self._calls[arrival.request.call_id] = call
+            if self._watches.has(arrival.request.call_id):
+                call.live.watch()
+                call.live.tell("resumed", worker_id=self._lease.worker_id)
         self._count()
 
     @property
@@ -326,6 +333,8 @@ class Worker:
             self._on_pool_event(event)
         if event.call_id is None:
             return
+        if event.kind == EVENT_WATCH and event.channel is Channel.CALLS:
+            self._watches.note(event.call_id)
         arriving = self._arrivals.get(event.call_id)
         call = self._calls.get(event.call_id) or (arriving[0] if arriving else None)
         if call is None:

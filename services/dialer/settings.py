@@ -14,6 +14,7 @@ from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_TRIAL_NUMBER = "+918000000001"
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -51,7 +52,9 @@ class DialerSettings(ServiceSettings):
     public_url: str | None = Field(None, description="gateway's public URL")
     ngrok_auth_token: SecretStr | None = Field(None, description="tells that the gateway is public")
     gateway_path_secret: SecretStr | None = Field(None, description="as set for the gateway")
-    from_number: str | None = Field(None, description="caller of orders that name none")
+    from_number: str | None = Field(
+        None, description="caller of orders that name none; a trial without an account makes one up"
+    )
     vobiz_auth_id: str | None = Field(None, description="the Vobiz account")
     vobiz_auth_token: SecretStr | None = Field(None, description="its token")
     vobiz_api_base: str = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
@@ -138,11 +141,17 @@ class DialerSettings(ServiceSettings):
         )
 
     @property
+    def _trial_number(self) -> str | None:
+        """The caller towards the stand-in for Vobiz, so that a number to call is all it takes."""
+        is_trial = self.vobiz_auth_id is None and self.dialer_trial_api_base is not None
+        return _TRIAL_NUMBER if is_trial else None
+
+    @property
     def desk(self) -> OrderDesk:
         """The rules of the API."""
         return OrderDesk(
             api_key=_text(self.dialer_api_key),
-            from_number=self.from_number,
+            from_number=self.from_number or self._trial_number,
             number_check=self.dialer_number_check,
             body_max_bytes=self.dialer_body_max_bytes,
             body_timeout_s=self.dialer_body_timeout_s,

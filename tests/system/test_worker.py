@@ -33,10 +33,10 @@ from services.agent.wire.scorer import FrameScorer
 from services.agent.worker import Worker
 from shared.audio.g711 import encode_ulaw
 from shared.bus.memory import MemoryBus
-from shared.bus.messages import WorkerLease
+from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.metrics.catalogue import AfterCallMetrics, AgentMetrics, RuntimeMetrics
 from shared.protocol.call import CallChange, CallId, CallState, EndClass, EndReason, WorkerId
-from shared.protocol.live import ShownAgent
+from shared.protocol.live import EVENT_WATCH, ShownAgent
 from shared.protocol.telephony import Media, Start, serialize_inbound
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.clock import SystemClock
@@ -401,3 +401,19 @@ async def test_a_worker_that_the_pool_knows_is_ready_while_redis_is_away() -> No
         await asyncio.sleep(0.05)
         assert stand.worker.pool_state.startswith("ok: unreachable")
         bus.is_away = False
+
+
+async def test_a_call_that_was_watched_before_it_came_is_told_of_from_its_beginning() -> None:
+    """Whoever dials from the console watches while it rings: no worker has the call yet."""
+    bus = MemoryBus()
+    async with standing(bus=bus, live=bus.live) as stand:
+        await asyncio.sleep(0.05)
+        await bus.events.publish(BusEvent(Channel.CALLS, EVENT_WATCH, CallId("call-1")))
+        await asyncio.sleep(0.05)
+        async with bus.live.follow(CallId("call-1")) as texts, stand.link() as link:
+            phone = Phone(link)
+            await phone.start()
+            await phone.send(QUIET, 0.4)
+            async with asyncio.timeout(2):
+                told = json.loads(await anext(texts))
+            assert told["kind"] in {"state", "agent", "said"}

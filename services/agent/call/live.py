@@ -24,6 +24,7 @@ from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
 _QUEUE = 500
+_MOST_WATCHED = 1000
 _TURN_STAGES = (
     Stage.ENDPOINTING,
     Stage.TRANSCRIPTION,
@@ -41,6 +42,29 @@ class Moment:
     state: str
     transcript: Sequence[Mapping[str, Any]]
     being_said: str
+
+
+class Watches:
+    """Which calls somebody watches: a call may come here, or come back, after that was said.
+
+    Args:
+        clock: the worker's.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until_s: dict[CallId, float] = {}
+
+    def note(self, call_id: CallId) -> None:
+        """Somebody watches a call for the next WATCH_S; the oldest of too many is forgotten."""
+        self._until_s.pop(call_id, None)
+        self._until_s[call_id] = self._clock.now_s() + WATCH_S
+        if len(self._until_s) > _MOST_WATCHED:
+            del self._until_s[next(iter(self._until_s))]
+
+    def has(self, call_id: CallId) -> bool:
+        """Whether somebody watches it now."""
+        return self._clock.now_s() < self._until_s.get(call_id, float("-inf"))
 
 
 class LiveView:

@@ -100,3 +100,15 @@ def test_a_gateway_that_vobiz_cannot_reach_is_noticed() -> None:
 def test_limits_are_left_to_vobiz_unless_set() -> None:
     limits = settings(dialer_ring_timeout_s="45").limits
     assert (limits.ring_timeout_s, limits.time_limit_s) == (45, None)
+
+
+def test_a_trial_makes_its_caller_number_up_and_an_account_does_not() -> None:
+    trial = settings(dialer_trial_api_base="http://127.0.0.1:5003/api/v1")
+    assert (trial.desk.from_number or "").startswith("+91800000")
+    given = settings(dialer_trial_api_base="http://s/api/v1", from_number="+918000000077")
+    assert given.desk.from_number == "+918000000077"
+    account = settings(
+        dialer_trial_api_base="http://s/api/v1", vobiz_auth_id="MA_X", vobiz_auth_token="t"
+    )
+    assert account.desk.from_number is None
+    assert settings().desk.from_number is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.agent.call.live import LiveView, Moment
+from services.agent.call.live import LiveView, Moment, Watches
 from services.agent.turn.events import Measure, Stage
 from shared.bus.base import BusUnavailable
 from shared.bus.memory_live import MemoryLive
@@ -145,3 +145,18 @@ async def test_without_a_feed_nobody_can_watch(stage: Watched) -> None:
     view = LiveView(CALL, None, owner, stage.clock, at_ms=lambda: 0, on_lost=lambda: None)
     view.watch()
     assert not view.is_watched
+
+
+def test_a_watch_holds_for_a_while_and_the_oldest_of_too_many_is_forgotten() -> None:
+    clock = ManualClock()
+    watches = Watches(clock)
+    watches.note(CALL)
+    assert watches.has(CALL)
+    assert not watches.has(CallId("other"))
+    clock.advance(WATCH_S + 0.1)
+    assert not watches.has(CALL)
+    watches.note(CALL)
+    for number in range(1000):
+        watches.note(CallId(f"more-{number}"))
+    assert not watches.has(CALL)
+    assert watches.has(CallId("more-0"))
