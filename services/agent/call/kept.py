@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from services.agent.turn.snapshot import BadSnapshot, Snapshot, read_snapshot, write_snapshot
 
 
@@ -41,7 +43,7 @@ def write_call(kept: KeptCall) -> str:
         "consumed": dict(kept.consumed),
         "recording": None if kept.recording is None else dict(kept.recording),
     }
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+    return msgspec.json.encode(data, enc_hook=str).decode()
 
 
 def read_call(text: str) -> KeptCall:
