@@ -108,8 +108,11 @@ def test_shapes_that_do_not_fit_are_refused(
 
 
 def test_a_missing_model_is_said_plainly(tmp_path: Path) -> None:
-    with pytest.raises(ProviderUnavailable, match=r"nothing\.onnx"):
-        SileroVoiceActivity(tmp_path / "nothing.onnx")
+    with pytest.raises(ProviderUnavailable, match=r"nothing\.npz"):
+        SileroVoiceActivity(tmp_path / "nothing.npz")
+    (tmp_path / "other.npz").write_bytes(b"no weights")
+    with pytest.raises(ProviderUnavailable, match=r"other\.npz"):
+        SileroVoiceActivity(tmp_path / "other.npz")
 
 
 def test_silero_still_hears_speech_after_minutes_of_tones() -> None:

@@ -88,7 +88,7 @@ _DECLARED = {
     *("prometheus_client", "pydantic", "pydantic_settings", "redis", "structlog"),
     *("msgspec", "obstore"),
     *("fastapi", "starlette", "uvicorn", "uvloop", "websockets", "httpx", "pyngrok"),
-    *("numpy", "onnxruntime", "pocketsphinx", "soxr", "espeakng_loader", "yaml"),
+    *("numpy", "onnxruntime", "pocketsphinx", "soxr", "threadpoolctl", "espeakng_loader", "yaml"),
     *("deepgram", "openai", "livekit"),
     *("defusedxml", "matplotlib", "phonenumbers", "opentelemetry"),
 }
