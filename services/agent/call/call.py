@@ -80,10 +80,12 @@ _INTERNAL_ERROR = 1011
 _LOST = (1001, 1006, 1011, 1012, LinkClose.SUPERSEDED, LinkClose.STALE_EPOCH)
 """A link closed so was given up for another: the caller may be there still."""
 _CUT_OFF_S = 60.0
-_LOOK_TICKS = 5
+_LOOK_TICKS = 6
 """Between two looks of who watches a call."""
-_KEPT_TICKS = 50
-"""A call that nothing happens in is taken down once a second: little of it is to be heard again."""
+_SILENCE_TICKS = 48
+"""Between two looks whether nobody speaks."""
+_KEPT_TICKS = 96
+"""A call that nothing happens in is taken down twice in what gateways can say again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,10 +557,15 @@ class Call:
         if self._is_ending:
             return
         before, self._at_s = self._at_s, frame.at_s
-        with self._guard:
+        try:
             self._ears.push(frame.pcm)
             session = self._session
-            self._perform(session.on_frame(frame.probability, frame.level_dbfs, frame.at_s))
+            actions = session.on_frame(frame.probability, frame.level_dbfs, frame.at_s)
+            if actions or self._has_moved():
+                with self._guard:
+                    self._perform(actions)
+        except Exception as exc:  # noqa: BLE001 - as the guard, which costs more than a quiet frame
+            self._on_bug(exc)
         self._at_s = before
 
     def _settle(self) -> None:
@@ -568,19 +575,29 @@ class Call:
     # --- by the clock ------------------------------------------------------------------------
 
     def on_tick(self) -> None:
-        """Write what is due and do what time alone brings; called each 20 ms by the wheel."""
+        """Write what is due and do what time alone brings; called each 20 ms by the wheel.
+
+        What is due is written at its time; all else can wait for every other turn.
+        """
         if self._is_ending or self._is_catching_up or self._errands.is_away:
             return
+        self._ticks += 1
+        now_s = self._parts.clock.now_s()
+        is_due = now_s >= self._session.playout.next_s
+        if self._ticks % 2 and not is_due:
+            return
         with self._guard:
-            self._ticks += 1
+            if is_due:
+                self.play_due()
+            if self._ticks % 2:
+                return
             variables = self._wits.settled_variables
             if variables is not self._variables and variables != self._variables:
                 self._variables = variables  # a tool has begun or ended
                 self._keeper.touch()
             if self._ticks % _LOOK_TICKS == 0 and not self._look():
                 return
-            self.play_due()
-            self._perform(self._session.on_tick(self._parts.clock.now_s()))
+            self._perform(self._session.on_tick(now_s))
 
     def _look(self) -> bool:
         """Do what a tenth of a second is soon enough for; False when the link is cut by it."""
@@ -594,6 +611,7 @@ class Call:
             self._show()
         if self._ticks % _KEPT_TICKS == 0:
             self._keeper.touch()
+        if self._ticks % _SILENCE_TICKS == 0:
             self._look_at_silence()
         return True
 
@@ -654,13 +672,19 @@ class Call:
         self._event(event)
         self.play_due()
 
+    def _has_moved(self) -> bool:
+        """Whether the state, or the sentence on its way, is another than when last looked at."""
+        session = self._session
+        return (
+            session.state is not self._was_in or session.playout.newest_sent is not self._was_sent
+        )
+
     def _perform(self, actions: list[ev.Action]) -> None:
-        state, sent = self._session.state, self._session.playout.newest_sent
-        if not actions and state is self._was_in and sent is self._was_sent:
-            return
-        self._was_in, self._was_sent = state, sent
-        self._keeper.touch()
-        self._quiet.on_state(state)
+        if actions or self._has_moved():
+            self._was_in = self._session.state
+            self._was_sent = self._session.playout.newest_sent
+            self._keeper.touch()
+            self._quiet.on_state(self._was_in)
         for action in actions:
             match action:
                 case ev.Write():

@@ -302,11 +302,21 @@ class Playout:
             return None
         loudest = None
         for sentence in self._sentences:
-            if sentence.sent and (loudest is None or sentence.level_dbfs > loudest):
+            if not sentence.sent:
+                if sentence.audio:
+                    break  # what follows has not gone out either
+            elif loudest is None or sentence.level_dbfs > loudest:
                 loudest = sentence.level_dbfs
         return loudest
 
     # --- sending -----------------------------------------------------------------------------
+
+    @property
+    def next_s(self) -> float:
+        """When `due` is worth asking again: before that it has nothing to write."""
+        if not self._sentences:
+            return float("inf")
+        return float("-inf") if self._is_dry else self._played_until_s - self._lead_s
 
     def due(self, now_s: float, *, more_s: float = 0.0) -> Due:
         """Return the commands to be written now, in order; `more_s` ahead of the schedule."""
