@@ -20,9 +20,10 @@ import tempfile
 import time
 import uuid
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -74,8 +75,9 @@ class RelayCost:
 class _Load:
     """So many calls, each with its two ends, on one beat."""
 
-    def __init__(self, base: str, bus: Bus) -> None:
+    def __init__(self, base: str, bus: Bus, burst: int) -> None:
         self._base = base
+        self._burst = burst
         self._bus = bus
         self._delays_us = array("d")
         self._late_ms = array("d")
@@ -156,10 +158,13 @@ class _Load:
         )
 
     async def _beat(self, seconds: float) -> None:
-        """Let each end say its 20 ms in its own slot of the beat, worker and caller apart."""
+        """Let each end say its 20 ms in its own slot of the beat, worker and caller apart.
+
+        A worker that sends bursts says as many frames at once each so many beats.
+        """
         loop = asyncio.get_running_loop()
         slot_s = _FRAME_S / _SLOTS
-        ends = [*self._callers, *self._workers]
+        ends: list[CallerEnd | WorkerEnd] = [*self._callers, *self._workers]
         slots = [ends[n::_SLOTS] for n in range(_SLOTS)]
         began_s = loop.time()
         for tick in range(round(seconds / slot_s)):
@@ -167,9 +172,13 @@ class _Load:
             if (wait_s := due_s - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
             self._late_ms.append(1000 * (loop.time() - due_s))
-            for end in slots[tick % _SLOTS]:
-                end.say()
-            self._sent += len(slots[tick % _SLOTS])
+            for n, end in enumerate(slots[tick % _SLOTS]):
+                if isinstance(end, CallerEnd):
+                    end.say()
+                    self._sent += 1
+                elif (tick // _SLOTS + n) % self._burst == 0:
+                    end.say(self._burst)
+                    self._sent += self._burst
 
     def close(self) -> None:
         """Cut every socket."""
@@ -242,9 +251,9 @@ def _is_up(base: str) -> bool:
 
 
 @asynccontextmanager
-async def _load(base: str, redis_url: str) -> AsyncIterator[tuple[_Load, int]]:
+async def _load(base: str, redis_url: str, burst: int) -> AsyncIterator[tuple[_Load, int]]:
     async with open_bus(redis_url) as bus, TaskOwner("bench") as tasks:
-        load = _Load(base, bus)
+        load = _Load(base, bus, burst)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(load.take_link, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -255,6 +264,9 @@ async def _load(base: str, redis_url: str) -> AsyncIterator[tuple[_Load, int]]:
         finally:
             load.close()
             server.close()
+
+
+_Opener = Callable[[], AbstractAsyncContextManager[tuple[_Load, int]]]
 
 
 @contextmanager
@@ -270,8 +282,10 @@ def _splice(worker_port: int) -> Iterator[tuple[int, int]]:
         process.wait(10)
 
 
-def measure_relay(counts: Sequence[int], seconds: float) -> Iterator[RelayCost]:
+def measure_relay(counts: Sequence[int], seconds: float, burst: int = 1) -> Iterator[RelayCost]:
     """Measure floor and gateway at each number of calls, a process of its own each time.
+
+    The worker writes `burst` frames at once, and as much more seldom.
 
     Raises:
         RuntimeError: something did not start, or a call was lost.
@@ -280,18 +294,19 @@ def measure_relay(counts: Sequence[int], seconds: float) -> Iterator[RelayCost]:
         with tempfile.TemporaryDirectory(prefix="parley-relay-") as name:
             folder = Path(name)
             with _redis(folder) as redis_url, _gateway(redis_url, folder) as (base, pid):
-                yield uvloop.run(_measure_floor(calls, seconds, base, redis_url))
-                yield uvloop.run(_measure(calls, seconds, base, redis_url, pid))
+                load = partial(_load, base, redis_url, burst)
+                yield uvloop.run(_measure_floor(calls, seconds, load))
+                yield uvloop.run(_measure(calls, seconds, load, pid))
 
 
-async def _measure(calls: int, seconds: float, base: str, redis_url: str, pid: int) -> RelayCost:
-    async with _load(base, redis_url) as (load, _):
+async def _measure(calls: int, seconds: float, opened: _Opener, pid: int) -> RelayCost:
+    async with opened() as (load, _):
         await load.open_calls(calls)
         return await load.speak("gateway", seconds, pid)
 
 
-async def _measure_floor(calls: int, seconds: float, base: str, redis_url: str) -> RelayCost:
-    async with _load(base, redis_url) as (load, worker_port):
+async def _measure_floor(calls: int, seconds: float, opened: _Opener) -> RelayCost:
+    async with opened() as (load, worker_port):
         with _splice(worker_port) as (port, pid):
             await asyncio.sleep(_SPLICE_START_S)
             await load.open_spliced(calls, port)
@@ -312,11 +327,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m deploy.bench.relay", description=__doc__)
     parser.add_argument("--calls", type=int, nargs="+", default=[40, 100], help="at once")
     parser.add_argument("--seconds", type=float, default=15.0, help="measured, of each run")
+    parser.add_argument("--burst", type=int, default=1, help="frames the worker writes at once")
     parser.add_argument("--out", type=Path, default=install.ROOT / ".parley" / "relay.json")
     options = parser.parse_args()
     print(_HEAD)
     costs = []
-    for cost in measure_relay(options.calls, options.seconds):
+    for cost in measure_relay(options.calls, options.seconds, options.burst):
         costs.append(asdict(cost))
         print(_line(cost), flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)

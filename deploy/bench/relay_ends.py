@@ -135,10 +135,6 @@ class _End(asyncio.Protocol, ABC):
     def framed(self, opcode: int, body: bytes) -> bytes:
         """Return a frame as this end has to write it."""
 
-    @abstractmethod
-    def say(self) -> None:
-        """Write one frame with the time in it."""
-
 
 class CallerEnd(_End):
     """The telephony cloud's end of one call."""
@@ -198,9 +194,9 @@ class WorkerEnd(_End):
         )
         self.is_upgraded.set()
 
-    def say(self) -> None:
-        """Send 20 ms of the agent's audio."""
-        self.write(self._play_header + _stamped(_PLAY, PLAY_STAMP_AT))
+    def say(self, frames: int = 1) -> None:
+        """Send so many frames of 20 ms of the agent's audio, in one write."""
+        self.write((self._play_header + _stamped(_PLAY, PLAY_STAMP_AT)) * frames)
 
     def framed(self, opcode: int, body: bytes) -> bytes:
         """Return a frame as a server sends it."""

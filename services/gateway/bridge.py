@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from services.gateway.caller import CallerSide, CallerSocket
-from services.gateway.frame_socket import Listener
+from services.gateway.frame_socket import Listener, unmask
 from services.gateway.links import LinkClosed, NoWorker, WorkerLink
 from services.gateway.milestones import Milestones
 from services.gateway.relay import (
@@ -33,6 +34,7 @@ from services.gateway.relay import (
 )
 from services.gateway.replay import CallerMessages, ReplayLimits
 from services.gateway.routing import Parting
+from services.gateway.short_way import ToWorker
 from services.gateway.tally import Tally
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, WorkerId
@@ -99,10 +101,6 @@ class _Loss:
     quiet_s: float
 
 
-def _nobody(_: str) -> None:
-    """What is sent while there is no link; it never is."""
-
-
 class Bridge:
     """Relays one call until its media is over.
 
@@ -134,9 +132,8 @@ class Bridge:
         self._messages = CallerMessages(limits.queue_frames, ReplayLimits(replay_s=limits.replay_s))
         self._gate = FloodGate(limits.message_rate, clock.now_s())
         self._listening: WorkerLink | None = None
-        # Whether a message may go to the link at once: there is one, it takes them, none waits.
-        self._is_direct = False
-        self._to_link: Callable[[str], None] = _nobody
+        # Where a message may go at once: there is a link, it takes them, none waits.
+        self._direct: WorkerLink | None = None
         self._is_flushed = asyncio.Event()
         self._is_flushed.set()
         self._is_caller_behind = False
@@ -148,13 +145,22 @@ class Bridge:
             self._on_caller_writable,
             self._milestones,
         )
+        self._short_way = ToWorker(
+            self._caller,
+            self._gate,
+            self._messages,
+            self._to_worker,
+            most_bytes=limits.message_max_chars,
+            now_s=clock.now_s,
+            unmask=unmask,
+            on_many=partial(metrics.relay_queue.observe, 0),
+        )
         self._grace: asyncio.TimerHandle | None = None
         self._tasks = TaskOwner("bridge")
         self._losses = Losses(limits.worker_tries)
         self._loss: _Loss | None = None
         self._shunned: dict[WorkerId, float] = {}
         self._silent: set[WorkerId] = set()
-        self._wants_stream_id = True
         self._has_media = False
         self._closing: int | None = None
         self._is_closing = asyncio.Event()
@@ -186,12 +192,12 @@ class Bridge:
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
-        self._wants_stream_id = True
+        self._short_way.is_begun = False
         self._caller.take(caller)
         code, began_s = _ABNORMAL, self._clock.now_s()
         self._milestones.on_socket(began_s)
         try:
-            code = await self._caller.read(caller, self._on_caller_message)
+            code = await self._caller.read(caller, self._on_caller_message, self._short_way.take)
         finally:
             self._tracer.tell("caller_socket", self._concern, began_s, code=code)
             if self._caller.leave(caller):
@@ -218,9 +224,9 @@ class Bridge:
             return self._drop("oversized")
         event = peek_event(message)
         if event in {"start", "media"}:
-            if self._wants_stream_id or event == "start":
+            if event == "start" or not self._short_way.is_begun:
                 self._caller.stream_id = peek_stream_id(message) or self._caller.stream_id
-                self._wants_stream_id = False
+                self._short_way.is_begun = True
             if not self._has_media:
                 self._has_media = True
                 if self._milestones.first_frame_s is None:
@@ -228,9 +234,9 @@ class Bridge:
                 self._hooks.on_first_frame(self.worker_id)
         elif event == "stop":
             self._caller.has_stopped = True
-        if self._is_direct:
+        if self._direct is not None:
             self._messages.pass_by(message, event, now_s)
-            self._to_link(message)
+            self._direct.send_text(message)
             if self._to_worker.add():
                 self._metrics.relay_queue.observe(0)
             return
@@ -449,7 +455,8 @@ class Bridge:
         closed: asyncio.Future[LinkClosed] = asyncio.get_running_loop().create_future()
 
         def on_closed(code: int) -> None:
-            self._listening, self._is_direct = None, False
+            self._listening = None
+            self._send_direct(None)
             if not closed.done():
                 told = LinkClosed(code, was_silent=link.was_silent, quiet_s=link.quiet_s)
                 closed.set_result(told)
@@ -465,15 +472,20 @@ class Bridge:
 
         if len(self._messages):
             self._is_flushed.clear()
-        self._listening, self._to_link = link, link.send_text
+        self._listening = link
         if self._is_caller_behind:
             link.pause_reading()
-        link.listen(Listener(self._caller.send, on_closed, on_writable, on_stuck))
+        link.listen(
+            Listener(
+                self._caller.send, on_closed, on_writable, on_stuck, self._caller.short_way.take
+            )
+        )
         self._pass_waiting()
         try:
             return await closed
         finally:
-            self._listening, self._is_direct = None, False
+            self._listening = None
+            self._send_direct(None)
             self._to_worker.flush()
             self._caller.flush_counts()
 
@@ -481,13 +493,21 @@ class Bridge:
         """Give the worker what waits for it, as far as it takes it."""
         link, messages = self._listening, self._messages
         while link is not None and link.is_writable and len(messages):
-            link.send_text(messages.take())
+            said = messages.take()
+            if isinstance(said, str):
+                link.send_text(said)
+            else:
+                link.write_frames(said)
             if self._to_worker.add():
                 self._metrics.relay_queue.observe(len(messages))
         is_flushed = not len(messages)
         if is_flushed:
             self._is_flushed.set()
-        self._is_direct = is_flushed and link is not None and link.is_writable
+        self._send_direct(link if is_flushed and link is not None and link.is_writable else None)
+
+    def _send_direct(self, link: WorkerLink | None) -> None:
+        self._direct = link
+        self._short_way.write = link.write_frames if link is not None else None
 
     def _on_caller_writable(self, is_writable: bool) -> None:
         """A caller that does not keep up slows the worker down, and nothing waits here."""

@@ -15,6 +15,7 @@ import structlog
 from services.gateway.frame_socket import Listener
 from services.gateway.milestones import Milestones
 from services.gateway.relay import is_stop
+from services.gateway.short_way import ToCaller
 from services.gateway.tally import Tally
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, StreamId
@@ -42,6 +43,10 @@ class CallerSocket(Protocol):
         """Send a text frame; nothing happens on a closed socket."""
         ...
 
+    def write_frames(self, frames: bytes) -> None:
+        """Send whole frames as a server writes them; nothing happens on a closed socket."""
+        ...
+
     def close(self, code: int) -> None:
         """Close; does nothing on a closed socket."""
         ...
@@ -59,7 +64,8 @@ class CallerSide:
     """A call's present socket, if there is one, and what was said on it and on those before.
 
     `on_writable` hears whether the present socket takes what it is sent; True when there is none,
-    as what is sent to nobody is dropped.
+    as what is sent to nobody is dropped. `last_frame_s` is when the present socket brought its last
+    frame, or came; `short_way` is that of the worker's frames.
     """
 
     def __init__(
@@ -75,12 +81,13 @@ class CallerSide:
         self._idle_s = idle_s
         self._metrics = metrics
         self._passed_on = Tally(metrics.relayed_frames.labels(to="caller").inc)
+        self.short_way = ToCaller(self._passed_on)
         self._clock = clock
         self._on_writable = on_writable
         self._milestones = milestones
         self._socket: CallerSocket | None = None
         self._left = asyncio.Event()
-        self._last_frame_s = clock.now_s()
+        self.last_frame_s = clock.now_s()
         self.stream_id = ""
         self.has_heard = False
         self.has_stopped = False
@@ -93,8 +100,9 @@ class CallerSide:
     def take(self, socket: CallerSocket) -> None:
         """Carry a socket from now on; an earlier one is closed."""
         earlier, self._socket = self._socket, socket
+        self.short_way.write = socket.write_frames if self.has_heard else None
         self._left.clear()
-        self._last_frame_s = self._clock.now_s()
+        self.last_frame_s = self._clock.now_s()
         self._on_writable(True)
         if earlier is not None:
             earlier.close(LinkClose.SUPERSEDED)
@@ -103,7 +111,7 @@ class CallerSide:
         """Forget a socket that has closed; False when a newer one has taken its place."""
         if self._socket is not socket:
             return False
-        self._socket = None
+        self._socket = self.short_way.write = None
         self._on_writable(True)
         self._left.set()
         return True
@@ -117,7 +125,7 @@ class CallerSide:
         deadline_s = self._clock.now_s() + timeout_s
         while self._socket is not None:
             now_s = self._clock.now_s()
-            quiet_at_s = self._last_frame_s + silent_s
+            quiet_at_s = self.last_frame_s + silent_s
             if now_s >= quiet_at_s:
                 return True
             if now_s >= deadline_s:
@@ -130,7 +138,10 @@ class CallerSide:
         return True
 
     async def read(
-        self, socket: CallerSocket, on_message: Callable[[str | bytes, float], None]
+        self,
+        socket: CallerSocket,
+        on_message: Callable[[str | bytes, float], None],
+        short_way: Callable[[bytes], int],
     ) -> int:
         """Hand on what a socket brings, with the time it came, until it closes; return its code.
 
@@ -142,7 +153,7 @@ class CallerSide:
         look: asyncio.TimerHandle
 
         def on_frame(message: str | bytes) -> None:
-            came_s = self._last_frame_s = now_s()
+            came_s = self.last_frame_s = now_s()
             on_message(message, came_s)
 
         def on_closed(code: int) -> None:
@@ -155,7 +166,7 @@ class CallerSide:
 
         def on_look() -> None:
             nonlocal look
-            left_s = self._last_frame_s + self._idle_s - now_s()
+            left_s = self.last_frame_s + self._idle_s - now_s()
             if left_s > 0:
                 look = loop.call_later(left_s, on_look)
                 return
@@ -164,7 +175,7 @@ class CallerSide:
             socket.close(_INTERNAL_ERROR)
 
         look = loop.call_later(self._idle_s, on_look)
-        socket.listen(Listener(on_frame, on_closed, on_writable, self._on_stuck))
+        socket.listen(Listener(on_frame, on_closed, on_writable, self._on_stuck, short_way))
         try:
             return await closed
         finally:
@@ -183,6 +194,7 @@ class CallerSide:
             return self._drop("no_caller")
         if not self.has_heard:
             self.has_heard = True
+            self.short_way.write = socket.write_frames
             self._milestones.first_sound_s = self._milestones.first_sound_s or self._clock.now_s()
         if is_stop(message):
             self.has_stopped = True

@@ -8,7 +8,8 @@ the edges and costs nothing while all goes well:
   and when it lasts `send_s` the connection is cut;
 - a read may bring a quarter of a megabyte, and thousands of tiny frames in it would hold the loop
   and every other call with it: beyond a slice's size it is parsed slice by slice, the loop in
-  between, and nothing more is read meanwhile. A media frame has 350 bytes and goes the direct way;
+  between, and nothing more is read meanwhile. A media frame has 350 bytes, a burst of them a few
+  thousand;
 - messages that come before anybody listens are kept, and soon nothing more is read.
 
 Both ends of a call are of this class: the caller's, where we are the server, and the worker's,
@@ -32,6 +33,7 @@ from services.gateway.frames import (
     PONG,
     TEXT,
     FrameReader,
+    Unmask,
     close_payload,
     frame_header,
     read_close,
@@ -41,6 +43,8 @@ try:
     from websockets.speedups import apply_mask
 except ImportError:  # no compiled part on this machine
     from websockets.utils import apply_mask
+
+unmask: Unmask = apply_mask
 
 _MOST_HELD = 16
 
@@ -54,12 +58,15 @@ class Listener:
         on_closed: called once, with the close code; nothing follows. Closing it oneself counts.
         on_writable: whether the peer takes what it is sent has changed.
         on_stuck: it took nothing for too long; the socket is cut after this.
+        short_way: is given each small read that begins with a frame, while the socket is open, and
+            returns how much of it it has dealt with: whole frames. What is left comes as messages.
     """
 
     on_message: Callable[[str | bytes], None]
     on_closed: Callable[[int], None]
     on_writable: Callable[[bool], None]
     on_stuck: Callable[[], None]
+    short_way: Callable[[bytes], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +120,12 @@ class FrameSocket(asyncio.Protocol):
         self._is_server = is_server
         self._on_lost = on_lost
         self._reader = FrameReader(
-            is_masked=is_server, max_bytes=limits.message_max_bytes, unmask=apply_mask
+            is_masked=is_server, max_bytes=limits.message_max_bytes, unmask=unmask
         )
         self._state = _State.OPEN
+        self._short_bytes = min(limits.slice_bytes, limits.message_max_bytes)
+        self._short_way: Callable[[bytes], int] | None = None
+        self._is_midway = False  # what is read next does not begin with a frame
         self._slices: deque[bytes] = deque()
         self._is_slicing = False
         self._is_paused = False
@@ -160,6 +170,7 @@ class FrameSocket(asyncio.Protocol):
         if self.close_code is not None:
             listener.on_closed(self.close_code)
             return
+        self._short_way = listener.short_way
         if not self.is_writable:
             listener.on_writable(False)
         self._read_or_not()
@@ -169,6 +180,11 @@ class FrameSocket(asyncio.Protocol):
         if self._state is _State.OPEN:
             data = text.encode()
             self._write(frame_header(TEXT, len(data), is_masked=not self._is_server) + data)
+
+    def write_frames(self, frames: bytes) -> None:
+        """Write whole frames as they are; does nothing once the socket closes."""
+        if self._state is _State.OPEN:
+            self._write(frames)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -205,17 +221,18 @@ class FrameSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse a small read at once, a large one slice by slice."""
         self.heard_s = self._loop.time()
-        if len(data) <= self._slice_bytes and not self._slices:
-            payload = self._reader.whole_text(data)
-            if payload is None:
-                self._take(data)
-            elif self._listener is not None and payload.isascii() and self._state is _State.OPEN:
-                self._listener.on_message(payload.decode("ascii"))
-            else:
-                self._on_text(payload)
+        size = len(data)
+        if self._short_way is not None and not self._is_midway and size <= self._short_bytes:
+            taken = self._short_way(data)
+            if taken == size:
+                return
+            data = data[taken:]
+        if size <= self._slice_bytes and not self._slices:
+            self._take(data)
             return
         size = self._slice_bytes
         self._slices.extend(data[at : at + size] for at in range(0, len(data), size))
+        self._is_midway = True
         # No more is read until these are parsed: that bounds what waits here.
         self._read_or_not()
 
@@ -258,6 +275,7 @@ class FrameSocket(asyncio.Protocol):
                 self._on_text(payload)
             else:
                 self._on_other(opcode, payload)
+        self._is_midway = reader.is_midway or bool(self._slices)
         if reader.error is not None:
             self._fail(reader.error.code)
 
@@ -322,6 +340,7 @@ class FrameSocket(asyncio.Protocol):
 
     def _end(self, code: int) -> None:
         """Tell that it is over, once."""
+        self._short_way = None
         if self.close_code is not None:
             return
         self.close_code = code

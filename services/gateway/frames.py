@@ -1,8 +1,8 @@
 """PURE. WebSocket framing for the relay: where frames begin and end, and nothing more.
 
 A relay needs of RFC 6455 the boundaries of messages, the control frames between them, and an
-error's close code; it has no extensions and never fragments what it sends. The common case, one
-whole small frame in one read, takes no buffer and no copy but the payload's.
+error's close code; it has no extensions and never fragments what it sends. Frames that are whole
+in one read take no buffer and no copy but the payload's.
 
 What is accepted and what is refused, with which code, is what the `websockets` package does: a
 test feeds both the same bytes.
@@ -57,25 +57,10 @@ class FrameReader:
         self._fragments_opcode = 0
         self.error: FrameError | None = None
 
-    def whole_text(self, data: bytes) -> bytes | None:
-        """Return the payload when `data` is one whole text message, short and nothing else.
-
-        None says nothing but that `feed` is to look at it. Nearly every read of a call is such.
-        """
-        size = len(data)
-        if size < 4 or data[0] != _FINAL_TEXT or self._buffer or self._fragments_opcode:
-            return None
-        length = data[1] ^ self._mask_bit
-        body = 2 + self._key_bytes
-        if length == 126:
-            length = data[2] << 8 | data[3]
-            body += 2
-        elif length > 126:
-            return None
-        if body + length != size or length > self._max_bytes:
-            return None
-        payload = data[body:]
-        return self._unmask(payload, data[body - 4 : body]) if self._key_bytes else payload
+    @property
+    def is_midway(self) -> bool:
+        """Whether a message has begun and is not whole."""
+        return bool(self._buffer) or self._fragments_opcode != 0
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return what is complete, as opcode and payload, in order.

@@ -94,6 +94,10 @@ class WorkerLink(Protocol):
         """Send a text frame; nothing happens on a closed link."""
         ...
 
+    def write_frames(self, frames: bytes) -> None:
+        """Send whole frames as a client writes them; nothing happens on a closed link."""
+        ...
+
     def pause_reading(self) -> None:
         """Let the worker wait."""
         ...
@@ -133,6 +137,7 @@ class SocketLink:
         self.lease = lease
         self.was_silent = False
         self.send_text = socket.send_text
+        self.write_frames = socket.write_frames
         self.listen = socket.listen
         self.pause_reading = socket.pause_reading
         self.resume_reading = socket.resume_reading

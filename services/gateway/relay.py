@@ -16,6 +16,7 @@ _INTERNAL_ERROR = 1011
 _SERVICE_RESTART = 1012
 _TLS_FAILED = 1015
 _IN_A_ROW_S = 10.0
+_BUCKET_S = 1.0 + 1e-6  # sums of a message's time are not exact
 _NOT_A_LOSS = frozenset({LinkClose.FULL, LinkClose.HANDOVER, LinkClose.STALE_EPOCH})
 
 
@@ -52,22 +53,22 @@ def peek_stream_id(text: str) -> str:
 class FloodGate:
     """A token bucket: how many messages one caller's socket may bring.
 
-    The bucket holds a second's worth, so that what piled up during a short stall passes.
+    The bucket holds a second's worth, so that what piled up during a short stall passes. All that
+    is kept of it is when it will be full again: each message puts that off by its own share.
     """
 
+    __slots__ = ("_each_s", "_full_s")
+
     def __init__(self, rate_per_s: float, now_s: float) -> None:
-        self._rate_per_s = rate_per_s
-        self._room = rate_per_s
-        self._last_s = now_s
+        self._each_s = 1.0 / rate_per_s
+        self._full_s = now_s
 
     def admits(self, now_s: float) -> bool:
         """Whether one more message may pass now."""
-        refill = (now_s - self._last_s) * self._rate_per_s
-        self._room = min(self._rate_per_s, self._room + refill)
-        self._last_s = now_s
-        if self._room < 1.0:
+        full_s = (self._full_s if self._full_s > now_s else now_s) + self._each_s
+        if full_s > now_s + _BUCKET_S:
             return False
-        self._room -= 1.0
+        self._full_s = full_s
         return True
 
 

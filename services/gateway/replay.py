@@ -22,8 +22,13 @@ class ReplayLimits:
     max_chars: int = 524_288
 
 
-_Message = tuple[str, str, float]
-"""Text, event, and when it came. A class of its own would cost more than the rest of this."""
+Said = str | bytes
+"""A text, or a whole frame in which it came, mask and all: that is said again as it is."""
+
+_Message = tuple[Said, str, float]
+"""What was said, its event, when it came. A class of its own would cost more than all of this."""
+
+_LOOK_EACH = 50
 
 
 class CallerMessages:
@@ -32,13 +37,28 @@ class CallerMessages:
     When the waiting ones are too many, the oldest that is not a control message gives way: late
     audio is worth nothing, a hang-up or a checkpoint is. Age is counted back from the newest
     message taken, so that nothing is forgotten while there is no worker.
+
+    Forgetting is put off a little while audio passes by; whoever asks can't tell.
     """
+
+    __slots__ = (
+        "_again",
+        "_is_whole",
+        "_limits",
+        "_look_in",
+        "_queue_frames",
+        "_start",
+        "_taken",
+        "_taken_chars",
+        "_waiting",
+    )
 
     def __init__(self, queue_frames: int, limits: ReplayLimits) -> None:
         self._queue_frames = queue_frames
         self._limits = limits
         self._taken: deque[_Message] = deque()
         self._taken_chars = 0
+        self._look_in = _LOOK_EACH
         self._again: deque[_Message] = deque()
         self._waiting: deque[_Message] = deque()
         self._start: _Message | None = None
@@ -51,6 +71,7 @@ class CallerMessages:
     @property
     def is_whole(self) -> bool:
         """Whether nothing that a worker has had is forgotten."""
+        self._forget()
         return self._is_whole
 
     def put(self, text: str, event: str, now_s: float) -> bool:
@@ -71,16 +92,27 @@ class CallerMessages:
                 return
         self._waiting.popleft()
 
-    def pass_by(self, text: str, event: str, now_s: float) -> None:
+    def pass_by(self, said: Said, event: str, now_s: float) -> None:
         """Remember a message that is given to the worker at once, as nothing waits before it."""
-        message = (text, event, now_s)
         if event == "start":
-            self._start = message
+            self._start = (said, event, now_s)
             return
+        self._taken.append((said, event, now_s))
+        self._taken_chars += len(said)
+        self._forget()
+
+    def pass_audio(self, frame: bytes, now_s: float) -> None:
+        """Remember audio that is given to the worker at once, likewise."""
+        self._taken.append((frame, "media", now_s))
+        self._taken_chars += len(frame)
+        self._look_in -= 1
+        if not self._look_in:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._look_in = _LOOK_EACH
         limits, taken = self._limits, self._taken
-        taken.append(message)
-        self._taken_chars += len(text)
-        before_s = now_s - limits.replay_s
+        before_s = taken[-1][2] - limits.replay_s if taken else 0.0
         while taken and (
             taken[0][2] < before_s
             or self._taken_chars > limits.max_chars
@@ -89,15 +121,15 @@ class CallerMessages:
             self._taken_chars -= len(taken.popleft()[0])
             self._is_whole = False
 
-    def take(self) -> str:
+    def take(self) -> Said:
         """Remove and return the next message for the worker; it is remembered from now on.
 
         Raises:
             IndexError: nothing waits.
         """
-        text, event, came_s = self._again.popleft() if self._again else self._waiting.popleft()
-        self.pass_by(text, event, came_s)
-        return text
+        said, event, came_s = self._again.popleft() if self._again else self._waiting.popleft()
+        self.pass_by(said, event, came_s)
+        return said
 
     def rewind(self) -> int:
         """Begin anew for another worker: the newest `start`, what is remembered, what waits.
@@ -105,6 +137,7 @@ class CallerMessages:
         Returns:
             how many messages are said again.
         """
+        self._forget()
         again = [*self._taken, *self._again]
         self._taken.clear()
         self._taken_chars = 0

@@ -8,15 +8,17 @@ _EVERY = 50
 
 
 class Tally:
-    """Counts frames; a counter hears of each fiftieth, which is once a second, and of the rest."""
+    """Counts frames; a counter hears of fifty or more, about once a second, and of the rest."""
+
+    __slots__ = ("_count", "_hand_on")
 
     def __init__(self, hand_on: Callable[[float], object]) -> None:
         self._hand_on = hand_on
         self._count = 0
 
-    def add(self) -> bool:
-        """Count one; True when it was the fiftieth."""
-        self._count += 1
+    def add(self, frames: int = 1) -> bool:
+        """Count; True when that made fifty, and the counter has heard of them."""
+        self._count += frames
         if self._count < _EVERY:
             return False
         self.flush()

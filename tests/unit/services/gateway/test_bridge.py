@@ -77,6 +77,9 @@ class FakeSocket:
         if not self.inlet.is_closed:
             self.sent.put_nowait(text)
 
+    def write_frames(self, frames: bytes) -> None:
+        raise AssertionError("these sockets have messages alone")
+
     def does_not_read(self) -> None:
         self.is_writable = False
         assert self.inlet.listener is not None

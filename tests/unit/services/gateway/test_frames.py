@@ -45,8 +45,7 @@ def read_here(data: bytes, cuts: list[int], *, is_masked: bool) -> tuple[list[ob
     ours = reader(is_masked=is_masked)
     found: list[object] = []
     for piece in pieces_of(data, cuts):
-        text = ours.whole_text(piece)
-        for opcode, payload in ours.feed(piece) if text is None else [(TEXT, text)]:
+        for opcode, payload in ours.feed(piece):
             found.append((opcode, payload))
             if opcode == CLOSE:
                 return found, None
@@ -176,19 +175,17 @@ def test_reserved_bits_are_refused(opcode: int, rsv: int) -> None:
     assert ours.error.code == 1002
 
 
-def test_one_whole_short_text_is_known_at_a_glance_and_all_else_is_left() -> None:
-    key = b"\x01\x82\x33\xf4"
-    for length in (0, 1, 125, 126, 200):
-        whole = frame(TEXT, b"x" * length, key=key)
-        ours = reader(is_masked=True)
-        assert ours.whole_text(whole) == b"x" * length
-        assert ours.whole_text(whole[:-1]) is None
-        assert ours.whole_text(whole + b"\x81") is None
-        assert ours.whole_text(frame(TEXT, b"x" * length)) is None
-    assert ours.whole_text(frame(PING, b"x", key=key)) is None
-    assert ours.whole_text(frame(TEXT, b"x" * (MAX_BYTES + 1), key=key)) is None
-    ours.feed(frame(TEXT, b"x", fin=False, key=key))
-    assert ours.whole_text(frame(TEXT, b"y", key=key)) is None
+def test_a_reader_says_whether_a_message_has_begun() -> None:
+    ours = reader(is_masked=False)
+    assert not ours.is_midway
+    ours.feed(frame(TEXT, b"x")[:2])
+    assert ours.is_midway
+    ours.feed(b"x")
+    assert not ours.is_midway
+    ours.feed(frame(TEXT, b"x", fin=False))
+    assert ours.is_midway
+    ours.feed(frame(CONTINUATION, b"y"))
+    assert not ours.is_midway
 
 
 def test_a_message_in_endless_tiny_fragments_is_bounded() -> None:

@@ -23,7 +23,9 @@ class FakeSocket:
         self.heard_s = asyncio.get_running_loop().time()
         self.is_open = self.is_reading = self.is_writable = True
         self.cut_s: float | None = None
-        self.send_text = self.listen = self.pause_reading = self.resume_reading = None
+        self.send_text = self.write_frames = self.listen = self.pause_reading = (
+            self.resume_reading
+        ) = None
 
     def ping(self) -> None:
         if self.answers:

@@ -11,7 +11,13 @@ FOREVER = ReplayLimits(replay_s=1e9, max_frames=10_000, max_chars=10_000_000)
 
 
 def drained(messages: CallerMessages) -> list[str]:
-    return [messages.take() for _ in range(len(messages))]
+    return [taken(messages) for _ in range(len(messages))]
+
+
+def taken(messages: CallerMessages) -> str:
+    said = messages.take()
+    assert isinstance(said, str)
+    return said
 
 
 def test_messages_keep_their_order() -> None:
@@ -114,7 +120,7 @@ def test_the_last_worker_has_everything_in_order(steps: list[str]) -> None:
             sent.append(f"{event} {len(sent)}")
             messages.put(sent[-1], event, float(len(sent)))
         elif step == "take" and len(messages):
-            got.append(messages.take())
+            got.append(taken(messages))
         elif step == "rewind":
             messages.rewind()
             got = []
@@ -135,7 +141,7 @@ def test_a_bounded_memory_loses_only_its_oldest(steps: list[str], max_frames: in
             messages.put(str(count), "media", 0.0)
             count += 1
         elif step == "take" and len(messages):
-            newest_taken = max(newest_taken, int(messages.take()))
+            newest_taken = max(newest_taken, int(taken(messages)))
         elif step == "rewind":
             messages.rewind()
     messages.rewind()
