@@ -113,9 +113,10 @@ class WorkerLink(Protocol):
 
 @dataclass(slots=True, weakref_slot=True)
 class Pulse:
-    """When a worker was last heard, by any of its links; shared by these."""
+    """When a worker was last heard, and asked, on any of its links; shared by these."""
 
     heard_s: float
+    asked_s: float = float("-inf")
 
 
 class SocketLink:
@@ -173,14 +174,19 @@ class SocketLink:
         liveness, pulse = self._liveness, self._pulse
         liveness.heard_s = max(liveness.heard_s, self._socket.heard_s)
         pulse.heard_s = max(pulse.heard_s, self._socket.heard_s)
+        now_s = self._loop.time()
         sign = liveness.on_look(
-            self._loop.time(), is_reading=self._socket.is_reading, elsewhere_s=pulse.heard_s
+            now_s,
+            is_reading=self._socket.is_reading,
+            elsewhere_s=pulse.heard_s,
+            asked_s=pulse.asked_s,
         )
         if sign is Sign.LOST:
             self.was_silent = True
             self._socket.abort()
             return
         if sign is Sign.ASK:
+            pulse.asked_s = now_s
             self._socket.ping()
         self._look = self._loop.call_at(liveness.due_s, self._on_look)
 

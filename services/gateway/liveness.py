@@ -3,7 +3,9 @@
 Any byte is a sign of life. Who says nothing is asked; who does not answer in time is lost. The
 time by which our own looks come late is not held against the other side: what it sent may lie
 unread in our socket. Who is heard on other links meanwhile has twice the time: such a process lives
-and is behind with its work, and what is taken from it would put the next one behind as well.
+and is behind with its work, and what is taken from it would put the next one behind as well. For a
+second what is heard there counts as heard here too: callers mostly speak while their agent is
+silent, and to ask each such link four times a second would cost as much as their audio.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 _SHORTEST_WAIT_S = 0.01
+_NEVER_S = float("-inf")
+_BY_OTHERS_PINGS = 4
 _LOOKS = 3
 """In a ping's time at a link that is quiet: we only know of our lateness by a look's."""
 
@@ -30,28 +34,36 @@ class Liveness:
     def __init__(self, ping_s: float, pong_s: float, now_s: float) -> None:
         self._ping_s = ping_s
         self._lost_after_s = ping_s + pong_s
+        self._by_others_s = _BY_OTHERS_PINGS * ping_s
         self._excused_s = 0.0
-        self._asked_s = float("-inf")
+        self._asked_s = _NEVER_S
         self._heard_before_s = now_s
         self.heard_s = now_s
         self.due_s = now_s + ping_s
 
     def on_look(
-        self, now_s: float, *, is_reading: bool = True, elsewhere_s: float = float("-inf")
+        self,
+        now_s: float,
+        *,
+        is_reading: bool = True,
+        elsewhere_s: float = _NEVER_S,
+        asked_s: float = _NEVER_S,
     ) -> Sign:
         """Judge the link, and say in `due_s` when to look again.
 
         Args:
             now_s: monotonic; of the same clock as `heard_s`.
             is_reading: False while we ourselves leave the socket unread: then silence says nothing.
-            elsewhere_s: when the other end was last heard on any link of its.
+            elsewhere_s: when the other end was last heard on any link of its...
+            asked_s: ...and asked.
         """
         if not is_reading:
             self.heard_s = now_s
-        if self.heard_s > self._heard_before_s:
-            self._heard_before_s, self._excused_s = self.heard_s, 0.0
-        self._excused_s += max(0.0, now_s - max(self.due_s, self.heard_s))
-        base_s = self.heard_s + self._excused_s
+        heard_s = max(self.heard_s, min(elsewhere_s, self.heard_s + self._by_others_s))
+        if heard_s > self._heard_before_s:
+            self._heard_before_s, self._excused_s = heard_s, 0.0
+        self._excused_s += max(0.0, now_s - max(self.due_s, heard_s))
+        base_s = heard_s + self._excused_s
         lived_s = max(base_s, min(elsewhere_s, base_s + self._lost_after_s))
         lost_s = lived_s + self._lost_after_s
         if now_s >= lost_s:
@@ -61,7 +73,9 @@ class Liveness:
         self.due_s = max(due_s, now_s + _SHORTEST_WAIT_S)
         if not is_quiet:
             return Sign.ALIVE
-        if now_s < self._asked_s + self._ping_s:
+        if now_s >= self.heard_s + self._by_others_s:
+            asked_s = self._asked_s  # who answers elsewhere may be cut off here
+        if now_s < max(asked_s, self._asked_s) + self._ping_s:
             return Sign.WAIT
         self._asked_s = now_s
         return Sign.ASK

@@ -91,7 +91,27 @@ def lost_beside_s(heard_elsewhere: Callable[[float], float]) -> float:
 
 def test_a_worker_that_is_heard_on_other_links_has_twice_the_time() -> None:
     """Workers behind with their work lost all their calls to others, which fell behind in turn."""
-    assert lost_beside_s(lambda now_s: now_s - 0.1) == pytest.approx(2 * (PING_S + PONG_S))
+    by_others_s = 4 * PING_S
+    assert lost_beside_s(lambda now_s: now_s - 0.1) == pytest.approx(
+        by_others_s + 2 * (PING_S + PONG_S)
+    )
+
+
+def test_of_many_quiet_links_to_one_worker_each_is_asked_about_once_a_second() -> None:
+    links = [Liveness(PING_S, PONG_S, 0.0) for _ in range(20)]
+    pulse_s, asked_s, asked = 0.0, -1.0, 0
+    for step in range(1, 10_000):
+        now_s = step / 1000
+        for link in links:
+            if now_s < link.due_s:
+                continue
+            pulse_s = max(pulse_s, link.heard_s)
+            sign = link.on_look(now_s, elsewhere_s=pulse_s, asked_s=asked_s)
+            assert sign is not Sign.LOST
+            if sign is Sign.ASK:
+                asked, asked_s = asked + 1, now_s
+                link.heard_s = now_s + 0.002
+    assert 20 * 5 <= asked <= 20 * 10 + 10 * 4
 
 
 @given(st.floats(0.0, 0.8))
