@@ -1,132 +1,98 @@
-"""`python -m deploy.bench`: a table for people, .parley/bench.json for comparing."""
+"""`python -m deploy.bench`: measure the media path; a table for people, JSON and plots to compare.
+
+Each part can be had alone (--only), all of them take a while: how long is said first. Results go
+to a folder as bench.json, part by part: what is not measured this time stays as it is there.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
-import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-from deploy.bench.frames import FrameCost, measure_frames
-from deploy.bench.interruptions.judge import Verdict
-from deploy.bench.interruptions.play import play_set
-from deploy.bench.path import PathCost, bench_platform, measure_path
-from deploy.bench.reactions import Reactions, measure_reactions
-from deploy.bench.tables import TURNS_HEAD, print_interruptions, print_turns
-from deploy.bench.turns import VendorTurns, measure_turns
+from deploy.bench.machine import describe, in_words
+from deploy.bench.native import NoCompiler, program
+from deploy.bench.suite import PARTS, Options, Part
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
 
-_VENDOR_CALLS = (1, 6)
-"""At once."""
+RESULTS = install.ROOT / "deploy" / "bench" / "results"
+_OUT = install.ROOT / ".parley" / "bench" / "results"
 
 
 def main() -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__)
-    parser.add_argument("--calls", type=int, nargs="*", default=[1, 20], help="at once; none: skip")
-    parser.add_argument(
-        "--interruptions",
-        type=int,
-        default=56,
-        help="calls that talk over the agent; 0: skip them and the set of interruptions",
+    asked = _parse()
+    options = Options(
+        calls=tuple(asked.calls) if asked.calls else None,
+        runs=asked.runs or (1 if asked.quick else 5),
+        is_quick=asked.quick,
+        speech=asked.speech,
     )
-    parser.add_argument(
-        "--turns", type=int, default=12, help="of each call with vendors' stand-ins; 0: skip"
-    )
-    parser.add_argument("--speech", type=Path, help="a folder of recorded speech for them, WAV")
-    parser.add_argument("--out", type=Path, default=install.ROOT / ".parley" / "bench.json")
-    options = parser.parse_args()
-    frames: list[FrameCost] = []
-    paths: list[PathCost] = []
-    turns: list[VendorTurns] = []
-    reactions: Reactions | None = None
-    verdicts: dict[str, Verdict] = {}
+    parts = _wanted(asked.only, is_long=asked.long)
+    document = _read(asked.out)
     with stop_signals():
         try:
-            print("One 20 ms frame, CPU microseconds:")
-            for frame in measure_frames():
-                frames.append(frame)
-                print(f"  {frame.step:<32} {frame.cpu_us:>8.2f}")
-            if options.calls:
-                if sys.platform != "linux":
-                    complain("the whole path is measured on Linux alone (it reads /proc)")
-                    return 1
-                _measure_paths(options.calls, paths)
-            if options.turns:
-                print(TURNS_HEAD)
-                turns = measure_turns(_VENDOR_CALLS, options.turns)
-                for found in turns:
-                    print_turns(found)
-            if options.interruptions:
-                reactions = _measure_reactions(options.interruptions, options.speech)
-                verdicts = play_set(options.speech)
-                print_interruptions(verdicts)
+            for number, part in enumerate(parts, start=1):
+                left_s = sum(one.seconds(options) for one in parts[number - 1 :])
+                print(f"\n[{number}/{len(parts)}] {part.title} ({left_s / 60:.0f} minutes left)")
+                if (reason := _why_not(part)) is not None:
+                    print(f"  left out: {reason}")
+                    continue
+                document[part.name] = part.measure(options)
+                document["machine"] = describe()
+                _write(asked.out, document)
         except (StartFailed, RuntimeError) as error:
             complain(str(error))
             return 1
         except StopAsked:
             return 130
-    document = {
-        **_document(frames, paths, reactions),
-        "turns_with_vendors": [asdict(found) for found in turns],
-        "interruptions": {kind: verdict.to_json() for kind, verdict in verdicts.items()},
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(document, indent=1) + "\n")
-    print(f"\nwritten to {options.out}")
+    if "machine" in document:
+        print(f"\n{in_words(document['machine'])}\nwritten to {asked.out / 'bench.json'}")
     return 0
 
 
-def _measure_paths(counts: list[int], paths: list[PathCost]) -> None:
-    print(
-        "\nThe whole path, CPU-seconds for each call-minute (idle: each minute; the recogniser's"
-        " are part of the agent's):"
-    )
-    print(f"  {'calls':>5} {'gateway':>9} {'agent':>9} {'recogniser':>11} {'redis':>9}")
-    for path in measure_path(counts):
-        paths.append(path)
-        print(
-            f"  {path.calls or 'idle':>5} {path.gateway:>9.3f} {path.agent:>9.3f}"
-            f" {path.agent_recogniser:>11.3f} {path.redis:>9.3f}"
-        )
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deploy.bench", description=__doc__)
+    names = [part.name for part in PARTS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="one short run of each")
+    parser.add_argument("--long", action="store_true", help="the ten minutes of `soak` too")
+    parser.add_argument("--runs", type=int, help="of each load; the median counts")
+    parser.add_argument("--calls", type=int, nargs="+", help="at once, for path and relay")
+    parser.add_argument("--speech", type=Path, help="a folder of recorded speech, WAV")
+    parser.add_argument("--out", type=Path, default=_OUT, help="folder of the results")
+    return parser.parse_args()
 
 
-def _measure_reactions(interruptions: int, speech: Path | None) -> Reactions:
-    print("\nReactions at the handset, milliseconds:")
-    with (
-        tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
-        bench_platform(folder) as ports,
-    ):
-        found = measure_reactions(ports["HTTP_PORT"], interruptions=interruptions, speech=speech)
-    for name, values in (
-        ("answer to first agent audio", found.answer_to_first_audio_ms),
-        ("talking over the agent to silence", found.barge_in_to_silence_ms),
-    ):
-        print(f"  {name:<34} p50 {values['p50']}, p95 {values['p95']} of {values['count']}")
-    print(f"  not silenced at all: {found.talked_over}")
-    print(
-        f"  stopped by noise or echo in {found.quiet_s:.0f} s of silence:"
-        f" {found.false_interruptions}"
-    )
-    if found.is_client_the_bottleneck:
-        print("  WARNING: the simulator was late itself: the machine is too busy for these figures")
-    return found
+def _wanted(only: list[str] | None, *, is_long: bool) -> list[Part]:
+    if only:
+        return [part for part in PARTS if part.name in only]
+    return [part for part in PARTS if is_long or not part.is_long]
 
 
-def _document(
-    frames: list[FrameCost], paths: list[PathCost], reactions: Reactions | None
-) -> dict[str, object]:
-    return {
-        "machine": {"python": platform.python_version(), "cores": os.cpu_count()},
-        "frame_cpu_us": {frame.step: frame.cpu_us for frame in frames},
-        "path_cpu_s_per_call_minute": [asdict(path) for path in paths],
-        "reactions": asdict(reactions) if reactions else None,
-    }
+def _why_not(part: Part) -> str | None:
+    """Say why a part can't be measured here; None: it can."""
+    if part.is_linux_only and sys.platform != "linux":
+        return "it reads /proc, so on Linux alone"
+    try:
+        for name in part.programs:
+            program(name)
+    except NoCompiler as error:
+        return str(error)
+    return None
+
+
+def _read(folder: Path) -> dict[str, object]:
+    path = folder / "bench.json"
+    document: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+    return document
+
+
+def _write(folder: Path, document: dict[str, object]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

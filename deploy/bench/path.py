@@ -1,191 +1,166 @@
-"""What a call costs on the whole path: CPU of gateway and agent apart, at one and more calls.
+"""What a call costs on the whole path: a gateway, one or more workers, a Redis, as processes.
 
-Starts the platform as processes on loopback, plays calls through it with the simulator's `load`,
-and reads the CPU time the kernel has noted for each process and its children.
+Calls come as they do from Vobiz, by webhook and media socket, and last; the agent tells a story
+without end, prepared before, and nobody answers it: a frame comes and one goes for each call each
+20 ms, and neither recognition nor synthesis is in the measured time. On the line is noise. CPU time
+is the kernel's account of each process.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from deploy.local import install
-from deploy.local.embedded_redis import free_port
-from deploy.local.processes import ProcessPlatform
-from deploy.local.state import StateFile
+from deploy.bench.cloud import Cloud
+from deploy.bench.figures import LoadReport, quantile_s, value_of
+from deploy.bench.processes import Cpu
+from deploy.bench.stage import Program, Stage
 
-# One conversation of about half a minute: the caller asks, listens, cuts in once, says goodbye.
-_CONVERSATION = (
-    *("--say", "How does this work?", "--say", "What can you do?", "--say", "Goodbye."),
-    *("--barge-in-at", "turn,turn,2"),
-)
-_LOAD_TIMEOUT_S = 300.0
-_IDLE_S = 10.0
-_PARTS = ("gateway", "agent-1", "redis")
+_STORY = "Once upon a time there was a telephone that nobody ever hung up, and it went on and on. "
+STORY_AGENT = f"greeting: {_STORY * 60}\nprompt: You tell stories.\nflow: parley\n"
+_SETTLE_S = 4.0
+_GONE_S = 30.0
+_LAG = "voice_runtime_loop_lag_seconds"
+_LATENESS = "voice_agent_pacing_lateness_seconds"
+_SCORING = "voice_agent_scoring_wait_seconds"
+HEARD_DBFS = -50.0
+"""A line on which the voice activity model hears every frame."""
+QUIET_DBFS = -65.0
+"""A good line: what is on it is too quiet to be anybody's speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many calls at once, over so many workers, with so much noise on their lines."""
+
+    calls: int
+    workers: int = 1
+    line_dbfs: float = HEARD_DBFS
 
 
 @dataclass(frozen=True, slots=True)
 class PathCost:
-    """CPU-seconds (user and system) for each call-minute, by process, at so many calls at once.
+    """One run.
 
-    With no calls at all: for each minute of waiting.
-
-    `agent_recogniser` is the part of `agent` that its recogniser processes took. `report` is what
-    the simulator measured, as it wrote it.
+    Attributes:
+        gateway: CPU-seconds for each call-minute; `worker`, of all workers together, and `redis`
+            likewise. `children` is the part of `worker` that other processes than the workers' own
+            took: the recognisers'.
+        gateway_mb_per_call: memory above that of a gateway without calls, for each call;
+            `worker_mb_per_call` likewise.
+        lag_ms: 99th percentile of the worst worker's loop lag, at most: bounds of its histogram.
+        lateness_ms: the same of frames as the worker wrote them.
+        scoring_wait_ms: the same of frames that waited to be scored.
+        handset: what the load client saw.
     """
 
-    calls: int
-    call_minutes: float
+    load: Load
     gateway: float
-    agent: float
-    agent_recogniser: float
+    worker: float
+    children: float
     redis: float
-    report: dict[str, Any]
+    gateway_mb_per_call: float
+    worker_mb_per_call: float
+    lag_ms: float
+    gateway_lag_ms: float
+    lateness_ms: float
+    scoring_wait_ms: float
+    handset: LoadReport
+
+    @property
+    def total(self) -> float:
+        """CPU-seconds for each call-minute, gateway and workers."""
+        return self.gateway + self.worker
 
 
-def measure_path(counts: Sequence[int]) -> Iterator[PathCost]:
-    """Measure at each number of calls, one platform for all.
+def measure_path(loads: Sequence[Load], seconds: float) -> Iterator[PathCost]:
+    """Measure each load in turn, on one platform.
 
     Raises:
-        StartFailed: the platform did not start.
-        RuntimeError: calls failed; figures of failed calls mean nothing.
+        NoCompiler: the load client can't be built.
+        RuntimeError: something did not start, or calls were refused or lost.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
-        bench_platform(folder) as ports,
+        tempfile.TemporaryDirectory(prefix="parley-bench-") as name,
+        Stage(Path(name), {"default": STORY_AGENT}) as stage,
     ):
-        pids = _pids(Path(folder))
-        _load(1, ports["HTTP_PORT"], Path(folder) / "warm-up")  # what loads at a first call
-        yield _idle_cost(pids)
-        for calls in counts:
-            before = {name: _cpu_s(pids[name]) for name in _PARTS}
-            minutes_before = _call_minutes(ports["AGENT_METRICS_PORT"])
-            report = _load(calls, ports["HTTP_PORT"], Path(folder) / f"load-{calls}")
-            minutes = _call_minutes(ports["AGENT_METRICS_PORT"]) - minutes_before
-            used = {name: _cpu_s(pids[name]) - before[name] for name in _PARTS}
-            yield PathCost(
-                calls=calls,
-                call_minutes=round(minutes, 2),
-                gateway=round(used["gateway"].all_s / minutes, 3),
-                agent=round(used["agent-1"].all_s / minutes, 3),
-                agent_recogniser=round(used["agent-1"].children_s / minutes, 3),
-                redis=round(used["redis"].all_s / minutes, 3),
-                report=report,
-            )
+        redis, workers = stage.redis(), [stage.worker()]
+        gateway = stage.gateway()
+        _warm_up(Path(name), gateway, workers)
+        empty_mb = [one.memory_mb() for one in (gateway, *workers)]
+        for load in loads:
+            while len(workers) < load.workers:
+                workers.append(stage.worker(len(workers) + 1))
+                empty_mb.append(workers[-1].memory_mb())
+            yield _measure(Path(name), load, seconds, [redis, gateway, *workers], empty_mb)
+            _await_gone(workers)
 
 
-def _idle_cost(pids: dict[str, int]) -> PathCost:
-    before = {name: _cpu_s(pids[name]) for name in _PARTS}
-    time.sleep(_IDLE_S)
-    used = {name: (_cpu_s(pids[name]) - before[name]).all_s * 60 / _IDLE_S for name in _PARTS}
-    used = {name: round(cpu_s, 3) for name, cpu_s in used.items()}
-    return PathCost(0, 0.0, used["gateway"], used["agent-1"], 0.0, used["redis"], {})
+def _warm_up(folder: Path, gateway: Program, workers: Sequence[Program]) -> None:
+    """Have what is loaded at a first call loaded."""
+    with Cloud(folder, line_dbfs=HEARD_DBFS) as cloud:
+        cloud.call_gateway(_base(gateway), 1)
+        cloud.await_open(1)
+        time.sleep(1.0)
+    _await_gone(workers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cpu:
-    """CPU-seconds of a process with its descendants, and of the descendants alone."""
-
-    all_s: float
-    children_s: float
-
-    def __sub__(self, earlier: _Cpu) -> _Cpu:
-        return _Cpu(self.all_s - earlier.all_s, self.children_s - earlier.children_s)
-
-
-@contextmanager
-def bench_platform(
-    folder: str, settings: Mapping[str, str] | None = None
-) -> Iterator[dict[str, int]]:
-    """Run the platform as processes on free ports; yield the ports by their settings' names.
-
-    Args:
-        folder: for logs and data.
-        settings: in place of those of this process's environment.
-    """
-    names = ("HTTP_PORT", "AGENT_WS_PORT", "AGENT_METRICS_PORT", "DIALER_PORT", "SIMULATOR_PORT")
-    ports = {name: free_port() for name in (*names, "PROMETHEUS_PUBLISHED_PORT")}
-    environment = {
-        **os.environ,
-        **{name: str(port) for name, port in ports.items()},
-        **{"REDIS_URL": "", "PUBLIC_URL": "", "NGROK_AUTH_TOKEN": "", "AGENT_CAPACITY": "200"},
-        **(settings or {}),
-    }
-    platform = ProcessPlatform(Path(folder), environment)
-    platform.up()
-    try:
-        yield ports
-    finally:
-        platform.down()
-
-
-def _pids(folder: Path) -> dict[str, int]:
-    state = StateFile(folder).read()
-    assert state is not None  # the platform is up
-    return {process.name: process.pid for process in state.processes}
-
-
-def _load(calls: int, port: int, out: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "services.simulator", "load", *_CONVERSATION]
-    command += ["--calls", str(calls), "--over", str(min(10, calls / 2)), "--out", str(out)]
-    command += ["--gateway", f"http://127.0.0.1:{port}", "--no-picture"]
-    run = subprocess.run(
-        command,
-        cwd=install.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=_LOAD_TIMEOUT_S,
-        check=False,
+def _measure(
+    folder: Path,
+    load: Load,
+    seconds: float,
+    programs: Sequence[Program],
+    empty_mb: Sequence[float],
+) -> PathCost:
+    gateway, workers = programs[1], programs[2:]
+    with Cloud(folder, line_dbfs=load.line_dbfs) as cloud:
+        cloud.call_gateway(_base(gateway), load.calls)
+        cloud.await_open(load.calls)
+        time.sleep(_SETTLE_S)
+        scraped = [one.scrape() for one in (gateway, *workers)]
+        before = [one.cpu() for one in programs]
+        cloud.begin()
+        time.sleep(seconds)
+        handset = cloud.report()
+        used = [one.cpu() - cpu for one, cpu in zip(programs, before, strict=True)]
+        held_mb = [one.memory_mb() for one in (gateway, *workers)]
+        pairs = list(zip(scraped, [one.scrape() for one in (gateway, *workers)], strict=True))
+    if handset.lost or handset.refused or handset.open != load.calls:
+        raise RuntimeError(f"calls were lost: {handset}")
+    minutes = handset.call_minutes
+    of_workers = sum(used[2:], Cpu(0.0, 0.0))
+    more_mb = [held - empty for held, empty in zip(held_mb, empty_mb, strict=True)]
+    return PathCost(
+        load=load,
+        gateway=round(used[1].all_s / minutes, 4),
+        worker=round(of_workers.all_s / minutes, 4),
+        children=round(of_workers.children_s / minutes, 4),
+        redis=round(used[0].all_s / minutes, 4),
+        gateway_mb_per_call=round(more_mb[0] / load.calls, 3),
+        worker_mb_per_call=round(sum(more_mb[1:]) / load.calls, 3),
+        lag_ms=_worst_ms(pairs[1:], _LAG),
+        gateway_lag_ms=_worst_ms(pairs[:1], _LAG),
+        lateness_ms=_worst_ms(pairs[1:], _LATENESS),
+        scoring_wait_ms=_worst_ms(pairs[1:], _SCORING),
+        handset=handset,
     )
-    if run.returncode != 0:
-        raise RuntimeError(f"calls failed:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
-    report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    return report
 
 
-def _call_minutes(metrics_port: int) -> float:
-    url = f"http://127.0.0.1:{metrics_port}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        text = answer.read().decode()
-    line = next(x for x in text.splitlines() if x.startswith("voice_agent_call_seconds_sum"))
-    return float(line.split()[-1]) / 60
+def _worst_ms(pairs: Sequence[tuple[str, str]], name: str) -> float:
+    return max(round(quantile_s(before, after, name, 0.99) * 1000, 1) for before, after in pairs)
 
 
-def _cpu_s(pid: int) -> _Cpu:
-    children_s = sum(own_cpu_s(child) for child in _descendants(pid))
-    return _Cpu(own_cpu_s(pid) + children_s, children_s)
+def _base(gateway: Program) -> str:
+    return f"http://127.0.0.1:{gateway.port}"
 
 
-def own_cpu_s(pid: int) -> float:
-    """Return the CPU-seconds (user and system) of one process; 0 where it is gone."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
-
-
-def _descendants(pid: int) -> list[int]:
-    parents = {int(p.name): _stat(int(p.name)) for p in Path("/proc").iterdir() if p.name.isdigit()}
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        parent = waiting.pop()
-        children = [child for child, stat in parents.items() if stat and int(stat[1]) == parent]
-        found += children
-        waiting += children
-    return found
-
-
-def _stat(pid: int) -> list[str] | None:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
+def _await_gone(workers: Sequence[Program]) -> None:
+    """Wait until no worker holds a call."""
+    until_s = time.monotonic() + _GONE_S
+    while any(value_of(one.scrape(), "voice_agent_active_calls") for one in workers):
+        if time.monotonic() > until_s:
+            raise RuntimeError("calls that were hung up have not ended")
+        time.sleep(0.2)

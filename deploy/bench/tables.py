@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from deploy.bench.interruptions.judge import Verdict, shortfalls
 from deploy.bench.turns import (
@@ -31,6 +32,26 @@ _PARTS = {
     "to_ear": "  samples to the cloud",
     "before_last_token": "first audio before last token",
 }
+
+
+PATH_HEAD = (
+    "  CPU-seconds for each call-minute; MB for each call; 99th percentiles in milliseconds:\n"
+    "  calls workers  line |  total gateway  worker   redis |  gw MB  wk MB |"
+    "  loop  paced  handset  least lead | out/s underruns"
+)
+
+
+def path_row(row: Mapping[str, Any]) -> str:
+    """Return a line of the whole path's table."""
+    load, handset = row["load"], row["handset"]
+    line = (
+        f"  {load['calls']:>5} {load['workers']:>7} {load['line_dbfs']:>5.0f} |"
+        f" {row['total']:>6.3f} {row['gateway']:>7.3f} {row['worker']:>7.3f} {row['redis']:>7.3f} |"
+        f" {row['gateway_mb_per_call']:>6.2f} {row['worker_mb_per_call']:>6.2f} |"
+        f" {row['lag_ms']:>5.1f} {row['lateness_ms']:>6.1f} {handset['pacing_ms']['p99']:>8.1f}"
+        f" {handset['least_lead_ms']:>11.0f} | {row['frames_out']:>5.1f} {handset['underruns']:>9}"
+    )
+    return line + (f"\n    WARNING: {row['bottleneck']}" if row.get("bottleneck") else "")
 
 
 def print_turns(found: VendorTurns) -> None:

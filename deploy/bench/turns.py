@@ -23,7 +23,7 @@ import httpx
 import numpy as np
 
 from deploy.bench.interruptions.sounds import said
-from deploy.bench.path import bench_platform
+from deploy.bench.local_platform import bench_platform
 from deploy.bench.turn_costs import Seen, TurnCost, cost_of, first_frame, summaries
 from deploy.bench.vendor_tape import Tape, TurnTimes, frames_came, trip_of
 from services.simulator.calls.call import Call
