@@ -10,7 +10,7 @@ import select
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -159,6 +159,14 @@ class Cloud:
     def begin(self) -> None:
         """Measure from now on."""
         self._load.tell("begin")
+
+    def pause(self) -> None:
+        """Have the callers send nothing until `resume`."""
+        self._load.tell("pause")
+
+    def resume(self) -> None:
+        """Have them send again."""
+        self._load.tell("resume")
 
     def report(self) -> LoadReport:
         """Return what was measured since then."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bench.local_platform import bench_platform
-from deploy.bench.processes import Cpu, cpu_of
+from deploy.bench.processes import cpu_of
 from deploy.local import install
 from deploy.local.state import StateFile
 

@@ -93,13 +93,15 @@ class LoadReport:
         return self.received / self.seconds / self.open if self.open else 0.0
 
     @property
-    def bottleneck(self) -> str | None:
-        """Why the client itself may be what was measured; None: it was not."""
+    def trouble(self) -> str:
+        """Why these figures mean little; empty: nothing is known against them."""
+        if self.lost:
+            return f"{self.lost} calls were lost"
         if self.cpu_share > BOTTLENECK_CPU_SHARE:
             return f"the load client took {self.cpu_share:.0%} of a core"
         if self.late_ms.p99 > BOTTLENECK_LATE_MS:
             return f"the load client sent {self.late_ms.p99:.1f} ms late (p99)"
-        return None
+        return ""
 
 
 _SPREADS = ("late_ms", "pacing_ms", "jitter_ms", "delay_ms", "first_audio_ms")

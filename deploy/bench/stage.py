@@ -73,10 +73,16 @@ class Stage:
         folder: for logs, data and agents' files.
         agents: the text of each agent's file, by its name; `default` takes the calls.
         flows: the text of further flows, by name.
+
+    Attributes:
+        redis_url: of the store, once it was started.
     """
 
     def __init__(
-        self, folder: Path, agents: Mapping[str, str], flows: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        agents: Mapping[str, str] | None = None,
+        flows: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._agents = folder / "agents"
@@ -85,10 +91,10 @@ class Stage:
             (self._agents / "flows" / path.name).symlink_to(path)
         for name, text in (flows or {}).items():
             (self._agents / "flows" / f"{name}.yaml").write_text(text)
-        for name, text in agents.items():
+        for name, text in (agents or {}).items():
             (self._agents / f"{name}.yaml").write_text(text)
         self._cleanup = ExitStack()
-        self._redis_url = ""
+        self.redis_url = ""
 
     def __enter__(self) -> Stage:
         return self
@@ -108,7 +114,7 @@ class Stage:
             program = Program("redis", server.start(log), server.port)
         self._cleanup.callback(_stop, program)
         self._await(program, server.answers)
-        self._redis_url = server.url_with_password
+        self.redis_url = server.url_with_password
         return program
 
     def gateway(self) -> Program:
@@ -148,7 +154,7 @@ class Stage:
         with (self._folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
-                env={**environment, "REDIS_URL": self._redis_url, **settings},
+                env={**environment, "REDIS_URL": self.redis_url, **settings},
                 cwd=install.ROOT,
                 stdout=log,
                 stderr=log,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from deploy.bench import tables
-from deploy.bench.figures import LoadReport
 from deploy.bench.medians import median_of, spread_of
 from deploy.bench.path import QUIET_DBFS, Load, PathCost, measure_path
 
@@ -64,7 +63,9 @@ def medians(runs: Sequence[Sequence[Any]], key: str) -> list[dict[str, Any]]:
     rows = []
     for same in zip(*runs, strict=True):
         least, most = spread_of(same, key)
-        rows.append({**median_of(same), "runs": len(same), f"{key}_range": [least, most]})
+        trouble = "; ".join(sorted({row["trouble"] for row in same} - {""}))
+        middle = median_of([{**row, "trouble": trouble} for row in same])
+        rows.append({**middle, "runs": len(same), f"{key}_range": [least, most]})
     return rows
 
 
@@ -84,8 +85,6 @@ def _measure_path(options: Options) -> list[dict[str, Any]]:
             costs.append(cost)
         runs.append([_as_json(cost) for cost in costs])
     rows = medians(runs, "total")
-    for row in rows:
-        row["bottleneck"] = LoadReport.of(row["handset"]).bottleneck or ""
     if options.runs > 1:
         print(f"  medians of {options.runs}:")
         for row in rows:
@@ -97,6 +96,7 @@ def _as_json(cost: PathCost) -> dict[str, Any]:
     return {
         **asdict(cost),
         "total": round(cost.total, 4),
+        "trouble": cost.handset.trouble,
         "frames_out": round(cost.handset.frames_out, 2),
     }
 

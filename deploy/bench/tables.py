@@ -51,7 +51,11 @@ def path_row(row: Mapping[str, Any]) -> str:
         f" {row['lag_ms']:>5.1f} {row['lateness_ms']:>6.1f} {handset['pacing_ms']['p99']:>8.1f}"
         f" {handset['least_lead_ms']:>11.0f} | {row['frames_out']:>5.1f} {handset['underruns']:>9}"
     )
-    return line + (f"\n    WARNING: {row['bottleneck']}" if row.get("bottleneck") else "")
+    return line + _warning(row)
+
+
+def _warning(row: Mapping[str, Any]) -> str:
+    return f"\n    WARNING: {row['trouble']}" if row.get("trouble") else ""
 
 
 def print_turns(found: VendorTurns) -> None:

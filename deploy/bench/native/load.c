@@ -8,6 +8,7 @@
  *   call HOST PORT PATH AUDIO-NUMBER     open a call; lines of further headers follow, then an
  *                                        empty one
  *   begin                                measure from now on
+ *   pause, resume                        callers send nothing, and send again
  *   report                               print what was measured since then, one line of JSON
  *   quit                                 hang up all calls, and end
  *
@@ -55,7 +56,7 @@ static struct {
 static Times first_audio;
 static uint64_t refused, lost;
 static Call *calls[MOST_CALLS], *by_offset[MOST_CALLS];
-static int count, open_count, next, epoll, timer, has_stamps;
+static int count, open_count, next, epoll, timer, has_stamps, is_paused;
 static uint32_t random_state = 2463534242u;
 
 static void begin(void) {
@@ -344,6 +345,8 @@ static int obey(const Audio *audios) {
     for (char *line; (line = next_line(&over));) {
         if (!strncmp(line, "call ", 5) && count < MOST_CALLS) open_call(line, audios);
         else if (!strcmp(line, "begin")) begin();
+        else if (!strcmp(line, "pause")) is_paused = 1;
+        else if (!strcmp(line, "resume")) is_paused = 0;
         else if (!strcmp(line, "report")) report();
         else if (!strcmp(line, "quit")) over = 1;
     }
@@ -355,7 +358,7 @@ static int obey(const Audio *audios) {
 static void send_due(void) {
     for (int64_t at_ns = now_ns(); count && by_offset[next]->due_ns <= at_ns; at_ns = now_ns()) {
         Call *call = by_offset[next];
-        if (call->is_open) {
+        if (call->is_open && !is_paused) {
             times_add(&seen.late, at_ns - call->due_ns);
             send_played(call, at_ns);
             send_media(call);

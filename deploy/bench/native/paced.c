@@ -1,6 +1,6 @@
 /* The floor under an agent's server: reads a call's frames, decodes them, sends one each 20 ms.
  *
- *   paced [--stamp]      prints its port; `begin`, `report` and `quit` by stdin, as load.c
+ *   paced [--stamp]      prints its port; commands by stdin as load.c's, but for `call`
  *
  * With --stamp it is the far end of a relay: it writes the time into what it sends, and measures
  * how long what comes in was under way.
@@ -21,7 +21,7 @@ static Times delay, late;
 static uint64_t sent, received, dropped;
 static int64_t decoded; /* a sum of what was decoded, so that it is not left out */
 static Call *calls[MOST_CALLS];
-static int count, epoll, has_stamps;
+static int count, epoll, has_stamps, is_paused;
 static uint8_t value_of_char[256];
 
 static void begin(void) {
@@ -140,6 +140,8 @@ static int obey(void) {
     fcntl(0, F_SETFL, O_NONBLOCK);
     for (char *line; (line = next_line(&over));) {
         if (!strcmp(line, "begin")) begin();
+        else if (!strcmp(line, "pause")) is_paused = 1;
+        else if (!strcmp(line, "resume")) is_paused = 0;
         else if (!strcmp(line, "report")) report();
         else if (!strcmp(line, "quit")) over = 1;
     }
@@ -164,7 +166,7 @@ int main(int argc, char **argv) {
         for (int64_t at_ns = now_ns(); due_ns <= at_ns; due_ns += FRAME_NS / SLOTS) {
             times_add(&late, at_ns - due_ns);
             for (int n = 0; n < count; n++)
-                if (calls[n]->is_open && calls[n]->slot == slot) say(calls[n]);
+                if (calls[n]->is_open && calls[n]->slot == slot && !is_paused) say(calls[n]);
             slot = (slot + 1) % SLOTS;
         }
         wake_at(timer, due_ns);

@@ -1,6 +1,6 @@
-"""The floor under a relay in Python: bytes from one socket to another, no frame looked at.
+"""The least a relay in Python can cost: bytes from one socket to another, no frame looked at.
 
-`python -m deploy.bench.relay_floor PORT WORKER_PORT`. What a gateway costs beyond this is what it
+`python -m deploy.bench.splice PORT WORKER_PORT`. What a gateway costs beyond this is what it
 does for its calls: frames, limits, the memory for a resume, counters.
 """
 
