@@ -41,11 +41,12 @@ class FrameCost:
 
 def measure_frames() -> Iterator[FrameCost]:
     """Measure every step a frame takes through the agent, one after another."""
-    for step, work, frames in _steps():
+    for step, work, frames in steps():
         yield FrameCost(step, round(_cost_us(work) / frames, 2))
 
 
-def _steps() -> Iterator[tuple[str, Callable[[], object], int]]:
+def steps() -> Iterator[tuple[str, Callable[[], object], int]]:
+    """Yield each step's name, what does it, and how many frames that does."""
     noise = np.random.default_rng(20)
     pcm = (noise.standard_normal(FRAME_BYTES) * 3000).astype(np.int16)
     wide = (noise.standard_normal(480) * 3000).astype(np.int16)

@@ -23,8 +23,8 @@ _STORY = "Once upon a time there was a telephone that nobody ever hung up, and i
 STORY_AGENT = f"greeting: {_STORY * 60}\nprompt: You tell stories.\nflow: parley\n"
 _SETTLE_S = 4.0
 _GONE_S = 30.0
-_LAG = "voice_runtime_loop_lag_seconds"
-_LATENESS = "voice_agent_pacing_lateness_seconds"
+LAG = "voice_runtime_loop_lag_seconds"
+LATENESS = "voice_agent_pacing_lateness_seconds"
 _SCORING = "voice_agent_scoring_wait_seconds"
 HEARD_DBFS = -50.0
 """A line on which the voice activity model hears every frame."""
@@ -139,9 +139,9 @@ def _measure(
         redis=round(used[0].all_s / minutes, 4),
         gateway_mb_per_call=round(more_mb[0] / load.calls, 3),
         worker_mb_per_call=round(sum(more_mb[1:]) / load.calls, 3),
-        lag_ms=_worst_ms(pairs[1:], _LAG),
-        gateway_lag_ms=_worst_ms(pairs[:1], _LAG),
-        lateness_ms=_worst_ms(pairs[1:], _LATENESS),
+        lag_ms=_worst_ms(pairs[1:], LAG),
+        gateway_lag_ms=_worst_ms(pairs[:1], LAG),
+        lateness_ms=_worst_ms(pairs[1:], LATENESS),
         scoring_wait_ms=_worst_ms(pairs[1:], _SCORING),
         handset=handset,
     )

@@ -54,16 +54,21 @@ def _scheduled_s(pid: int) -> float:
 
 
 def memory_mb(pid: int) -> float:
-    """Return the memory of a process and its descendants, what is shared counted in parts."""
-    return sum(_proportional_mb(one) for one in (pid, *descendants(pid)))
+    """Return the memory that a process and its descendants alone have, in MB.
+
+    Files mapped into it are left out: other programs that map the same ones would be in the figure.
+    What a process and its children share is counted once.
+    """
+    return sum(_anonymous_mb(one) for one in (pid, *descendants(pid)))
 
 
-def _proportional_mb(pid: int) -> float:
+def _anonymous_mb(pid: int) -> float:
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    return int(next(line for line in text.splitlines() if line.startswith("Pss:")).split()[1]) / 1e3
+    kilobytes = {line.split()[0]: line.split()[1] for line in lines[1:]}
+    return int(kilobytes["Pss_Anon:"]) * 1024 / 1e6
 
 
 def descendants(pid: int) -> list[int]:

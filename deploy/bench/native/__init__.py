@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from deploy.local import install
@@ -32,6 +33,15 @@ def program(name: str) -> Path:
         NoCompiler: nothing to build it with.
         RuntimeError: it does not build.
     """
+    return _built(name)
+
+
+def library(name: str) -> Path:
+    """Return the shared library made of `<name>.c`, likewise."""
+    return _built(name, "-shared", "-fPIC")
+
+
+def _built(name: str, *further: str) -> Path:
     sources = sorted((*_FOLDER.glob("*.h"), _FOLDER / f"{name}.c"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     built = _BUILT / f"{name}-{digest}"
@@ -41,10 +51,11 @@ def program(name: str) -> Path:
     if compiler is None:
         raise NoCompiler
     _BUILT.mkdir(parents=True, exist_ok=True)
-    fresh = built.with_suffix(".new")
-    command = [compiler, *_FLAGS, "-o", str(fresh), str(_FOLDER / f"{name}.c")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    if run.returncode != 0:
-        raise RuntimeError(f"{name}.c does not build:\n{run.stderr[-2000:]}")
-    fresh.replace(built)
+    with tempfile.TemporaryDirectory(dir=_BUILT) as folder:
+        fresh = Path(folder) / name
+        command = [compiler, *_FLAGS, *further, "-o", str(fresh), str(_FOLDER / f"{name}.c")]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        if run.returncode != 0:
+            raise RuntimeError(f"{name}.c does not build:\n{run.stderr[-2000:]}")
+        fresh.replace(built)
     return built
