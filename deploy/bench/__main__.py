@@ -9,48 +9,94 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from deploy.bench.machine import describe, in_words
 from deploy.bench.native import NoCompiler, program
-from deploy.bench.suite import PARTS, Options, Part
+from deploy.bench.parts import PARTS
+from deploy.bench.plots import draw_all
+from deploy.bench.readme import RESULTS
+from deploy.bench.regression import compare, why_no_instructions
+from deploy.bench.suite import Options, Part
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
 
-RESULTS = install.ROOT / "deploy" / "bench" / "results"
 _OUT = install.ROOT / ".parley" / "bench" / "results"
+_CHECKED = {
+    "frames": None,
+    "floors": (50, 100),
+    "usual": (20, 50),
+    "relay": (100,),
+    "path": (50, 100),
+}
+"""Parts that --check measures, each with how many calls."""
+_CHECK_RUNS = 2
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, print, write; or compare with what is kept."""
     asked = _parse()
+    with stop_signals():
+        try:
+            return _check() if asked.check else _measure(asked)
+        except (StartFailed, RuntimeError) as error:
+            complain(str(error))
+            return 1
+        except StopAsked:
+            return 130
+
+
+def _measure(asked: argparse.Namespace) -> int:
     options = Options(
         calls=tuple(asked.calls) if asked.calls else None,
         runs=asked.runs or (1 if asked.quick else 5),
         is_quick=asked.quick,
         speech=asked.speech,
     )
-    parts = _wanted(asked.only, is_long=asked.long)
     document = _read(asked.out)
-    with stop_signals():
-        try:
-            for number, part in enumerate(parts, start=1):
-                left_s = sum(one.seconds(options) for one in parts[number - 1 :])
-                print(f"\n[{number}/{len(parts)}] {part.title} ({left_s / 60:.0f} minutes left)")
-                if (reason := _why_not(part)) is not None:
-                    print(f"  left out: {reason}")
-                    continue
-                document[part.name] = part.measure(options)
-                document["machine"] = describe()
-                _write(asked.out, document)
-        except (StartFailed, RuntimeError) as error:
-            complain(str(error))
-            return 1
-        except StopAsked:
-            return 130
+    for part, found in _results(dict.fromkeys(_wanted(asked.only, is_long=asked.long), options)):
+        document |= {part.name: found, "machine": describe()}
+        _write(asked.out, document)
     if "machine" in document:
-        print(f"\n{in_words(document['machine'])}\nwritten to {asked.out / 'bench.json'}")
+        draw_all(document, asked.out)
+        print(f"\n{in_words(document['machine'])}\nwritten to {asked.out}")
     return 0
+
+
+def _check() -> int:
+    """Measure little, and compare with what is kept."""
+    kept, now = _read(RESULTS), {"machine": describe()}
+    if not kept:
+        complain(f"nothing to compare with: there is no {RESULTS / 'bench.json'}")
+        return 1
+    parts = {
+        part: Options(_CHECKED[part.name], _CHECK_RUNS, is_quick=True)
+        for part in PARTS
+        if part.name in _CHECKED
+    }
+    now |= {part.name: found for part, found in _results(parts)}
+    found = compare(kept, now)
+    print(f"\n{'':<48} {'kept':>12} {'now':>12}")
+    print("\n".join(str(one) for one in found))
+    if why := why_no_instructions(kept, now):
+        print(f"instructions are not compared: {why}")
+    return 1 if any(one.is_worse for one in found) else 0
+
+
+def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:
+    """Measure part after part and say what is left."""
+    left_s = sum(part.seconds(options) for part, options in parts.items())
+    for number, (part, options) in enumerate(parts.items(), start=1):
+        print(
+            f"\n[{number}/{len(parts)}] {part.title} ({left_s / 60:.0f} minutes left)", flush=True
+        )
+        left_s -= part.seconds(options)
+        if (reason := _why_not(part)) is not None:
+            print(f"  left out: {reason}")
+            continue
+        yield part, part.measure(options)
 
 
 def _parse() -> argparse.Namespace:
@@ -59,6 +105,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="one short run of each")
     parser.add_argument("--long", action="store_true", help="the ten minutes of `soak` too")
+    parser.add_argument("--check", action="store_true", help="compare with what is kept")
     parser.add_argument("--runs", type=int, help="of each load; the median counts")
     parser.add_argument("--calls", type=int, nargs="+", help="at once, for path and relay")
     parser.add_argument("--speech", type=Path, help="a folder of recorded speech, WAV")
@@ -84,13 +131,13 @@ def _why_not(part: Part) -> str | None:
     return None
 
 
-def _read(folder: Path) -> dict[str, object]:
+def _read(folder: Path) -> dict[str, Any]:
     path = folder / "bench.json"
-    document: dict[str, object] = json.loads(path.read_text()) if path.exists() else {}
+    document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return document
 
 
-def _write(folder: Path, document: dict[str, object]) -> None:
+def _write(folder: Path, document: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(document, indent=1) + "\n")
 

@@ -73,14 +73,12 @@ class LoadReport:
         """Read it as the client prints it.
 
         Raises:
-            KeyError: a part is missing: client and bench are not of one version.
+            KeyError: a distribution is missing: client and bench are not of one version.
+            TypeError: another figure is missing, or one too many is there.
         """
-        return cls(
-            **{
-                name: Spread.of(data[name]) if name in _SPREADS else data[name]
-                for name in cls.__dataclass_fields__
-            }
-        )
+        fields: dict[str, Any] = dict(data)
+        fields |= {name: Spread.of(data[name]) for name in _SPREADS}
+        return cls(**fields)
 
     @property
     def call_minutes(self) -> float:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from deploy.bench.cloud import Cloud, CProgram
 from deploy.bench.figures import LoadReport
-from deploy.bench.path import HEARD_DBFS
+from deploy.bench.lookup import HEARD_DBFS
 from deploy.bench.processes import own_cpu_s
 from deploy.local import install
 from deploy.local.embedded_redis import free_port

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -25,7 +26,8 @@ from shared.protocol.telephony import (
     serialize_inbound,
 )
 
-_BATCH = 32
+_BATCHES = (1, 8, 32)
+"""Calls whose frames are scored together."""
 _ROUNDS = 9
 _ROUND_S = 0.05
 _STREAM = StreamId("c3f7e2aa-0000-4000-8000-6d2b9f0a7711")
@@ -56,9 +58,6 @@ def steps() -> Iterator[tuple[str, Callable[[], object], int]]:
     media_text, play_text = serialize_inbound(media), serialize_command(play)
     downward, upward = Resampler(24_000, 8_000), Resampler(8_000, 16_000)
     activity = SileroVoiceActivity()
-    one: list[VadState] = [activity.open()]
-    many: list[VadState] = [activity.open() for _ in range(_BATCH)]
-    frame, frames = pcm[None, :], np.repeat(pcm[None, :], _BATCH, axis=0)
 
     yield "parse media", lambda: parse_inbound(media_text), 1
     yield "serialise playAudio", lambda: serialize_command(play), 1
@@ -69,8 +68,10 @@ def steps() -> Iterator[tuple[str, Callable[[], object], int]]:
     yield "level", lambda: level_dbfs(pcm), 1
     yield "resample 24k to 8k", lambda: downward.push(wide), 1
     yield "resample 8k to 16k", lambda: upward.push(pcm), 1
-    yield "voice activity, 1 call", lambda: activity.score(one, frame), 1
-    yield f"voice activity, {_BATCH} calls", lambda: activity.score(many, frames), _BATCH
+    for calls in _BATCHES:
+        states: list[VadState] = [activity.open() for _ in range(calls)]
+        score = partial(activity.score, states, np.repeat(pcm[None, :], calls, axis=0))
+        yield f"voice activity, {calls} at once", score, calls
 
 
 def _cost_us(work: Callable[[], object]) -> float:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deploy.bench.cloud import Cloud
 from deploy.bench.figures import LoadReport, quantile_s, value_of
+from deploy.bench.lookup import HEARD_DBFS
 from deploy.bench.processes import Cpu
 from deploy.bench.stage import Program, Stage
 
@@ -26,10 +27,6 @@ _GONE_S = 30.0
 LAG = "voice_runtime_loop_lag_seconds"
 LATENESS = "voice_agent_pacing_lateness_seconds"
 _SCORING = "voice_agent_scoring_wait_seconds"
-HEARD_DBFS = -50.0
-"""A line on which the voice activity model hears every frame."""
-QUIET_DBFS = -65.0
-"""A good line: what is on it is too quiet to be anybody's speech."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from deploy.bench.cloud import Cloud, CProgram
 from deploy.bench.figures import Spread
 from deploy.bench.floors import c_program, python_program
-from deploy.bench.path import HEARD_DBFS
+from deploy.bench.lookup import HEARD_DBFS
 from deploy.bench.processes import memory_mb, own_cpu_s
 from deploy.bench.stage import Stage
 from deploy.local.embedded_redis import free_port

@@ -18,7 +18,8 @@ from pathlib import Path
 from deploy.bench.cloud import Cloud
 from deploy.bench.figures import LoadReport, quantile_s
 from deploy.bench.fits import fit_line
-from deploy.bench.path import HEARD_DBFS, LAG, LATENESS
+from deploy.bench.lookup import HEARD_DBFS
+from deploy.bench.path import LAG, LATENESS
 from deploy.bench.stage import Program, Stage
 
 _HALF_S = 17.0

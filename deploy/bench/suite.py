@@ -1,19 +1,17 @@
-"""The parts of the bench: what each is, what it takes, how it is measured and shown."""
+"""What a part of the bench is, and what several runs of one come to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.bench import tables
 from deploy.bench.medians import median_of, spread_of
-from deploy.bench.path import QUIET_DBFS, Load, PathCost, measure_path
 
-_WINDOW_S = 12.0
-_QUICK_WINDOW_S = 6.0
-_LOADS = (Load(1), Load(20), Load(50), Load(50, line_dbfs=QUIET_DBFS), Load(100), Load(200, 2))
+_WINDOW_S = 10.0
+_QUICK_WINDOW_S = 5.0
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,10 @@ class Options:
         """How long is measured in each run."""
         return _QUICK_WINDOW_S if self.is_quick else _WINDOW_S
 
+    def calls_or(self, *usual: int) -> tuple[int, ...]:
+        """Return how many calls at once to measure."""
+        return usual if self.calls is None else self.calls
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -58,55 +60,54 @@ class Part:
     is_long: bool = False
 
 
-def medians(runs: Sequence[Sequence[Any]], key: str) -> list[dict[str, Any]]:
-    """Return the median of each row over the runs, and how far one of its figures lay apart."""
+def run_rows(
+    runs: int,
+    measure: Callable[[], Iterable[Any]],
+    show: Callable[[Row], str],
+    key: str,
+) -> list[Row]:
+    """Measure so many times, print each row as it comes, and return the medians, row by row.
+
+    Args:
+        runs: how many.
+        measure: one run: dataclasses, each with a `handset` or with nothing to be said against it.
+        show: a row of the table.
+        key: the figure whose least and most are kept beside the median.
+    """
+    done: list[list[Row]] = []
+    for _ in range(runs):
+        rows: list[Row] = []
+        for found in measure():
+            rows.append(_as_row(found))
+            print(show(rows[-1]), flush=True)
+        done.append(rows)
+    middle = _medians(done, key)
+    if runs > 1:
+        print(f"  medians of {runs}:")
+        for row in middle:
+            print(show(row))
+    return middle
+
+
+def _as_row(found: Any) -> Row:
+    row: Row = asdict(found)
+    handset = getattr(found, "handset", None)
+    if handset is not None:
+        row |= {"trouble": handset.trouble, "frames_out": round(handset.frames_out, 2)}
+    for name in ("total", "delay_ms_p50", "delay_ms_p99"):
+        if name not in row and hasattr(found, name):
+            row[name] = round(getattr(found, name), 4)
+    return row
+
+
+def _medians(runs: Sequence[Sequence[Row]], key: str) -> list[Row]:
     rows = []
     for same in zip(*runs, strict=True):
+        troubles = {row.get("trouble", "") for row in same} - {""}
+        is_whole = all(row.get("is_whole", True) for row in same)
+        alike = [{**row, "trouble": "; ".join(sorted(troubles))} for row in same]
+        if "is_whole" in same[0]:
+            alike = [{**row, "is_whole": is_whole} for row in alike]
         least, most = spread_of(same, key)
-        trouble = "; ".join(sorted({row["trouble"] for row in same} - {""}))
-        middle = median_of([{**row, "trouble": trouble} for row in same])
-        rows.append({**middle, "runs": len(same), f"{key}_range": [least, most]})
+        rows.append({**median_of(alike), "runs": len(same), f"{key}_range": [least, most]})
     return rows
-
-
-def _path_loads(options: Options) -> tuple[Load, ...]:
-    if options.calls is None:
-        return _LOADS
-    return tuple(Load(calls, 2 if calls > 150 else 1) for calls in sorted(options.calls))
-
-
-def _measure_path(options: Options) -> list[dict[str, Any]]:
-    print(tables.PATH_HEAD)
-    runs = []
-    for _ in range(options.runs):
-        costs: list[PathCost] = []
-        for cost in measure_path(_path_loads(options), options.window_s):
-            print(tables.path_row(_as_json(cost)), flush=True)
-            costs.append(cost)
-        runs.append([_as_json(cost) for cost in costs])
-    rows = medians(runs, "total")
-    if options.runs > 1:
-        print(f"  medians of {options.runs}:")
-        for row in rows:
-            print(tables.path_row(row))
-    return rows
-
-
-def _as_json(cost: PathCost) -> dict[str, Any]:
-    return {
-        **asdict(cost),
-        "total": round(cost.total, 4),
-        "trouble": cost.handset.trouble,
-        "frames_out": round(cost.handset.frames_out, 2),
-    }
-
-
-def _path_seconds(options: Options) -> float:
-    loads = _path_loads(options)
-    opening_s = sum(0.045 * load.calls + 8 for load in loads)
-    return options.runs * (25 + opening_s + len(loads) * options.window_s)
-
-
-PARTS: tuple[Part, ...] = (
-    Part("path", "The whole path", _measure_path, _path_seconds, programs=("load",)),
-)

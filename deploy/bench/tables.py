@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.bench.interruptions.judge import Verdict, shortfalls
+from deploy.bench.reactions import Reactions
 from deploy.bench.turns import (
     FIRST_CHUNK_S,
     FIRST_TOKEN_S,
@@ -16,7 +17,7 @@ from deploy.bench.turns import (
 )
 
 TURNS_HEAD = (
-    "\nTurns with vendors, milliseconds (stand-ins: words"
+    "  milliseconds (stand-ins: words"
     f" {STT_FINAL_S * 1000:.0f} after the end, first token {FIRST_TOKEN_S * 1000:.0f}, then"
     f" {TOKEN_S * 1000:.0f} each, first samples {FIRST_CHUNK_S * 1000:.0f}):"
 )
@@ -34,11 +35,94 @@ _PARTS = {
 }
 
 
+FRAMES_HEAD = f"  {'one 20 ms frame':<32} {'CPU us':>8} {'instructions':>13}"
+DESIGN_HEAD = (
+    "  CPU-seconds for each call-minute:\n  design      calls |  total   relay  server | out/s"
+)
+RELAY_HEAD = (
+    "  CPU-seconds for each call-minute; a frame's delay in milliseconds, the slower way:\n"
+    "  relay   calls |   CPU-s     p50     p99 | client late p99   lost     MB"
+)
+CONVERSATION_HEAD = (
+    "  CPU-seconds for each call-minute (idle: each minute); the recogniser is part of the agent:\n"
+    f"  {'calls':>5} {'gateway':>9} {'agent':>9} {'recogniser':>11} {'redis':>9}"
+)
 PATH_HEAD = (
     "  CPU-seconds for each call-minute; MB for each call; 99th percentiles in milliseconds:\n"
     "  calls workers  line |  total gateway  worker   redis |  gw MB  wk MB |"
     "  loop  paced  handset  least lead | out/s underruns"
 )
+
+
+def frame_row(step: str, row: Mapping[str, Any]) -> str:
+    """Return a line of what a frame's steps cost."""
+    count = "-" if row["instructions"] is None else f"{row['instructions']:,}"
+    return f"  {step:<32} {row['cpu_us']:>8.2f} {count:>13}"
+
+
+def design_row(row: Mapping[str, Any]) -> str:
+    """Return a line of the floors' table, and of the usual design's."""
+    line = (
+        f"  {row['design']:<11} {row['calls']:>5} | {row['total']:>6.3f} {row['relay']:>7.3f}"
+        f" {row['server']:>7.3f} | {row['frames_out']:>5.1f}"
+    )
+    return line + ("" if row["is_whole"] else "  at its limit") + _warning(row)
+
+
+def relay_row(row: Mapping[str, Any]) -> str:
+    """Return a line of the relays' table."""
+    return (
+        f"  {row['relay']:<7} {row['calls']:>5} | {row['cpu_s']:>7.4f} {row['delay_ms_p50']:>7.3f}"
+        f" {row['delay_ms_p99']:>7.3f} | {row['late_ms_p99']:>15.3f} {row['lost_frames']:>6}"
+        f" {row['resident_mb']:>6.1f}"
+    )
+
+
+def conversation_row(row: Mapping[str, Any]) -> str:
+    """Return a line of the conversations' table."""
+    return (
+        f"  {row['calls'] or 'idle':>5} {row['gateway']:>9.3f} {row['agent']:>9.3f}"
+        f" {row['agent_recogniser']:>11.3f} {row['redis']:>9.3f}"
+    )
+
+
+def law_line(law: Mapping[str, Any]) -> str:
+    """Return the law of what calls cost, in words."""
+    bend = law["bends_at"]
+    return (
+        f"  CPU-seconds a minute: {law['fixed']:.2f} fixed, {law['per_worker']:.2f} for each"
+        f" further worker, {law['per_call']:.3f} for each call; worst point off by"
+        f" {law['worst_share']:.0%};"
+        + (f" one worker bends at {bend} calls" if bend else " no bend in what was measured")
+    )
+
+
+def soak_lines(row: Mapping[str, Any]) -> str:
+    """Return what came of the soak."""
+    handset = row["handset"]
+    return (
+        f"  {row['calls']} calls for {row['seconds']:.0f} s, {row['frames_out']:.1f} frames out a"
+        f" second and call, {row['worker_cpu_share']:.0%} of the worker's core\n"
+        f"  pacing p99: {handset['pacing_ms']['p99']:.1f} ms at the handset, at most"
+        f" {row['lateness_ms']:.0f} ms at the worker; loop lag p99 at most {row['lag_ms']:.0f} ms;"
+        f" underruns: {handset['underruns']}, least lead {handset['least_lead_ms']:.0f} ms\n"
+        f"  memory: {row['worker_empty_mb']:.0f} MB empty, {row['mb_per_call']:.2f} MB a call,"
+        f" {row['growth_mb_per_min']:+.2f} MB a minute"
+    ) + _warning(row)
+
+
+def print_reactions(found: Reactions) -> None:
+    """Print how fast the platform answered and fell silent."""
+    for name, values in (
+        ("answer to first agent audio", found.answer_to_first_audio_ms),
+        ("talking over the agent to silence", found.barge_in_to_silence_ms),
+    ):
+        print(f"  {name:<34} p50 {values['p50']}, p95 {values['p95']} ms of {values['count']}")
+    print(f"  not silenced at all: {found.talked_over}")
+    quiet_s, wrong = found.quiet_s, found.false_interruptions
+    print(f"  stopped by noise or echo in {quiet_s:.0f} s of silence: {wrong}")
+    if found.is_client_the_bottleneck:
+        print("  WARNING: the simulator was late itself: the machine is too busy for these figures")
 
 
 def path_row(row: Mapping[str, Any]) -> str:
@@ -77,7 +161,7 @@ def print_turns(found: VendorTurns) -> None:
 
 def print_interruptions(verdicts: Mapping[str, Verdict]) -> None:
     """Print what came of the set, kind by kind."""
-    print("\nInterruptions, and sounds that are none (silence in milliseconds at the handset):")
+    print("  silence in milliseconds at the handset:")
     head = ("cases", "right", "stopped", "history wrong", "silence p50", "p95")
     print(f"  {'':<14}" + "".join(f"{name:>{max(8, len(name) + 2)}}" for name in head))
     summaries = ("interruptions", "other sounds", "all")

@@ -1,0 +1,228 @@
+"""The parts of the bench, in the order they are measured in."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, replace
+from typing import Any
+
+from deploy.bench import tables
+from deploy.bench.conversation import measure_conversations
+from deploy.bench.fits import Point, fit_law
+from deploy.bench.floors import measure_floors, measure_usual
+from deploy.bench.frames import measure_frames
+from deploy.bench.instructions import NoCounter, count_instructions
+from deploy.bench.interruptions.play import play_set
+from deploy.bench.local_platform import bench_platform
+from deploy.bench.lookup import QUIET_DBFS
+from deploy.bench.native import NoCompiler
+from deploy.bench.path import Load, measure_path
+from deploy.bench.reactions import measure_reactions
+from deploy.bench.relay import RELAYS, measure_relay
+from deploy.bench.soak import measure_soak
+from deploy.bench.suite import Options, Part, Row, run_rows
+from deploy.bench.turns import measure_turns
+
+_PATH = (
+    *(Load(1), Load(20), Load(50), Load(50, line_dbfs=QUIET_DBFS)),
+    *(Load(100), Load(100, line_dbfs=QUIET_DBFS), Load(200, workers=2)),
+)
+_SCALING = (
+    *(Load(calls) for calls in (1, 10, 25, 50, 75, 100, 125, 150, 200)),
+    *(Load(calls, workers=2) for calls in (50, 100, 150, 200, 250)),
+)
+_MOST_OF_ONE = 150
+_EACH_S = 9.0
+"""Around a measured time: to open the calls, settle and hang up."""
+_START_S = 25.0
+_VENDOR_CALLS = (1, 6)
+_INTERRUPTIONS = 56
+_ENOUGH_FRAMES_OUT = 49.0
+_IN_TIME_MS = 20.0
+
+
+def _frames(options: Options) -> dict[str, Row]:
+    try:
+        counts = count_instructions()
+    except (NoCounter, NoCompiler) as error:
+        print(f"  instructions left out: {error}")
+        counts = {}
+    print(tables.FRAMES_HEAD)
+    found: dict[str, Row] = {}
+    for frame in measure_frames():
+        row: Row = {"cpu_us": frame.cpu_us, "instructions": counts.get(frame.step)}
+        found[frame.step] = row
+        print(tables.frame_row(frame.step, row), flush=True)
+    return found
+
+
+def _floors(options: Options) -> list[Row]:
+    print(tables.DESIGN_HEAD)
+    counts = options.calls_or(50, 100)
+    return run_rows(
+        options.runs,
+        lambda: measure_floors(counts, options.window_s),
+        tables.design_row,
+        "total",
+    )
+
+
+def _usual(options: Options) -> list[Row]:
+    print(tables.DESIGN_HEAD)
+    counts = options.calls_or(20, 50, 100)
+    return run_rows(
+        options.runs, lambda: measure_usual(counts, options.window_s), tables.design_row, "total"
+    )
+
+
+def _relay(options: Options) -> list[Row]:
+    print(tables.RELAY_HEAD)
+    counts = options.calls_or(100)
+    return run_rows(
+        options.runs,
+        lambda: measure_relay(counts, options.window_s, RELAYS),
+        tables.relay_row,
+        "cpu_s",
+    )
+
+
+def _path_loads(options: Options) -> tuple[Load, ...]:
+    if options.calls is None:
+        return _PATH
+    return tuple(
+        Load(calls, workers=2 if calls > _MOST_OF_ONE else 1) for calls in sorted(options.calls)
+    )
+
+
+def _path(options: Options) -> list[Row]:
+    print(tables.PATH_HEAD)
+    loads = _path_loads(options)
+    return run_rows(
+        options.runs, lambda: measure_path(loads, options.window_s), tables.path_row, "total"
+    )
+
+
+def _scaling(options: Options) -> dict[str, Any]:
+    print(tables.PATH_HEAD)
+    rows = run_rows(1, lambda: measure_path(_SCALING, options.window_s), tables.path_row, "total")
+    law = fit_law([_point(row) for row in rows])
+    print(tables.law_line(asdict(law)))
+    return {"law": asdict(law), "points": rows}
+
+
+def _point(row: Row) -> Point:
+    load, is_late = row["load"], row["handset"]["pacing_ms"]["p99"] > _IN_TIME_MS
+    is_whole = row["frames_out"] > _ENOUGH_FRAMES_OUT and not is_late
+    return Point(load["calls"], load["workers"], row["total"] * load["calls"], is_whole)
+
+
+def _reactions(options: Options) -> Row:
+    with (
+        tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
+        bench_platform(folder) as ports,
+    ):
+        found = measure_reactions(
+            ports["HTTP_PORT"],
+            interruptions=12 if options.is_quick else _INTERRUPTIONS,
+            speech=options.speech,
+        )
+    tables.print_reactions(found)
+    return asdict(found)
+
+
+def _turns(options: Options) -> list[Row]:
+    print(tables.TURNS_HEAD)
+    found = measure_turns(_VENDOR_CALLS, 4 if options.is_quick else 12)
+    for turns in found:
+        tables.print_turns(turns)
+    return [{**asdict(replace(turns, costs=()))} for turns in found]
+
+
+def _interruptions(options: Options) -> dict[str, Any]:
+    verdicts = play_set(options.speech)
+    tables.print_interruptions(verdicts)
+    return {kind: verdict.to_json() for kind, verdict in verdicts.items()}
+
+
+def _conversation(options: Options) -> list[Row]:
+    print(tables.CONVERSATION_HEAD)
+    rows = []
+    for cost in measure_conversations(options.calls_or(1, 20)):
+        rows.append(asdict(cost))
+        print(tables.conversation_row(rows[-1]), flush=True)
+    return rows
+
+
+def _soak(options: Options) -> Row:
+    calls, seconds = options.calls_or(120)[0], 60.0 if options.is_quick else 600.0
+    row = asdict(measure_soak(calls, seconds))
+    print(tables.soak_lines(row))
+    return row
+
+
+def _rows_s(loads: int, options: Options) -> float:
+    return options.runs * loads * (options.window_s + _EACH_S)
+
+
+PARTS: tuple[Part, ...] = (
+    Part(
+        "frames",
+        "What each step of a 20 ms frame costs",
+        _frames,
+        lambda _: 90,
+        is_linux_only=False,
+    ),
+    Part(
+        "floors",
+        "Floors: servers in C",
+        _floors,
+        lambda o: _rows_s(2 * len(o.calls_or(50, 100)), o),
+        ("load", "paced", "relay"),
+    ),
+    Part(
+        "usual",
+        "The usual design: two Python servers",
+        _usual,
+        lambda o: _rows_s(len(o.calls_or(20, 50, 100)), o),
+        ("load",),
+    ),
+    Part(
+        "relay",
+        "Relays",
+        _relay,
+        lambda o: _rows_s(len(RELAYS) * len(o.calls_or(100)), o),
+        ("load", "paced", "relay"),
+    ),
+    Part(
+        "path",
+        "The whole path: gateway and workers",
+        _path,
+        lambda o: o.runs * _START_S + _rows_s(len(_path_loads(o)), o),
+        ("load",),
+    ),
+    Part(
+        "scaling",
+        "Cost against calls and workers",
+        _scaling,
+        lambda o: _START_S + len(_SCALING) * (o.window_s + 2 * _EACH_S),
+        ("load",),
+    ),
+    Part("reactions", "Reactions at the handset", _reactions, lambda o: 110 if o.is_quick else 240),
+    Part("turns", "Turns with vendors' stand-ins", _turns, lambda o: 60 if o.is_quick else 120),
+    Part(
+        "interruptions",
+        "Interruptions, and sounds that are none",
+        _interruptions,
+        lambda _: 90,
+        is_linux_only=False,
+    ),
+    Part("conversation", "Conversations with everything offline", _conversation, lambda _: 150),
+    Part(
+        "soak",
+        "One worker on one core",
+        _soak,
+        lambda o: 130 if o.is_quick else 680,
+        ("load",),
+        is_long=True,
+    ),
+)
