@@ -41,9 +41,6 @@ def main() -> int:
     with stop_signals():
         try:
             return _check() if asked.check else _measure(asked)
-        except (StartFailed, RuntimeError) as error:
-            complain(str(error))
-            return 1
         except StopAsked:
             return 130
 
@@ -55,14 +52,16 @@ def _measure(asked: argparse.Namespace) -> int:
         is_quick=asked.quick,
         speech=asked.speech,
     )
-    document = _read(asked.out)
-    for part, found in _results(dict.fromkeys(_wanted(asked.only, is_long=asked.long), options)):
+    document, wanted = _read(asked.out), _wanted(asked.only, is_long=asked.long)
+    measured = 0
+    for part, found in _results(dict.fromkeys(wanted, options)):
         document |= {part.name: found, "machine": describe()}
         _write(asked.out, document)
-    if "machine" in document:
+        measured += 1
+    if measured:
         draw_all(document, asked.out)
         print(f"\n{in_words(document['machine'])}\nwritten to {asked.out}")
-    return 0
+    return 0 if measured == len(wanted) else 1
 
 
 def _check() -> int:
@@ -96,7 +95,12 @@ def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:
         if (reason := _why_not(part)) is not None:
             print(f"  left out: {reason}")
             continue
-        yield part, part.measure(options)
+        try:
+            found = part.measure(options)
+        except (StartFailed, RuntimeError) as error:
+            complain(f"{part.name} failed: {error}")
+            continue
+        yield part, found
 
 
 def _parse() -> argparse.Namespace:

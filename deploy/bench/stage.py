@@ -7,6 +7,7 @@ them while it is late: the bench wants to see that, not to be turned away.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,11 +24,13 @@ from deploy.local.embedded_redis import EmbeddedRedis, free_port
 
 _START_S = 60.0
 _STOP_S = 20.0
+_SCRAPE_S = 10.0
 _QUIET_S = 0.5
 _QUIET_SHARE = 0.1
 """Of a core: a worker without calls takes two hundredths."""
 _CAPACITY = "400"
 _LATENESS_BUDGET_S = "10"
+_FAILED = install.ROOT / ".parley" / "bench" / "failed"
 _FLOWS = install.ROOT / "deploy" / "agents" / "flows"
 
 
@@ -58,11 +61,17 @@ class Program:
         return memory_mb(self.pid)
 
     def scrape(self) -> str:
-        """Return its metrics."""
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10
-        ) as answer:
-            text: str = answer.read().decode()
+        """Return its metrics.
+
+        Raises:
+            RuntimeError: it does not give them: it has more to do than it can.
+        """
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=_SCRAPE_S) as answer:
+                text: str = answer.read().decode()
+        except OSError as error:
+            raise RuntimeError(f"{self.name} gives no metrics: {error}") from error
         return text
 
 
@@ -95,6 +104,7 @@ class Stage:
             (self._agents / f"{name}.yaml").write_text(text)
         self._cleanup = ExitStack()
         self.redis_url = ""
+        self._has_workers = False
 
     def __enter__(self) -> Stage:
         return self
@@ -106,6 +116,15 @@ class Stage:
         traceback: TracebackType | None,
     ) -> None:
         self._cleanup.close()
+        if isinstance(error, RuntimeError):
+            self._keep_logs()
+
+    def _keep_logs(self) -> None:
+        """Put the logs of a run that failed where they can be read."""
+        _FAILED.mkdir(parents=True, exist_ok=True)
+        for path in self._folder.glob("*.log"):
+            shutil.copy(path, _FAILED / path.name)
+        print(f"  logs are in {_FAILED}")
 
     def redis(self) -> Program:
         """Start the store all others talk to."""
@@ -118,11 +137,14 @@ class Stage:
         return program
 
     def gateway(self) -> Program:
-        """Start a gateway."""
+        """Start a gateway; it knows of the workers that run by then."""
         port = free_port()
         settings = {"HTTP_PORT": str(port), "GATEWAY_HOST": "127.0.0.1"}
         command = (sys.executable, "-m", "services.gateway")
-        return self._start("gateway", command, settings, port, port)
+        gateway = self._start("gateway", command, settings, port, port)
+        if self._has_workers:
+            self._await(gateway, lambda: _says_yes(port, "readyz"))
+        return gateway
 
     def worker(self, number: int = 1, settings: Mapping[str, str] | None = None) -> Program:
         """Start a worker, further settings given by name."""
@@ -140,6 +162,7 @@ class Stage:
         command = (sys.executable, "-m", "services.agent")
         program = self._start(f"worker-{number}", command, own, port, metrics_port)
         await_quiet(program)
+        self._has_workers = True
         return program
 
     def _start(
@@ -161,7 +184,7 @@ class Stage:
             )
         program = Program(name, process, port, metrics_port)
         self._cleanup.callback(_stop, program)
-        self._await(program, lambda: _is_ready(metrics_port))
+        self._await(program, lambda: _says_yes(metrics_port, "healthz"))
         return program
 
     def _await(self, program: Program, is_up: Callable[[], bool]) -> None:
@@ -188,9 +211,9 @@ def await_quiet(program: Program) -> None:
     raise RuntimeError(f"{program.name} does not come to rest")
 
 
-def _is_ready(port: int) -> bool:
+def _says_yes(port: int, path: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

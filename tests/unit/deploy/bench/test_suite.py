@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+from deploy.bench.figures import LoadReport
+from deploy.bench.parts import PARTS
+from deploy.bench.suite import Options, run_rows
+from tests.unit.deploy.bench.results import load_report
+
+
+@dataclass(frozen=True)
+class _Cost:
+    total: float
+    is_whole: bool
+    handset: LoadReport
+
+
+def test_rows_are_medians_and_say_how_far_runs_lay_apart_and_what_was_wrong() -> None:
+    runs = count()
+
+    def measure() -> list[_Cost]:
+        number = next(runs)
+        report = LoadReport.of(load_report(lost=1 if number == 2 else 0))
+        return [_Cost(1.0 + number, number != 1, report)]
+
+    (row,) = run_rows(3, measure, str, "total")
+    assert row["total"] == 2.0
+    assert row["total_range"] == [1.0, 3.0]
+    assert row["runs"] == 3
+    assert row["trouble"] == "1 calls were lost"
+    assert row["is_whole"] is False
+    assert row["frames_out"] == 50.0
+
+
+def test_every_part_says_what_it_takes_and_quick_ones_take_less() -> None:
+    full, quick = Options(), Options(runs=1, is_quick=True)
+    assert len({part.name for part in PARTS}) == len(PARTS)
+    usual = [part for part in PARTS if not part.is_long]
+    assert sum(part.seconds(quick) for part in usual) < 1200
+    assert sum(part.seconds(full) for part in usual) < 4200
