@@ -31,7 +31,7 @@ from shared.protocol.call import Direction
 
 _ANSWER_S = 10.0
 _NOISE_FRAMES = 500
-_OPENED_EACH_S = 0.04
+_OPENED_EACH_S = 0.1
 _SETTLE_S = 15.0
 
 
@@ -119,7 +119,7 @@ class Cloud:
         Args:
             base: the gateway's URL.
             calls: how many more.
-            over_s: spread over so long; at least some hundredths of a second each.
+            over_s: spread over so long; ten a second at most.
 
         Raises:
             RuntimeError: it gave no stream.

@@ -21,6 +21,7 @@
 #define MOST_MARKS 64
 #define NAME_BYTES 80
 #define SAME_UTTERANCE_NS 1000000000LL
+#define BEST_OF_NS 1000000000LL
 #define GOLDEN 0.6180339887498949
 
 typedef struct {
@@ -38,9 +39,10 @@ typedef struct {
     const Audio *audio;
     uint32_t sent;
     int64_t asked_ns, due_ns;                /* of the next frame */
-    int64_t played_ns, came_ns;              /* until when there is something to play */
-    int64_t best_ns, best_before_ns;         /* lead of this second and of the one before */
-    int has_played, is_marked, steady;
+    int64_t played_ns;                       /* until when there is something to play */
+    int64_t came_ns, burst_ns;               /* the newest frames: when, and how much */
+    int64_t best_ns, best_before_ns, best_from_ns; /* lead of this second, of the one before */
+    int has_played, is_marked;
     Mark marks[MOST_MARKS];
     unsigned first_mark, end_mark;
     uint8_t in[IN_BYTES], out[IN_BYTES];
@@ -184,22 +186,28 @@ static void send_played(Call *call, int64_t at_ns) {
 
 /* --- what the platform sends ---------------------------------------------------------------- */
 
-/* How much a handset has in hand, against the best of the last one or two seconds. At the beginning
- * of an utterance audio comes ahead of time, until the lead that is wanted is there. */
-static void note_lead(Call *call, int64_t lead_ns, int64_t apart_ns) {
+/* How much a handset has in hand when audio comes, against the best of the last one or two seconds:
+ * so late is the platform. It may write several frames at a time: the first of them counts. At the
+ * beginning of an utterance audio comes ahead of time, until the lead that is wanted is there. */
+static void note_lead(Call *call, int64_t lead_ns, int64_t at_ns) {
     int64_t best_ns = call->best_ns > call->best_before_ns ? call->best_ns : call->best_before_ns;
+    int64_t apart_ns = at_ns - call->came_ns;
+    if (apart_ns < FRAME_NS / 2) return;
     if (lead_ns > best_ns + FRAME_NS / 2) {
         call->best_ns = lead_ns;
-        call->steady = 0;
-        return;
+        call->best_from_ns = at_ns;
+    } else {
+        times_add(&seen.pacing, lead_ns < best_ns ? best_ns - lead_ns : 0);
+        times_add(&seen.jitter, llabs(apart_ns - call->burst_ns));
+        if (lead_ns < seen.least_lead_ns) seen.least_lead_ns = lead_ns;
+        if (lead_ns > call->best_ns) call->best_ns = lead_ns;
     }
-    times_add(&seen.pacing, lead_ns < best_ns ? best_ns - lead_ns : 0);
-    times_add(&seen.jitter, llabs(apart_ns));
-    if (lead_ns < seen.least_lead_ns) seen.least_lead_ns = lead_ns;
-    if (lead_ns > call->best_ns) call->best_ns = lead_ns;
-    if (++call->steady % 50) return;
+    call->came_ns = at_ns;
+    call->burst_ns = 0;
+    if (at_ns - call->best_from_ns < BEST_OF_NS) return;
     call->best_before_ns = call->best_ns;
     call->best_ns = 0;
+    call->best_from_ns = at_ns;
 }
 
 static void on_audio(Call *call, const Frame *frame, int64_t at_ns) {
@@ -213,11 +221,11 @@ static void on_audio(Call *call, const Frame *frame, int64_t at_ns) {
     if (dry_ns > 0) {
         if (call->has_played && !call->is_marked && dry_ns < SAME_UTTERANCE_NS) seen.underruns++;
         call->played_ns = at_ns;
-        call->best_ns = call->best_before_ns = call->steady = 0;
+        call->best_ns = call->best_before_ns = 0;
     }
+    note_lead(call, call->played_ns - at_ns, at_ns);
     call->played_ns += bytes * BYTE_NS;
-    note_lead(call, call->played_ns - at_ns, at_ns - call->came_ns - bytes * BYTE_NS);
-    call->came_ns = at_ns;
+    call->burst_ns += bytes * BYTE_NS;
     call->has_played = 1;
     call->is_marked = 0;
     seen.received += (bytes + FRAME_BYTES / 2) / FRAME_BYTES;
@@ -286,21 +294,20 @@ static void on_readable(Call *call) {
 
 /* --- commands ------------------------------------------------------------------------------- */
 
-/* Calls in the order of their places within the 20 ms; each has the golden section's next. */
+/* Calls in the order of their places within the 20 ms; each has the golden section's next. All are
+ * due within one round of the soonest, so that who comes next is due next. */
 static void schedule(Call *call) {
     double place = call->number * GOLDEN;
-    int64_t offset_ns = (place - (int64_t)place) * FRAME_NS, soonest_ns = INT64_MAX;
-    int64_t from_ns = now_ns() + FRAME_NS;
-    call->due_ns = from_ns - from_ns % FRAME_NS + offset_ns;
+    int64_t offset_ns = (place - (int64_t)place) * FRAME_NS;
+    int64_t soonest_ns = count ? by_offset[next]->due_ns : now_ns();
+    int64_t wait_ns = (offset_ns - soonest_ns % FRAME_NS + FRAME_NS) % FRAME_NS;
+    call->due_ns = soonest_ns + wait_ns;
     int at = count++;
     for (; at > 0 && by_offset[at - 1]->due_ns % FRAME_NS > offset_ns; at--)
         by_offset[at] = by_offset[at - 1];
     by_offset[at] = call;
-    for (int n = 0; n < count; n++) {
-        if (by_offset[n]->due_ns >= soonest_ns) continue;
-        soonest_ns = by_offset[n]->due_ns;
-        next = n;
-    }
+    if (count > 1 && at <= next) next++;
+    if (call->due_ns < by_offset[next]->due_ns) next = at;
 }
 
 static void open_call(char *line, const Audio *audios) {
