@@ -43,7 +43,8 @@ class LoadReport:
         least_lead_ms: the least that a handset still had to play when more came.
         cpu_share: of a core, of the client itself.
         late_ms: how late the client itself sent.
-        pacing_ms: how late audio came to the handset, against the best of the last seconds.
+        pacing_ms: how late audio came to the handset: what it had in hand, against what is to be
+            kept ahead.
         jitter_ms: how far apart it came, less what came before it plays.
         delay_ms: of frames stamped by the far end.
         first_audio_ms: from the open socket; of all calls ever.

@@ -1,8 +1,9 @@
 /* The telephony cloud for many calls at once, at the price of a small part of a core.
  *
- *   load [--stamp] AUDIO...      files of mu-law that callers' lines carry, each in a circle
+ *   load [--stamp] [--grain-us N] [--lead-ms N] AUDIO...      mu-law that lines carry, in circles
  *
- * Each call sends a frame every 20 ms on its own absolute schedule, keeps a handset's clock of what
+ * Each call sends a frame every 20 ms on its own absolute schedule (in steps of the grain: a cloud
+ * whose timer has a millisecond sends what is due in one together), keeps a handset's clock of what
  * it was given to play, and answers checkpoints and clears as the cloud does. Commands, by stdin:
  *
  *   call HOST PORT PATH AUDIO-NUMBER     open a call; lines of further headers follow, then an
@@ -21,7 +22,6 @@
 #define MOST_MARKS 64
 #define NAME_BYTES 80
 #define SAME_UTTERANCE_NS 1000000000LL
-#define BEST_OF_NS 1000000000LL
 #define GOLDEN 0.6180339887498949
 
 typedef struct {
@@ -41,7 +41,6 @@ typedef struct {
     int64_t asked_ns, due_ns;                /* of the next frame */
     int64_t played_ns;                       /* until when there is something to play */
     int64_t came_ns, burst_ns;               /* the newest frames: when, and how much */
-    int64_t best_ns, best_before_ns, best_from_ns; /* lead of this second, of the one before */
     int has_played, is_marked;
     Mark marks[MOST_MARKS];
     unsigned first_mark, end_mark;
@@ -59,6 +58,7 @@ static Times first_audio;
 static uint64_t refused, lost;
 static Call *calls[MOST_CALLS], *by_offset[MOST_CALLS];
 static int count, open_count, next, epoll, timer, has_stamps, is_paused;
+static int64_t grain_ns = 1, wanted_lead_ns;
 static uint32_t random_state = 2463534242u;
 
 static void begin(void) {
@@ -186,28 +186,18 @@ static void send_played(Call *call, int64_t at_ns) {
 
 /* --- what the platform sends ---------------------------------------------------------------- */
 
-/* How much a handset has in hand when audio comes, against the best of the last one or two seconds:
- * so late is the platform. It may write several frames at a time: the first of them counts. At the
- * beginning of an utterance audio comes ahead of time, until the lead that is wanted is there. */
+/* How much less a handset has in hand when more comes than is to be kept ahead: so late is the
+ * platform. It may write several frames at a time: the first of them counts. */
 static void note_lead(Call *call, int64_t lead_ns, int64_t at_ns) {
-    int64_t best_ns = call->best_ns > call->best_before_ns ? call->best_ns : call->best_before_ns;
     int64_t apart_ns = at_ns - call->came_ns;
     if (apart_ns < FRAME_NS / 2) return;
-    if (lead_ns > best_ns + FRAME_NS / 2) {
-        call->best_ns = lead_ns;
-        call->best_from_ns = at_ns;
-    } else {
-        times_add(&seen.pacing, lead_ns < best_ns ? best_ns - lead_ns : 0);
+    if (lead_ns > 0) {
+        times_add(&seen.pacing, lead_ns < wanted_lead_ns ? wanted_lead_ns - lead_ns : 0);
         times_add(&seen.jitter, llabs(apart_ns - call->burst_ns));
         if (lead_ns < seen.least_lead_ns) seen.least_lead_ns = lead_ns;
-        if (lead_ns > call->best_ns) call->best_ns = lead_ns;
     }
     call->came_ns = at_ns;
     call->burst_ns = 0;
-    if (at_ns - call->best_from_ns < BEST_OF_NS) return;
-    call->best_before_ns = call->best_ns;
-    call->best_ns = 0;
-    call->best_from_ns = at_ns;
 }
 
 static void on_audio(Call *call, const Frame *frame, int64_t at_ns) {
@@ -221,7 +211,6 @@ static void on_audio(Call *call, const Frame *frame, int64_t at_ns) {
     if (dry_ns > 0) {
         if (call->has_played && !call->is_marked && dry_ns < SAME_UTTERANCE_NS) seen.underruns++;
         call->played_ns = at_ns;
-        call->best_ns = call->best_before_ns = 0;
     }
     note_lead(call, call->played_ns - at_ns, at_ns);
     call->played_ns += bytes * BYTE_NS;
@@ -298,7 +287,7 @@ static void on_readable(Call *call) {
  * due within one round of the soonest, so that who comes next is due next. */
 static void schedule(Call *call) {
     double place = call->number * GOLDEN;
-    int64_t offset_ns = (place - (int64_t)place) * FRAME_NS;
+    int64_t offset_ns = (int64_t)((place - (int64_t)place) * FRAME_NS) / grain_ns * grain_ns;
     int64_t soonest_ns = count ? by_offset[next]->due_ns : now_ns();
     int64_t wait_ns = (offset_ns - soonest_ns % FRAME_NS + FRAME_NS) % FRAME_NS;
     call->due_ns = soonest_ns + wait_ns;
@@ -400,6 +389,9 @@ int main(int argc, char **argv) {
     int audio_count = 0;
     for (int n = 1; n < argc && audio_count < 16; n++) {
         if (!strcmp(argv[n], "--stamp")) has_stamps = 1;
+        else if (!strcmp(argv[n], "--grain-us") && n + 1 < argc) grain_ns = atoll(argv[++n]) * 1000;
+        else if (!strcmp(argv[n], "--lead-ms") && n + 1 < argc)
+            wanted_lead_ns = atoll(argv[++n]) * 1000000;
         else audios[audio_count++] = read_audio(argv[n]);
     }
     prctl(PR_SET_TIMERSLACK, 1);

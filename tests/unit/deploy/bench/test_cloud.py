@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploy.bench.cloud import line_noise
+from deploy.bench.cloud import LEAD_MS, line_noise
 from deploy.bench.lookup import HEARD_DBFS, QUIET_DBFS
 from services.agent.providers.offline import silero
+from services.agent.settings import AgentSettings
 from services.agent.turn.vad import VadTuning
+from shared.audio.format import FRAME_S
 from shared.audio.g711 import decode_ulaw
 from shared.audio.level import level_dbfs
 
@@ -26,3 +28,8 @@ def test_one_line_is_heard_frame_by_frame_and_the_other_is_not_and_neither_is_sp
         scores = [float(activity.score([state], frame[None, :])[0]) for frame in frames]
         assert all((score > 0) is is_heard for score in scores)
         assert max(scores) < VadTuning().start_probability
+
+
+def test_lateness_is_judged_by_the_lead_that_workers_keep_by_default() -> None:
+    lead_s = AgentSettings.model_fields["agent_lead_s"].default
+    assert pytest.approx((lead_s - FRAME_S) * 1000) == LEAD_MS
