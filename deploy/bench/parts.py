@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -32,8 +33,11 @@ _SCALING = (
     *(Load(calls, workers=2) for calls in (50, 100, 150, 200, 250)),
 )
 _MOST_OF_ONE = 150
-_EACH_S = 14.0
-"""Around a measured time: to open the calls, settle and hang up."""
+_QUICK_SCALING = (Load(1), Load(50), Load(100), Load(100, workers=2))
+_AROUND_S = 7.0
+"""Each measured time: to start, settle and hang up..."""
+_OPENING_S = 0.1
+"""...and to open a call."""
 _START_S = 25.0
 _VENDOR_CALLS = (1, 6)
 _INTERRUPTIONS = 56
@@ -102,9 +106,14 @@ def _path(options: Options) -> list[Row]:
     )
 
 
+def _scaling_loads(options: Options) -> tuple[Load, ...]:
+    return _QUICK_SCALING if options.is_quick else _SCALING
+
+
 def _scaling(options: Options) -> dict[str, Any]:
     print(tables.PATH_HEAD)
-    rows = run_rows(1, lambda: measure_path(_SCALING, options.window_s), tables.path_row, "total")
+    loads = _scaling_loads(options)
+    rows = run_rows(1, lambda: measure_path(loads, options.window_s), tables.path_row, "total")
     law = fit_law([_point(row) for row in rows])
     print(tables.law_line(asdict(law)))
     return {"law": asdict(law), "points": rows}
@@ -160,8 +169,9 @@ def _soak(options: Options) -> Row:
     return row
 
 
-def _rows_s(loads: int, options: Options) -> float:
-    return options.runs * loads * (options.window_s + _EACH_S)
+def _loads_s(calls: Iterable[int], options: Options) -> float:
+    """How long it takes to measure so many calls at once, one number after the other."""
+    return sum(options.window_s + _AROUND_S + _OPENING_S * number for number in calls)
 
 
 PARTS: tuple[Part, ...] = (
@@ -176,35 +186,35 @@ PARTS: tuple[Part, ...] = (
         "floors",
         "Floors: servers in C",
         _floors,
-        lambda o: _rows_s(2 * len(o.calls_or(50, 100)), o),
+        lambda o: 2 * o.runs * _loads_s((0,) * len(o.calls_or(50, 100)), o),
         ("load", "paced", "relay"),
     ),
     Part(
         "usual",
         "The usual design: two Python servers",
         _usual,
-        lambda o: _rows_s(len(o.calls_or(20, 50, 100)), o),
+        lambda o: o.runs * _loads_s(o.calls_or(20, 50, 100), o),
         ("load",),
     ),
     Part(
         "relay",
         "Relays",
         _relay,
-        lambda o: _rows_s(len(RELAYS) * len(o.calls_or(100)), o),
+        lambda o: len(RELAYS) * o.runs * _loads_s(o.calls_or(100), o),
         ("load", "paced", "relay"),
     ),
     Part(
         "path",
         "The whole path: gateway and workers",
         _path,
-        lambda o: o.runs * _START_S + _rows_s(len(_path_loads(o)), o),
+        lambda o: o.runs * (_START_S + _loads_s((load.calls for load in _path_loads(o)), o)),
         ("load",),
     ),
     Part(
         "scaling",
         "Cost against calls and workers",
         _scaling,
-        lambda o: _START_S + len(_SCALING) * (o.window_s + 2 * _EACH_S),
+        lambda o: _START_S + _loads_s((load.calls for load in _scaling_loads(o)), o),
         ("load",),
     ),
     Part("reactions", "Reactions at the handset", _reactions, lambda o: 110 if o.is_quick else 240),

@@ -17,7 +17,7 @@ _FRAME_BYTES = 160
 _FRAME_S = 0.02
 _SENTENCE_S = 5.0
 _SPEECH_HZ = 24_000
-_STEP = 3  # samples of speech for each on the phone
+_PHONE_HZ = 8000
 _BIAS, _CLIP = 0x84, 32635
 
 
@@ -30,13 +30,22 @@ def encode_sample(sample: int) -> int:
     return ~(sign | exponent << 4 | mantissa) & 0xFF
 
 
+def resample(speech: Sequence[int]) -> list[int]:
+    """Return speech of 24 kHz at 8 kHz, each sample by linear interpolation."""
+    ratio = _SPEECH_HZ / _PHONE_HZ
+    out = []
+    for number in range(int(len(speech) / ratio)):
+        place = number * ratio
+        at = int(place)
+        share = place - at
+        following = speech[at + 1] if at + 1 < len(speech) else speech[at]
+        out.append(int(speech[at] * (1 - share) + following * share))
+    return out
+
+
 def to_phone(speech: Sequence[int]) -> bytes:
     """Return speech of 24 kHz as mu-law of 8 kHz, sample by sample."""
-    out = bytearray()
-    for at in range(0, len(speech) - _STEP + 1, _STEP):
-        mean = (speech[at] + speech[at + 1] + speech[at + 2]) // _STEP
-        out.append(encode_sample(mean))
-    return bytes(out)
+    return bytes([encode_sample(sample) for sample in resample(speech)])
 
 
 def _sentence() -> array[int]:
@@ -55,7 +64,10 @@ async def _speak(socket: ServerConnection, speech: array[int], stream_id: str) -
             payload = base64.b64encode(audio[at : at + _FRAME_BYTES]).decode()
             media = {"contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": payload}
             message = {"event": "playAudio", "streamId": stream_id, "media": media}
-            await socket.send(json.dumps(message))
+            try:
+                await socket.send(json.dumps(message))
+            except ConnectionClosed:
+                return
             due_s = max(due_s + _FRAME_S, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
@@ -82,7 +94,7 @@ async def _serve(port: int) -> None:
             if speaking is not None:
                 speaking.cancel()
 
-    async with serve(on_call, "127.0.0.1", port, compression=None) as server:
+    async with serve(on_call, "127.0.0.1", port) as server:
         await server.serve_forever()
 
 

@@ -35,7 +35,7 @@ def make_app(port: int, agent_port: int) -> FastAPI:
     @app.websocket("/stream/{call_id}")
     async def stream(caller: WebSocket, call_id: str) -> None:
         await caller.accept()
-        async with connect(f"ws://127.0.0.1:{agent_port}/{call_id}", compression=None) as agent:
+        async with connect(f"ws://127.0.0.1:{agent_port}/{call_id}") as agent:
             await _relay(caller, agent)
 
     return app
