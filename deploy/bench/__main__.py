@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy.bench.machine import describe, in_words
 from deploy.bench.native import NoCompiler, program
 from deploy.bench.parts import PARTS
-from deploy.bench.plots import draw_all
 from deploy.bench.readme import RESULTS
-from deploy.bench.regression import compare, why_no_instructions
+from deploy.bench.report.machine import describe, in_words
+from deploy.bench.report.plots import draw_all
+from deploy.bench.report.regression import compare, why_no_instructions
 from deploy.bench.suite import Options, Part
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.bench.local_platform import bench_platform
-from deploy.bench.processes import cpu_of
+from deploy.bench.rig.local_platform import bench_platform
+from deploy.bench.rig.processes import cpu_of
 from deploy.local import install
 from deploy.local.state import StateFile
 

@@ -18,10 +18,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.bench.cloud import Cloud, CProgram
-from deploy.bench.figures import LoadReport
-from deploy.bench.lookup import HEARD_DBFS
-from deploy.bench.processes import own_cpu_s
+from deploy.bench.report.lookup import HEARD_DBFS
+from deploy.bench.rig.cloud import Cloud, CProgram
+from deploy.bench.rig.figures import LoadReport
+from deploy.bench.rig.processes import own_cpu_s
 from deploy.local import install
 from deploy.local.embedded_redis import free_port
 

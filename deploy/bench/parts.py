@@ -7,22 +7,22 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from deploy.bench import tables
 from deploy.bench.conversation import measure_conversations
-from deploy.bench.fits import Point, fit_law
 from deploy.bench.floors import measure_floors, measure_usual
 from deploy.bench.frames import measure_frames
 from deploy.bench.instructions import NoCounter, count_instructions
 from deploy.bench.interruptions.play import play_set
-from deploy.bench.local_platform import bench_platform
-from deploy.bench.lookup import QUIET_DBFS
 from deploy.bench.native import NoCompiler
 from deploy.bench.path import Load, measure_path
 from deploy.bench.reactions import measure_reactions
 from deploy.bench.relay import RELAYS, measure_relay
+from deploy.bench.report import tables
+from deploy.bench.report.fits import Point, fit_law
+from deploy.bench.report.lookup import QUIET_DBFS
+from deploy.bench.rig.local_platform import bench_platform
 from deploy.bench.soak import measure_soak
 from deploy.bench.suite import Options, Part, Row, run_rows
-from deploy.bench.turns import measure_turns
+from deploy.bench.turns.measure import measure_turns
 
 _PATH = (
     *(Load(1), Load(20), Load(50), Load(50, line_dbfs=QUIET_DBFS)),

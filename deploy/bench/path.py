@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.bench.cloud import Cloud
-from deploy.bench.figures import LoadReport, quantile_s, value_of
-from deploy.bench.lookup import HEARD_DBFS
-from deploy.bench.processes import Cpu
-from deploy.bench.stage import Program, Stage
+from deploy.bench.report.lookup import HEARD_DBFS
+from deploy.bench.rig.cloud import Cloud
+from deploy.bench.rig.figures import LoadReport, quantile_s, value_of
+from deploy.bench.rig.processes import Cpu
+from deploy.bench.rig.stage import Program, Stage
 
 _STORY = "Once upon a time there was a telephone that nobody ever hung up, and it went on and on. "
 STORY_AGENT = f"greeting: {_STORY * 8}\nprompt: You tell stories.\nflow: parley\n"

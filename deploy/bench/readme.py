@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.bench.readme_text import BEGIN, END, section
+from deploy.bench.report.readme_text import BEGIN, END, section
 from deploy.local import install
 
 README = install.ROOT / "README.md"

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.bench.cloud import Cloud, CProgram
-from deploy.bench.figures import Spread
 from deploy.bench.floors import c_program, python_program
-from deploy.bench.lookup import HEARD_DBFS
-from deploy.bench.processes import memory_mb, own_cpu_s
-from deploy.bench.stage import Stage
+from deploy.bench.report.lookup import HEARD_DBFS
+from deploy.bench.rig.cloud import Cloud, CProgram
+from deploy.bench.rig.figures import Spread
+from deploy.bench.rig.processes import memory_mb, own_cpu_s
+from deploy.bench.rig.stage import Stage
 from deploy.local.embedded_redis import free_port
 from shared.bus.messages import WorkerLease
 from shared.bus.redis import open_bus

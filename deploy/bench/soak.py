@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.bench.cloud import Cloud
-from deploy.bench.figures import LoadReport, quantile_s
-from deploy.bench.fits import fit_line
-from deploy.bench.lookup import HEARD_DBFS
 from deploy.bench.path import LAG, LATENESS
-from deploy.bench.stage import Program, Stage
+from deploy.bench.report.fits import fit_line
+from deploy.bench.report.lookup import HEARD_DBFS
+from deploy.bench.rig.cloud import Cloud
+from deploy.bench.rig.figures import LoadReport, quantile_s
+from deploy.bench.rig.stage import Program, Stage
 
 _HALF_S = 17.0
 _TEXT = (

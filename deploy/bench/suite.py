@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.bench.medians import median_of, spread_of
+from deploy.bench.report.medians import median_of, spread_of
 
 _WINDOW_S = 10.0
 _QUICK_WINDOW_S = 5.0

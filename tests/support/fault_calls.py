@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from deploy.bench.local_platform import bench_platform
+from deploy.bench.rig.local_platform import bench_platform
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.bench.local_platform import bench_platform
+from deploy.bench.rig.local_platform import bench_platform
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts

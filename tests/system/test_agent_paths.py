@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deploy.bench.local_platform import bench_platform
+from deploy.bench.rig.local_platform import bench_platform
 from services.agent.after_call.post_call import sign_body
 from services.simulator.calls.cloud import Cloud
 from services.simulator.person.caller import CallerScript

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deploy.bench.local_platform import bench_platform
+from deploy.bench.rig.local_platform import bench_platform
 from services.agent.providers.offline.sphinx_decoder import SphinxDecoder
 from services.agent.turn.sentences import split_sentences
 from services.simulator.calls.cloud import Cloud

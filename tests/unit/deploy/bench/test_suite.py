@@ -3,10 +3,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
-from deploy.bench.figures import LoadReport
 from deploy.bench.parts import PARTS
+from deploy.bench.rig.figures import LoadReport
 from deploy.bench.suite import Options, run_rows
-from tests.unit.deploy.bench.results import load_report
+from tests.unit.deploy.bench.made_up import load_report
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.bench.interruptions.judge import Verdict, shortfalls
 from deploy.bench.reactions import Reactions
-from deploy.bench.turns import (
+from deploy.bench.turns.measure import (
     FIRST_CHUNK_S,
     FIRST_TOKEN_S,
     MOST_OVERHEAD_MS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.bench.lookup import Document, ratios
+from deploy.bench.report.lookup import Document, ratios
 
 RATIO_TOLERANCE = 0.25
 INSTRUCTIONS_TOLERANCE = 0.05

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploy.bench.cloud import LEAD_MS, line_noise
-from deploy.bench.lookup import HEARD_DBFS, QUIET_DBFS
+from deploy.bench.report.lookup import HEARD_DBFS, QUIET_DBFS
+from deploy.bench.rig.cloud import LEAD_MS, line_noise
 from services.agent.providers.offline import silero
 from services.agent.settings import AgentSettings
 from services.agent.turn.vad import VadTuning

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.bench.plots import draw_all
-from tests.unit.deploy.bench.results import document
+from deploy.bench.report.plots import draw_all
+from tests.unit.deploy.bench.made_up import document
 
 
 def test_every_picture_is_drawn_the_same_each_time_with_its_machine(tmp_path: Path) -> None:

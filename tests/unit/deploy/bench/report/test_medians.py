@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.bench.medians import median_of, spread_of
+from deploy.bench.report.medians import median_of, spread_of
 
 
 def test_each_figure_gets_its_own_median() -> None:

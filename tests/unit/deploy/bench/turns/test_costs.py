@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.bench.turn_costs import Seen, TurnCost, cost_of, covered_s, first_frame, summaries
-from deploy.bench.vendor_tape import (
+from deploy.bench.turns.costs import Seen, TurnCost, cost_of, covered_s, first_frame, summaries
+from deploy.bench.turns.tape import (
     CHAT,
     LISTEN,
     SPEECH,

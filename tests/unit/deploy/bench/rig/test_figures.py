@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from deploy.bench.figures import LoadReport, quantile_s, value_of
-from tests.unit.deploy.bench.results import load_report, spread
+from deploy.bench.rig.figures import LoadReport, quantile_s, value_of
+from tests.unit.deploy.bench.made_up import load_report, spread
 
 
 def _scrape(*counts: int) -> str:

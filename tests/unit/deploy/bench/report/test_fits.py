@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.bench.fits import Point, fit_law, fit_line
+from deploy.bench.report.fits import Point, fit_law, fit_line
 
 _CALLS = (1, 10, 50, 100, 150)
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from deploy.bench.readme import README, RESULTS, with_section
-from deploy.bench.readme_text import BEGIN, END, section
-from tests.unit.deploy.bench.results import document
+from deploy.bench.report.readme_text import BEGIN, END, section
+from tests.unit.deploy.bench.made_up import document
 
 
 def test_every_figure_of_the_table_is_the_documents() -> None:

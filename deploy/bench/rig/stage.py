@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from deploy.bench.processes import Cpu, cpu_of, memory_mb
+from deploy.bench.rig.processes import Cpu, cpu_of, memory_mb
 from deploy.local import install
 from deploy.local.embedded_redis import EmbeddedRedis, free_port
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.bench.lookup import HEARD_DBFS, QUIET_DBFS
+from deploy.bench.report.lookup import HEARD_DBFS, QUIET_DBFS
 
 
 def spread(p99: float) -> dict[str, float]:

@@ -10,9 +10,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deploy.bench.fits import Law
-from deploy.bench.lookup import Document, design, path, relay, usual_cost
-from deploy.bench.machine import in_words
+from deploy.bench.report.fits import Law
+from deploy.bench.report.lookup import Document, design, path, relay, usual_cost
+from deploy.bench.report.machine import in_words
 
 _INK, _QUIET, _OURS, _USUAL, _FLOOR = "#1f2933", "#9aa5b1", "#0b7285", "#c92a2a", "#868e96"
 _WORKERS = {1: _OURS, 2: "#e67700"}

@@ -23,9 +23,9 @@ import httpx
 import numpy as np
 
 from deploy.bench.interruptions.sounds import said
-from deploy.bench.local_platform import bench_platform
-from deploy.bench.turn_costs import Seen, TurnCost, cost_of, first_frame, summaries
-from deploy.bench.vendor_tape import Tape, TurnTimes, frames_came, trip_of
+from deploy.bench.rig.local_platform import bench_platform
+from deploy.bench.turns.costs import Seen, TurnCost, cost_of, first_frame, summaries
+from deploy.bench.turns.tape import Tape, TurnTimes, frames_came, trip_of
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deploy.bench.lookup import (
+from deploy.bench.report.lookup import (
     QUIET_DBFS,
     Document,
     design,

@@ -7,7 +7,7 @@ The line is the simulator's: what is left of the caller's last 20 ms, and the wa
 first 20 ms for their slot. The wait is what turn-taking asks for, from when the caller's last
 frame had reached the worker until the end of the turn was decided; what providers did meanwhile
 cost nobody time. Of the rest, until the first audio is back at the cloud, the providers' own times
-are what their stand-ins measured (`vendor_tape.py`), overlaps counted once. The platform's overhead
+are what their stand-ins measured (`tape.py`), overlaps counted once. The platform's overhead
 is everything else: the caller's last frame on its way in, and what lies between the providers.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from deploy.bench.vendor_tape import Span, TurnTimes
+from deploy.bench.turns.tape import Span, TurnTimes
 from services.simulator.results.report import summary
 
 _FRAME_S = 0.02

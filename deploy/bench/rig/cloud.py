@@ -21,8 +21,8 @@ from xml.etree import ElementTree
 import httpx
 import numpy as np
 
-from deploy.bench.figures import LoadReport
 from deploy.bench.native import program
+from deploy.bench.rig.figures import LoadReport
 from services.simulator.calls import forms
 from services.simulator.calls.endings import person_hung_up
 from shared.audio.format import FRAME_BYTES

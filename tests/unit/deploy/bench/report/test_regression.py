@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.bench.regression import compare, why_no_instructions
-from tests.unit.deploy.bench.results import document, path_row
+from deploy.bench.report.regression import compare, why_no_instructions
+from tests.unit.deploy.bench.made_up import document, path_row
 
 
 def _counted(instructions: int | None) -> dict[str, object]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.bench.lookup import (
+from deploy.bench.report.lookup import (
     design,
     path,
     ratios,
@@ -10,7 +10,7 @@ from deploy.bench.lookup import (
     usual_cost,
     voice_activity_cost,
 )
-from tests.unit.deploy.bench.results import document
+from tests.unit.deploy.bench.made_up import document
 
 
 def test_a_row_is_found_by_its_load() -> None:

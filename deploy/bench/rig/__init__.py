@@ -1,0 +1,1 @@
+"""What parts measure with: the cloud, the platform's processes, the kernel's accounts."""

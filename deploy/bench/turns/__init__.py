@@ -1,0 +1,1 @@
+"""What the platform itself adds to the time until a caller is answered."""
