@@ -81,7 +81,7 @@ def _check() -> int:
     print("\n".join(str(one) for one in found))
     if why := why_no_instructions(kept, now):
         print(f"instructions are not compared: {why}")
-    return 1 if any(one.is_worse for one in found) else 0
+    return 1 if not found or any(one.is_worse for one in found) else 0
 
 
 def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:

@@ -66,8 +66,13 @@ def count_instructions() -> dict[str, int]:
         )
         if run.returncode != 0:
             raise RuntimeError(f"counting instructions failed:\n{run.stderr[-2000:]}")
-        dumps = sorted(Path(folder).glob("counts.*"), key=lambda path: int(path.suffix[1:]))
-        return dict(_read(path) for path in dumps if _is_step(path))
+        return read_counts(Path(folder))
+
+
+def read_counts(folder: Path) -> dict[str, int]:
+    """Return the instructions for each frame, by step, from callgrind's dumps."""
+    dumps = sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
+    return dict(_read(path) for path in dumps if _is_step(path))
 
 
 def _is_step(path: Path) -> bool:

@@ -21,8 +21,8 @@ class NoCompiler(Exception):
     def __str__(self) -> str:
         return (
             "no C compiler (`cc`) on the PATH: left out is all that needs the load client, which is"
-            " path, relay, floors, vendor and soak. Install one (Debian, Ubuntu: apt-get install"
-            " gcc libc6-dev) or run the rest by --only."
+            " floors, usual, relay, path, scaling and soak. Install one (Debian, Ubuntu: apt-get"
+            " install gcc libc6-dev)."
         )
 
 

@@ -27,7 +27,9 @@ from services.simulator.calls import forms
 from services.simulator.calls.endings import person_hung_up
 from shared.audio.format import FRAME_BYTES
 from shared.audio.g711 import encode_ulaw
-from shared.protocol.call import Direction
+from shared.protocol.call import CallId, Direction
+from shared.protocol.worker import LinkRequest
+from shared.runtime.settings import DEFAULT_LINK_SECRET
 
 _ANSWER_S = 10.0
 _NOISE_FRAMES = 500
@@ -143,6 +145,14 @@ class Cloud:
                     raise RuntimeError(f"the gateway gave no stream: {answer.content[:200]!r}")
                 self._facts.append(facts)
                 self.open_socket(stream.text.strip())
+
+    def call_worker(self, port: int, calls: int) -> None:
+        """Open so many links to a worker, as a gateway would."""
+        for _ in range(calls):
+            time.sleep(_OPENED_EACH_S)
+            request = LinkRequest(CallId(str(uuid.uuid4())))
+            headers = request.headers(DEFAULT_LINK_SECRET, time.time())
+            self.open_socket(f"ws://127.0.0.1:{port}{request.path}", headers)
 
     def open_socket(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         """Open one media socket, further headers of its handshake given."""
