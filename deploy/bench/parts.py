@@ -114,7 +114,10 @@ def _scaling(options: Options) -> dict[str, Any]:
     print(tables.PATH_HEAD)
     loads = _scaling_loads(options)
     rows = run_rows(1, lambda: measure_path(loads, options.window_s), tables.path_row, "total")
-    law = fit_law([_point(row) for row in rows])
+    try:
+        law = fit_law([_point(row) for row in rows])
+    except ValueError as error:
+        raise RuntimeError(f"too little of it was served in time: {error}") from error
     print(tables.law_line(asdict(law)))
     return {"law": asdict(law), "points": rows}
 

@@ -101,13 +101,23 @@ def _as_row(found: Any) -> Row:
 
 
 def _medians(runs: Sequence[Sequence[Row]], key: str) -> list[Row]:
-    rows = []
-    for same in zip(*runs, strict=True):
-        troubles = {row.get("trouble", "") for row in same} - {""}
-        is_whole = all(row.get("is_whole", True) for row in same)
-        alike = [{**row, "trouble": "; ".join(sorted(troubles))} for row in same]
-        if "is_whole" in same[0]:
-            alike = [{**row, "is_whole": is_whole} for row in alike]
-        least, most = spread_of(same, key)
-        rows.append({**median_of(alike), "runs": len(same), f"{key}_range": [least, most]})
-    return rows
+    """Return the rows in the order of their first coming; a run may lack some."""
+    groups: dict[str, list[Row]] = {}
+    for row in (row for run in runs for row in run):
+        groups.setdefault(_subject(row), []).append(row)
+    return [_median(same, key) for same in groups.values()]
+
+
+def _subject(row: Row) -> str:
+    """What a row is of."""
+    return repr([row.get(name) for name in ("design", "relay", "calls", "load")])
+
+
+def _median(same: Sequence[Row], key: str) -> Row:
+    troubles = {row.get("trouble", "") for row in same} - {""}
+    alike = [{**row, "trouble": "; ".join(sorted(troubles))} for row in same]
+    if "is_whole" in same[0]:
+        is_whole = all(row["is_whole"] for row in same)
+        alike = [{**row, "is_whole": is_whole} for row in alike]
+    least, most = spread_of(same, key)
+    return {**median_of(alike), "runs": len(same), f"{key}_range": [least, most]}

@@ -117,10 +117,10 @@ class Stage:
     ) -> None:
         self._cleanup.close()
         if isinstance(error, RuntimeError):
-            self._keep_logs()
+            self.keep_logs()
 
-    def _keep_logs(self) -> None:
-        """Put the logs of a run that failed where they can be read."""
+    def keep_logs(self) -> None:
+        """Put the logs where they can be read: something failed."""
         _FAILED.mkdir(parents=True, exist_ok=True)
         for path in self._folder.glob("*.log"):
             shutil.copy(path, _FAILED / path.name)

@@ -16,6 +16,12 @@ class _Cost:
     handset: LoadReport
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    calls: int
+    total: float
+
+
 def test_rows_are_medians_and_say_how_far_runs_lay_apart_and_what_was_wrong() -> None:
     runs = count()
 
@@ -31,6 +37,18 @@ def test_rows_are_medians_and_say_how_far_runs_lay_apart_and_what_was_wrong() ->
     assert row["trouble"] == "1 calls were lost"
     assert row["is_whole"] is False
     assert row["frames_out"] == 50.0
+
+
+def test_a_row_that_a_run_lacks_is_the_median_of_the_others() -> None:
+    runs = count()
+
+    def measure() -> list[_Loaded]:
+        number = next(runs)
+        return [_Loaded(calls, calls + number) for calls in ((50, 200) if number else (50,))]
+
+    small, large = run_rows(3, measure, str, "total")
+    assert (small["calls"], small["total"], small["runs"]) == (50, 51, 3)
+    assert (large["calls"], large["total"], large["runs"]) == (200, 201, 2)
 
 
 def test_every_part_says_what_it_takes_and_quick_ones_take_less() -> None:
