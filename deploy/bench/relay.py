@@ -1,9 +1,9 @@
 """What the gateway's relay costs and how long it keeps a frame, beside other relays.
 
-Callers and workers send one frame each 20 ms and do nothing else; both are programs in C that
-write the time into what they send. Between them stands nothing, a relay that passes bytes and
-looks at none (in C: the floor; in Python: the splice), the gateway, or the usual relay. Judge by
-the ratio, and a delay by what it is with nothing in between.
+Callers send one frame each 20 ms, workers as many at once as ours do by default; both do nothing
+else, and are programs in C that write the time into what they send. Between them stands nothing, a
+relay that passes bytes and looks at none (in C: the floor; in Python: the splice), the gateway, or
+the usual relay. Judge by the ratio, and a delay by what it is with nothing in between.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _REST_S = 0.3
 _POOL_S = 0.5
 _HEARTBEAT_S = 1.0
 _CAPACITY = 1000
+BURST = 5
+"""Frames that a worker writes at once."""
 RELAYS = ("none", "floor", "splice", "gateway", "usual")
 
 
@@ -86,7 +88,7 @@ def measure_relay(
         for relay in relays:
             with (
                 tempfile.TemporaryDirectory(prefix="parley-relay-") as name,
-                c_program("paced", "--stamp") as (worker, port),
+                c_program("paced", "--stamp", "--burst", str(BURST)) as (worker, port),
                 _run(relay, Path(name), port) as running,
                 Cloud(Path(name), line_dbfs=HEARD_DBFS, has_stamps=True) as cloud,
             ):

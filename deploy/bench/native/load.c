@@ -38,9 +38,9 @@ typedef struct {
     int fd, number, is_open, is_lost, has_hung_up;
     const Audio *audio;
     uint32_t sent;
-    int64_t asked_ns, due_ns;                /* of the next frame */
-    int64_t played_ns;                       /* until when there is something to play */
-    int64_t came_ns, burst_ns;               /* the newest frames: when, and how much */
+    int64_t asked_ns, due_ns;  /* of the next frame */
+    int64_t played_ns;         /* until when there is something to play */
+    int64_t came_ns, burst_ns; /* the newest frames: when, and how much */
     int has_played, is_marked;
     Mark marks[MOST_MARKS];
     unsigned first_mark, end_mark;

@@ -1,18 +1,20 @@
 /* The floor under an agent's server: reads a call's frames, decodes them, sends one each 20 ms.
  *
- *   paced [--stamp]      prints its port; commands by stdin as load.c's, but for `call`
+ *   paced [--stamp] [--burst N]      prints its port; commands by stdin as load.c's, but for `call`
  *
  * With --stamp it is the far end of a relay: it writes the time into what it sends, and measures
- * how long what comes in was under way.
+ * how long what comes in was under way. With --burst it writes so many frames at once, and as much
+ * more seldom.
  */
 
 #include "handshake.h"
 
 #define MOST_CALLS 2000
+#define MOST_BURST 50
 #define SLOTS 20 /* of a frame's 20 ms; in each, a part of the calls is served in one pass */
 
 typedef struct {
-    int fd, is_open, slot;
+    int fd, is_open, slot, turn;
     uint8_t in[IN_BYTES];
     size_t in_size;
 } Call;
@@ -21,7 +23,7 @@ static Times delay, late;
 static uint64_t sent, received, dropped;
 static int64_t decoded; /* a sum of what was decoded, so that it is not left out */
 static Call *calls[MOST_CALLS];
-static int count, epoll, has_stamps, is_paused;
+static int count, epoll, has_stamps, is_paused, burst = 1;
 static uint8_t value_of_char[256];
 
 static void begin(void) {
@@ -56,24 +58,33 @@ static void put(Call *call, const void *data, size_t size) {
     if (write(call->fd, data, size) != (ssize_t)size) dropped++;
 }
 
+/* Writes the agent's next frames, all in one go. */
 static void say(Call *call) {
     static const char head[] = "{\"event\":\"playAudio\",\"streamId\":\"stream\",\"media\":"
                                "{\"contentType\":\"audio/x-mulaw\",\"sampleRate\":8000,"
                                "\"payload\":\"";
     static const char tail[] = "\"}}";
-    char text[512];
-    uint8_t frame[600];
-    size_t at = sizeof head - 1;
-    memcpy(text, head, at);
-    memset(text + at, 'A', FRAME_CHARS);
-    if (has_stamps) stamp(text + at);
-    at += FRAME_CHARS;
-    memcpy(text + at, tail, sizeof tail - 1);
-    at += sizeof tail - 1;
-    size_t front = frame_header(frame, OP_TEXT, at, NULL);
-    memcpy(frame + front, text, at);
-    put(call, frame, front + at);
-    sent++;
+    enum { SIZE = sizeof head - 1 + FRAME_CHARS + sizeof tail - 1 };
+    uint8_t frames[MOST_BURST * (SIZE + 4)], *at = frames;
+    for (int n = 0; n < burst; n++) {
+        at += frame_header(at, OP_TEXT, SIZE, NULL);
+        memcpy(at, head, sizeof head - 1);
+        at += sizeof head - 1;
+        memset(at, 'A', FRAME_CHARS);
+        if (has_stamps) stamp((char *)at);
+        at += FRAME_CHARS;
+        memcpy(at, tail, sizeof tail - 1);
+        at += sizeof tail - 1;
+    }
+    put(call, frames, at - frames);
+    sent += burst;
+}
+
+static void say_due(int slot, int turn) {
+    for (int n = 0; n < count && !is_paused; n++) {
+        Call *call = calls[n];
+        if (call->is_open && call->slot == slot && call->turn == turn % burst) say(call);
+    }
 }
 
 static void on_frame(Call *call, const Frame *frame, int64_t at_ns) {
@@ -131,6 +142,7 @@ static void take_call(int listener) {
     Call *call = calloc(1, sizeof *call);
     call->fd = fd;
     call->slot = count * 7 % SLOTS;
+    call->turn = count / SLOTS % burst;
     calls[count++] = call;
     watch(epoll, fd, EPOLLIN, call, EPOLL_CTL_ADD);
 }
@@ -149,7 +161,11 @@ static int obey(void) {
 }
 
 int main(int argc, char **argv) {
-    has_stamps = argc > 1 && !strcmp(argv[1], "--stamp");
+    for (int n = 1; n < argc; n++) {
+        if (!strcmp(argv[n], "--stamp")) has_stamps = 1;
+        else if (!strcmp(argv[n], "--burst") && n + 1 < argc) burst = atoi(argv[++n]);
+    }
+    if (burst < 1 || burst > MOST_BURST) return 2;
     for (int n = 0; n < 64; n++) value_of_char[(uint8_t)BASE64[n]] = n;
     prctl(PR_SET_TIMERSLACK, 1);
     signal(SIGPIPE, SIG_IGN);
@@ -160,14 +176,12 @@ int main(int argc, char **argv) {
     watch(epoll, listener, EPOLLIN, &listener, EPOLL_CTL_ADD);
     int64_t due_ns = now_ns();
     wake_at(timer, due_ns);
-    for (int is_wanted = 1, slot = 0; is_wanted;) {
+    for (int is_wanted = 1, slots = 0; is_wanted;) {
         struct epoll_event events[MOST_EVENTS];
         int ready = epoll_wait(epoll, events, MOST_EVENTS, -1);
-        for (int64_t at_ns = now_ns(); due_ns <= at_ns; due_ns += FRAME_NS / SLOTS) {
+        for (int64_t at_ns = now_ns(); due_ns <= at_ns; due_ns += FRAME_NS / SLOTS, slots++) {
             times_add(&late, at_ns - due_ns);
-            for (int n = 0; n < count; n++)
-                if (calls[n]->is_open && calls[n]->slot == slot && !is_paused) say(calls[n]);
-            slot = (slot + 1) % SLOTS;
+            say_due(slots % SLOTS, slots / SLOTS);
         }
         wake_at(timer, due_ns);
         for (int n = 0; n < ready; n++) {

@@ -68,8 +68,8 @@ async def _speak(socket: ServerConnection, speech: array[int], stream_id: str) -
                 await socket.send(json.dumps(message))
             except ConnectionClosed:
                 return
-            due_s = max(due_s + _FRAME_S, loop.time())
-            await asyncio.sleep(due_s - loop.time())
+            due_s += _FRAME_S
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
 
 
 async def _serve(port: int) -> None:
