@@ -36,7 +36,7 @@ _MOST_OF_ONE = 150
 _QUICK_SCALING = (Load(1), Load(50), Load(100), Load(100, workers=2))
 _AROUND_S = 7.0
 """Each measured time: to start, settle and hang up..."""
-_OPENING_S = 0.1
+_OPENING_S = 0.15
 """...and to open a call."""
 _START_S = 25.0
 _VENDOR_CALLS = (1, 6)

@@ -21,8 +21,8 @@ from deploy.bench.rig.processes import Cpu
 from deploy.bench.rig.stage import Program, Stage
 
 _STORY = "Once upon a time there was a telephone that nobody ever hung up, and it went on and on. "
-STORY_AGENT = f"greeting: {_STORY * 8}\nprompt: You tell stories.\nflow: parley\n"
-"""Of some 50 s: longer than calls are opened, settle and are measured."""
+STORY_AGENT = f"greeting: {_STORY * 10}\nprompt: You tell stories.\nflow: parley\n"
+"""Of some 60 s: longer than calls are opened, settle and are measured."""
 _SETTLE_S = 4.0
 _GONE_S = 30.0
 LAG = "voice_runtime_loop_lag_seconds"

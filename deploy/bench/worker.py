@@ -1,6 +1,6 @@
 """`python -m deploy.bench.worker`: one worker with nothing before it, for whoever profiles it.
 
-The load client is its gateway. The agent tells a story of some 50 s, so not much longer can be
+The load client is its gateway. The agent tells a story of some 60 s, so not much longer can be
 measured.
 """
 

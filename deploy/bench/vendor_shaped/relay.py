@@ -11,6 +11,9 @@ from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+# FastAPI raises a RuntimeError where a socket that is closed is asked again.
+_GONE = (WebSocketDisconnect, RuntimeError, ConnectionClosed)
+
 
 def make_app(port: int, agent_port: int) -> FastAPI:
     """Return the relay, webhooks included."""
@@ -46,14 +49,14 @@ async def _relay(caller: WebSocket, agent: ClientConnection) -> None:
         try:
             while True:
                 await agent.send(await caller.receive_text())
-        except (WebSocketDisconnect, ConnectionClosed):
+        except _GONE:
             await agent.close()
 
     async def outward() -> None:
         try:
             async for message in agent:
                 await caller.send_text(str(message))
-        except (WebSocketDisconnect, ConnectionClosed):
+        except _GONE:
             return
 
     async with asyncio.TaskGroup() as both:
