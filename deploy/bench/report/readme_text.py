@@ -24,17 +24,18 @@ _KINDS = ("whole", "usual", "floor")
 def section(document: Document) -> str:
     """Return the text between the markers, with an empty line at each end."""
     parts = (_machine, _costs, _relays, _limits, _reactions, _turns, _interruptions, _again)
-    paragraphs = [line for part in parts for line in (*part(document), "")]
-    return "\n" + "\n".join(paragraphs)
+    paragraphs = ["\n".join(part(document)) for part in parts]
+    return "".join(f"\n{paragraph}\n" for paragraph in paragraphs if paragraph) + "\n"
 
 
 def _machine(document: Document) -> Iterator[str]:
     machine = document["machine"]
-    path_rows = document.get("path", [{"runs": 1}])
+    runs = document.get("path", [{"runs": 1}])[0]["runs"]
+    word = "one run" if runs == 1 else f"medians of {runs} runs"
     yield (
         f"Measured by `make bench` on {machine['cores']} cores of {machine['processor']}"
         f" ({machine['memory_gb']:.0f} GB, {machine['system']}, Python {machine['python']}), load"
-        f" client included, {machine['measured_at']}; medians of {path_rows[0]['runs']} runs. Trust"
+        f" client included, {machine['measured_at']}; {word}. Trust"
         " the ratios: seconds are of this machine."
     )
 
@@ -52,7 +53,7 @@ def _costs(document: Document) -> Iterator[str]:
     yield "|---|" + "---|" * len(rows)
     yield _row("**gateway and worker**", (f"**{row['total']:.2f}**" for _, row in rows))
     yield _row("the gateway's part", (f"{row['gateway']:.2f}" for _, row in rows))
-    yield _row("the same on a line without noise", (_quiet(document, calls) for calls, _ in rows))
+    yield _row("gateway and worker, quiet lines", (_quiet(document, calls) for calls, _ in rows))
     yield _row("two servers of the usual design", (_usual(document, calls) for calls, _ in rows))
     yield _row("two servers in C that do nothing else", (_floor(document, c) for c, _ in rows))
     yield _row(
@@ -110,7 +111,10 @@ def _costs_explained(document: Document) -> Iterator[str]:
                 " while a line is silent."
             )
         if usual and whole:
-            words.append(f"It costs {usual[0] / whole['total']:.1f} times ours ({usual[1]} calls).")
+            words.append(
+                f"The usual design costs {usual[0] / whole['total']:.1f} times ours"
+                f" ({usual[1]} calls)."
+            )
         if share is not None or usual:
             break
     yield " ".join(words)
@@ -204,9 +208,9 @@ def _interruptions(document: Document) -> Iterator[str]:
 
 def _again(document: Document) -> Iterator[str]:
     yield (
-        "`make bench` measures all of it again in about an hour (`make bench ARGS=--quick`: ten"
-        " minutes; `--only path` and the like: one part), with the ten minutes of one core by"
-        " `ARGS=--long`. Figures, versions and plots are in [deploy/bench/results]"
+        "`make bench` measures all of it again in most of an hour (`make bench ARGS=--quick`: a"
+        " quarter of one; `--only path` and the like: one part), with the ten minutes of one core"
+        " by `ARGS=--long`. Figures, versions and plots are in [deploy/bench/results]"
         "(deploy/bench/results/bench.json)."
     )
 

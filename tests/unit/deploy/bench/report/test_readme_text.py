@@ -15,7 +15,7 @@ def test_every_figure_of_the_table_is_the_documents() -> None:
     assert "| **gateway and worker** | **3.10** | **0.35** | **0.30** | **0.31** |" in text
     assert "| two servers of the usual design |  | 1.50 | more than it can do |  |" in text
     assert "with 100 calls that is 0.05 of it" in text
-    assert "It costs 5.0 times ours (50 calls)." in text
+    assert "The usual design costs 5.0 times ours (50 calls)." in text
     assert "0.20 ms on its way through the gateway" in text
     assert "0.280 for each call; one worker leaves that line at 150 calls" in text
     assert "120 calls, agents speaking half the time, for 10 minutes: 4.0 ms late" in text
@@ -27,6 +27,7 @@ def test_what_was_not_measured_is_not_spoken_of() -> None:
     text = section({"machine": document()["machine"]})
     assert "gateway" not in text
     assert "soak" not in text
+    assert "\n\n\n" not in text
     assert "make bench" in text
 
 
