@@ -48,7 +48,7 @@ check: dev ## format, lint, types, and the compose file
 		then promtool check config deploy/prometheus/prometheus.yml; \
 		else echo "prometheus config: not checked here, no promtool (a container test does)"; fi
 
-bench: dev ## measure the media path; prints a table, writes .parley/bench.json
+bench: dev ## measure the media path: table, JSON and plots in .parley/bench/results
 	@exec $(VENV_PYTHON) -m deploy.bench $(ARGS)
 
 soak: dev ## the long test

@@ -35,7 +35,7 @@ _ANSWER_S = 10.0
 _NOISE_FRAMES = 500
 GRAIN_US = 1000
 """Calls' frames are spread over the 20 ms in steps of this, as by a cloud's timer. With steps of a
-microsecond, each frame a wake-up of its own, floors and platform alike cost a third more."""
+microsecond, each frame a wake-up of its own, floors cost a third more, the platform a tenth."""
 LEAD_MS = 280
 """What workers keep a handset ahead of real time at least, a turn of their wheel taken off."""
 _OPENED_EACH_S = 0.15
