@@ -53,7 +53,12 @@ def _why_no_kubectl() -> str | None:
     return None if shutil.which("kubectl") else "no kubectl here to render the manifests"
 
 
+def _why_no_compiler() -> str | None:
+    return None if shutil.which("cc") else "no C compiler here to build the load client"
+
+
 _TOOLS: dict[str, Callable[[], str | None]] = {
+    "compiler": _why_no_compiler,
     "containers": why_no_engine,
     "kubectl": _why_no_kubectl,
     "browser": why_no_browser,

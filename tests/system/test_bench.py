@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 
 import pytest
@@ -13,7 +12,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(90),
     pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc"),
-    pytest.mark.skipif(shutil.which("cc") is None, reason="the load client needs a C compiler"),
+    pytest.mark.compiler,
 ]
 
 
