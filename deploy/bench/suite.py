@@ -109,8 +109,9 @@ def _medians(runs: Sequence[Sequence[Row]], key: str) -> list[Row]:
 
 
 def _subject(row: Row) -> str:
-    """What a row is of."""
-    return repr([row.get(name) for name in ("design", "relay", "calls", "load")])
+    """What a row is of: a relay's row has its name, a design's has what its relay cost."""
+    found = [row.get(name) for name in ("design", "relay", "calls", "load")]
+    return repr([value for value in found if not isinstance(value, float)])
 
 
 def _median(same: Sequence[Row], key: str) -> Row:

@@ -51,6 +51,26 @@ def test_a_row_that_a_run_lacks_is_the_median_of_the_others() -> None:
     assert (large["calls"], large["total"], large["runs"]) == (200, 201, 2)
 
 
+@dataclass(frozen=True)
+class _Designed:
+    design: str
+    calls: int
+    relay: float
+    total: float
+
+
+def test_what_a_designs_relay_costs_does_not_tell_its_runs_apart() -> None:
+    """Each run of the usual design once stood for itself, as its relay's cost was taken for a name."""
+    runs = count()
+
+    def measure() -> list[_Designed]:
+        number = next(runs)
+        return [_Designed("usual", 50, 0.5 + number, 1.0 + number)]
+
+    (row,) = run_rows(3, measure, str, "total")
+    assert (row["runs"], row["relay"], row["total"]) == (3, 1.5, 2.0)
+
+
 def test_every_part_says_what_it_takes_and_quick_ones_take_less() -> None:
     full, quick = Options(), Options(runs=1, is_quick=True)
     assert len({part.name for part in PARTS}) == len(PARTS)
