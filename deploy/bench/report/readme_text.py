@@ -33,7 +33,9 @@ def _machine(document: Document) -> Iterator[str]:
     runs = document.get("path", [{"runs": 1}])[0]["runs"]
     word = "one run" if runs == 1 else f"medians of {runs} runs"
     others = [
-        row["runs"] for part in ("floors", "usual", "relay") for row in document.get(part, ())
+        row.get("runs", runs)
+        for part in ("floors", "usual", "relay")
+        for row in document.get(part, ())
     ]
     if min(others, default=runs) < runs:
         word += f", of {min(others)} where others are measured"

@@ -60,7 +60,7 @@ class _Designed:
 
 
 def test_what_a_designs_relay_costs_does_not_tell_its_runs_apart() -> None:
-    """Each run of the usual design once stood for itself, as its relay's cost was taken for a name."""
+    """Each run once stood for itself: its relay's cost was taken for a name."""
     runs = count()
 
     def measure() -> list[_Designed]:
