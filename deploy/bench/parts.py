@@ -17,8 +17,10 @@ from deploy.bench.path import Load, measure_path
 from deploy.bench.reactions import measure_reactions
 from deploy.bench.relay import RELAYS, measure_relay
 from deploy.bench.report import tables
+from deploy.bench.report.bends import IN_TIME_MS, why_it_bends
 from deploy.bench.report.fits import Point, fit_law
 from deploy.bench.report.lookup import QUIET_DBFS
+from deploy.bench.report.machine import describe
 from deploy.bench.rig.local_platform import bench_platform
 from deploy.bench.soak import measure_soak
 from deploy.bench.suite import Options, Part, Row, run_rows
@@ -33,7 +35,7 @@ _SCALING = (
     *(Load(calls, workers=2) for calls in (50, 100, 150, 200, 250)),
 )
 _MOST_OF_ONE = 150
-_QUICK_SCALING = (Load(1), Load(50), Load(100), Load(100, workers=2))
+_QUICK_SCALING = (Load(1), Load(20), Load(50), Load(100), Load(100, workers=2))
 _AROUND_S = 7.0
 """Each measured time: to start, settle and hang up..."""
 _OPENING_S = 0.15
@@ -42,7 +44,6 @@ _START_S = 25.0
 _VENDOR_CALLS = (1, 6)
 _INTERRUPTIONS = 56
 _ENOUGH_FRAMES_OUT = 49.0
-_IN_TIME_MS = 20.0
 
 
 def _frames(options: Options) -> dict[str, Row]:
@@ -118,12 +119,14 @@ def _scaling(options: Options) -> dict[str, Any]:
         law = fit_law([_point(row) for row in rows])
     except ValueError as error:
         raise RuntimeError(f"too little of it was served in time: {error}") from error
-    print(tables.law_line(asdict(law)))
-    return {"law": asdict(law), "points": rows}
+    found = {"law": asdict(law), "points": rows}
+    print(tables.law_line(found["law"]))
+    print(f"  {why_it_bends({'scaling': found, 'machine': describe()})}")
+    return found
 
 
 def _point(row: Row) -> Point:
-    load, is_late = row["load"], row["handset"]["pacing_ms"]["p99"] > _IN_TIME_MS
+    load, is_late = row["load"], row["handset"]["pacing_ms"]["p99"] > IN_TIME_MS
     is_whole = row["frames_out"] > _ENOUGH_FRAMES_OUT and not is_late
     return Point(load["calls"], load["workers"], row["total"] * load["calls"], is_whole)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deploy.bench.report.bends import why_it_bends
+from deploy.bench.report.fits import WAKE_UPS
 from deploy.bench.report.lookup import (
     QUIET_DBFS,
     Document,
@@ -23,7 +25,7 @@ _KINDS = ("whole", "usual", "floor")
 
 def section(document: Document) -> str:
     """Return the text between the markers, with an empty line at each end."""
-    parts = (_machine, _costs, _relays, _limits, _reactions, _turns, _interruptions, _again)
+    parts = (_machine, _costs, _law, _relays, _limits, _reactions, _turns, _interruptions, _again)
     paragraphs = ["\n".join(part(document)) for part in parts]
     return "".join(f"\n{paragraph}\n" for paragraph in paragraphs if paragraph) + "\n"
 
@@ -128,19 +130,22 @@ def _costs_explained(document: Document) -> Iterator[str]:
     yield " ".join(words)
     yield ""
     yield "![What a call costs](deploy/bench/results/costs.svg)"
+
+
+def _law(document: Document) -> Iterator[str]:
     law = document.get("scaling", {}).get("law")
-    if law:
-        bend = (
-            f"one worker leaves that line at {law['bends_at']} calls"
-            if law["bends_at"]
-            else "no bend was seen"
-        )
-        yield ""
-        yield (
-            f"The law: {law['fixed']:.1f} CPU-seconds a minute for gateway and worker, and"
-            f" {law['per_call']:.3f} for each call; {bend}"
-            " ([plot](deploy/bench/results/scaling.svg))."
-        )
+    if not law:
+        return
+    yield (
+        f"The law of all loads: {law['fixed']:.1f} CPU-seconds a minute for a gateway and a worker"
+        f" however few call, {law['per_call']:.3f} for each call, {law['per_wake_up']:.2f} more for"
+        f" each of the first {WAKE_UPS}, whose frames come alone and wake both (those of further"
+        f" calls share their milliseconds), {law['per_worker']:.1f} for each further worker; the"
+        f" worst load is {law['worst_share']:.0%} off it. So a call is the cheaper the more there"
+        f" are; {why_it_bends(document)}."
+    )
+    yield ""
+    yield "![Cost against calls and workers](deploy/bench/results/scaling.svg)"
 
 
 def _relays(document: Document) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.bench.interruptions.judge import Verdict, shortfalls
 from deploy.bench.reactions import Reactions
+from deploy.bench.report.fits import WAKE_UPS
 from deploy.bench.turns.measure import (
     FIRST_CHUNK_S,
     FIRST_TOKEN_S,
@@ -88,12 +89,11 @@ def conversation_row(row: Mapping[str, Any]) -> str:
 
 def law_line(law: Mapping[str, Any]) -> str:
     """Return the law of what calls cost, in words."""
-    bend = law["bends_at"]
     return (
-        f"  CPU-seconds a minute: {law['fixed']:.2f} fixed, {law['per_worker']:.2f} for each"
-        f" further worker, {law['per_call']:.3f} for each call; worst point off by"
-        f" {law['worst_share']:.0%};"
-        + (f" one worker bends at {bend} calls" if bend else " no bend in what was measured")
+        f"  CPU-seconds a minute: {law['fixed']:.2f} fixed, {law['per_wake_up']:.2f} for each of"
+        f" the first {WAKE_UPS} calls, {law['per_call']:.3f} for each call,"
+        f" {law['per_worker']:.2f} for each further worker; worst point off by"
+        f" {law['worst_share']:.0%}"
     )
 
 

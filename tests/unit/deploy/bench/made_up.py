@@ -43,6 +43,7 @@ def path_row(
         "load": {"calls": calls, "workers": workers, "line_dbfs": line_dbfs},
         "gateway": 0.1,
         "worker": worker,
+        "redis": 0.01,
         "total": 0.1 + worker,
         "gateway_mb_per_call": 0.2,
         "worker_mb_per_call": 0.9,
@@ -109,12 +110,17 @@ def document(**changed: Any) -> dict[str, Any]:
         "scaling": {
             "law": {
                 "fixed": 2.0,
+                "per_wake_up": 0.4,
                 "per_worker": 1.5,
                 "per_call": 0.28,
                 "worst_share": 0.08,
                 "bends_at": 150,
             },
-            "points": [path_row(10, 0.5), path_row(100, 0.2), path_row(100, 0.3, workers=2)],
+            "points": [
+                path_row(10, 0.5),
+                path_row(150, 0.37),
+                path_row(100, 0.3, workers=2),
+            ],
         },
         "soak": {
             "calls": 120,

@@ -17,7 +17,8 @@ def test_every_figure_of_the_table_is_the_documents() -> None:
     assert "with 100 calls that is 0.05 of it" in text
     assert "The usual design costs 5.0 times ours (50 calls)." in text
     assert "0.20 ms on its way through the gateway" in text
-    assert "0.280 for each call; one worker leaves that line at 150 calls" in text
+    assert "0.280 for each call, 0.40 more for each of the first 20" in text
+    assert "one worker leaves it at 150 calls: its core is full (92%)" in text
     assert "120 calls, agents speaking half the time, for 10 minutes: 4.0 ms late" in text
     assert "Of 148 interruptions 148 took the turn" in text
     assert "medians of 5 runs" in text
