@@ -18,14 +18,14 @@ from deploy.bench.parts import PARTS
 from deploy.bench.readme import RESULTS
 from deploy.bench.report.machine import describe, in_words
 from deploy.bench.report.plots import draw_all
-from deploy.bench.report.regression import compare, why_no_instructions
+from deploy.bench.report.regression import compare, not_compared
 from deploy.bench.suite import Options, Part
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
 
 _OUT = install.ROOT / ".parley" / "bench" / "results"
 _CHECKED = {
-    "frames": None,
+    "instructions": None,
     "floors": (50, 100),
     "usual": (20, 50),
     "relay": (100,),
@@ -40,7 +40,7 @@ def main() -> int:
     asked = _parse()
     with stop_signals():
         try:
-            return _check() if asked.check else _measure(asked)
+            return _check(asked.only) if asked.check else _measure(asked)
         except StopAsked:
             return 130
 
@@ -52,10 +52,11 @@ def _measure(asked: argparse.Namespace) -> int:
         is_quick=asked.quick,
         speech=asked.speech,
     )
-    document, wanted = _read(asked.out), _wanted(asked.only, is_long=asked.long)
+    document, wanted = _read(asked.out), _wanted(asked.only, asked.without)
     measured = 0
     for part, found in _results(dict.fromkeys(wanted, options)):
-        document |= {part.name: found, "machine": describe()}
+        kept = part.beside(document.get(part.name), found)
+        document |= {part.name: kept, "machine": describe()}
         _write(asked.out, document)
         measured += 1
     if measured:
@@ -64,7 +65,7 @@ def _measure(asked: argparse.Namespace) -> int:
     return 0 if measured == len(wanted) else 1
 
 
-def _check() -> int:
+def _check(only: list[str] | None) -> int:
     """Measure little, and compare with what is kept."""
     kept, now = _read(RESULTS), {"machine": describe()}
     if not kept:
@@ -73,14 +74,14 @@ def _check() -> int:
     parts = {
         part: Options(_CHECKED[part.name], _CHECK_RUNS, is_quick=True)
         for part in PARTS
-        if part.name in _CHECKED
+        if part.name in _CHECKED and (not only or part.name in only)
     }
     now |= {part.name: found for part, found in _results(parts)}
     found = compare(kept, now)
     print(f"\n{'':<48} {'kept':>12} {'now':>12}")
     print("\n".join(str(one) for one in found))
-    if why := why_no_instructions(kept, now):
-        print(f"instructions are not compared: {why}")
+    for line in not_compared(kept, now):
+        print(line)
     return 1 if not found or any(one.is_worse for one in found) else 0
 
 
@@ -108,7 +109,7 @@ def _parse() -> argparse.Namespace:
     names = [part.name for part in PARTS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="one short run of each")
-    parser.add_argument("--long", action="store_true", help="the ten minutes of `soak` too")
+    parser.add_argument("--without", nargs="+", choices=names, metavar="PART", default=[])
     parser.add_argument("--check", action="store_true", help="compare with what is kept")
     parser.add_argument("--runs", type=int, help="of each load; the median counts")
     parser.add_argument("--calls", type=int, nargs="+", help="at once, for path and relay")
@@ -117,10 +118,8 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _wanted(only: list[str] | None, *, is_long: bool) -> list[Part]:
-    if only:
-        return [part for part in PARTS if part.name in only]
-    return [part for part in PARTS if is_long or not part.is_long]
+def _wanted(only: list[str] | None, without: list[str]) -> list[Part]:
+    return [one for one in PARTS if one.name in (only or [one.name]) and one.name not in without]
 
 
 def _why_not(part: Part) -> str | None:

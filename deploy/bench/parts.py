@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from deploy.bench.conversation import measure_conversations
-from deploy.bench.floors import measure_floors, measure_usual
+from deploy.bench.floors import FLOORS, measure_floors, measure_usual
 from deploy.bench.frames import measure_frames
-from deploy.bench.instructions import NoCounter, count_instructions
+from deploy.bench.instructions import NoCounter, count_set
 from deploy.bench.interruptions.play import play_set
 from deploy.bench.native import NoCompiler
 from deploy.bench.path import Load, measure_path
@@ -21,6 +21,7 @@ from deploy.bench.report.bends import IN_TIME_MS, why_it_bends
 from deploy.bench.report.fits import Point, fit_law
 from deploy.bench.report.lookup import QUIET_DBFS
 from deploy.bench.report.machine import describe
+from deploy.bench.rig.cloud import OPENED_EACH_S
 from deploy.bench.rig.local_platform import bench_platform
 from deploy.bench.soak import measure_soak
 from deploy.bench.suite import Options, Part, Row, run_rows
@@ -31,45 +32,58 @@ _PATH = (
     *(Load(100), Load(100, line_dbfs=QUIET_DBFS), Load(200, workers=2)),
 )
 _SCALING = (
-    *(Load(calls) for calls in (1, 10, 25, 50, 75, 100, 125, 150, 200)),
-    *(Load(calls, workers=2) for calls in (50, 100, 150, 200, 250)),
+    *(Load(calls) for calls in (1, 10, 25, 50, 100, 150, 200)),
+    *(Load(calls, workers=2) for calls in (50, 100, 200, 250)),
 )
 _MOST_OF_ONE = 150
 _QUICK_SCALING = (Load(1), Load(20), Load(50), Load(100), Load(100, workers=2))
-_AROUND_S = 7.0
-"""Each measured time: to start, settle and hang up..."""
-_OPENING_S = 0.15
-"""...and to open a call."""
-_START_S = 25.0
+_FLOORS = (
+    *((name, calls) for name in ("paced", "lean") for calls in (20, 100)),
+    *(("relay+paced", calls) for calls in (50, 100)),
+)
+"""One hop where others publish theirs; two where the path is compared."""
+_FLOOR_S, _LOAD_S, _USUAL_S = 2.5, 4.0, 7.0
+"""Around each measured time, to start, settle and hang up; calls are opened besides."""
+_START_S = 9.0
 _VENDOR_CALLS = (1, 6)
 _INTERRUPTIONS = 56
 _ENOUGH_FRAMES_OUT = 49.0
 
 
 def _frames(options: Options) -> dict[str, Row]:
-    try:
-        counts = count_instructions()
-    except (NoCounter, NoCompiler) as error:
-        print(f"  instructions left out: {error}")
-        counts = {}
     print(tables.FRAMES_HEAD)
     found: dict[str, Row] = {}
     for frame in measure_frames():
-        row: Row = {"cpu_us": frame.cpu_us, "instructions": counts.get(frame.step)}
-        found[frame.step] = row
-        print(tables.frame_row(frame.step, row), flush=True)
+        found[frame.step] = {"cpu_us": frame.cpu_us}
+        print(tables.frame_row(frame.step, found[frame.step]), flush=True)
+    return found
+
+
+def _instructions(options: Options) -> dict[str, dict[str, object]]:
+    try:
+        found = count_set()
+    except (NoCounter, NoCompiler) as error:
+        print(f"  left out: {error}")
+        return {}
+    tables.print_instructions(found)
     return found
 
 
 def _floors(options: Options) -> list[Row]:
     print(tables.DESIGN_HEAD)
-    counts = options.calls_or(50, 100)
+    floors = _which_floors(options)
     return run_rows(
         options.runs,
-        lambda: measure_floors(counts, options.window_s),
+        lambda: measure_floors(floors, options.window_s),
         tables.design_row,
         "total",
     )
+
+
+def _which_floors(options: Options) -> Sequence[tuple[str, int]]:
+    if options.calls is None:
+        return _FLOORS
+    return [(name, calls) for calls in options.calls for name in FLOORS]
 
 
 def _usual(options: Options) -> list[Row]:
@@ -175,9 +189,9 @@ def _soak(options: Options) -> Row:
     return row
 
 
-def _loads_s(calls: Iterable[int], options: Options) -> float:
+def _loads_s(calls: Iterable[float], options: Options, around_s: float = _LOAD_S) -> float:
     """How long it takes to measure so many calls at once, one number after the other."""
-    return sum(options.window_s + _AROUND_S + _OPENING_S * number for number in calls)
+    return sum(options.window_s + around_s + OPENED_EACH_S * number for number in calls)
 
 
 PARTS: tuple[Part, ...] = (
@@ -185,28 +199,35 @@ PARTS: tuple[Part, ...] = (
         "frames",
         "What each step of a 20 ms frame costs",
         _frames,
-        lambda _: 90,
+        lambda _: 12,
         is_linux_only=False,
+    ),
+    Part(
+        "instructions",
+        "Instructions of each step, by valgrind",
+        _instructions,
+        lambda _: 40,
+        is_by_version=True,
     ),
     Part(
         "floors",
         "Floors: servers in C",
         _floors,
-        lambda o: 2 * o.runs * _loads_s((0,) * len(o.calls_or(50, 100)), o),
+        lambda o: o.runs * _loads_s((0,) * len(_which_floors(o)), o, _FLOOR_S),
         ("load", "paced", "relay"),
     ),
     Part(
         "usual",
         "The usual design: two Python servers",
         _usual,
-        lambda o: o.runs * _loads_s(o.calls_or(20, 50, 100), o),
+        lambda o: o.runs * _loads_s(o.calls_or(20, 50, 100), o, _USUAL_S),
         ("load",),
     ),
     Part(
         "relay",
         "Relays",
         _relay,
-        lambda o: len(RELAYS) * o.runs * _loads_s(o.calls_or(100), o),
+        lambda o: len(RELAYS) * o.runs * _loads_s((n / 2 for n in o.calls_or(100)), o),
         ("load", "paced", "relay"),
     ),
     Part(
@@ -239,6 +260,5 @@ PARTS: tuple[Part, ...] = (
         _soak,
         lambda o: 130 if o.is_quick else 680,
         ("load",),
-        is_long=True,
     ),
 )

@@ -65,6 +65,7 @@ def _costs(document: Document) -> Iterator[str]:
     yield _row("gateway and worker, quiet lines", (_quiet(document, calls) for calls, _ in rows))
     yield _row("two servers of the usual design", (_usual(document, calls) for calls, _ in rows))
     yield _row("two servers in C that do nothing else", (_floor(document, c) for c, _ in rows))
+    yield _row("a multiple of those in C", (_multiple(document, c, row) for c, row in rows))
     yield _row(
         "memory a call, gateway and worker",
         (f"{row['gateway_mb_per_call'] + row['worker_mb_per_call']:.1f} MB" for _, row in rows),
@@ -102,6 +103,24 @@ def _floor(document: Document, calls: int) -> str:
     return f"{row['total']:.2f}" if row else ""
 
 
+def _multiple(document: Document, calls: int, whole: Mapping[str, Any]) -> str:
+    row = design(document, "relay+paced", calls)
+    return f"{whole['total'] / row['total']:.1f}" if row else ""
+
+
+def _one_hop(document: Document) -> str:
+    """What one hop costs in C and in Python, by which machines can be told apart."""
+    floor, lean = design(document, "paced", 100), design(document, "lean", 100)
+    if floor is None or lean is None:
+        return ""
+    return (
+        f"One hop alone, a server that reads each frame and writes one, costs {floor['total']:.3f}"
+        f" in C and {lean['total']:.2f} on `websockets`' server with care"
+        " ([how](deploy/bench/lean.py)), with 100 calls: by these, figures of another machine can"
+        " be scaled to this one."
+    )
+
+
 def _costs_explained(document: Document) -> Iterator[str]:
     yield ""
     words = [
@@ -127,6 +146,8 @@ def _costs_explained(document: Document) -> Iterator[str]:
             )
         if share is not None or usual:
             break
+    if one_hop := _one_hop(document):
+        words.append(one_hop)
     yield " ".join(words)
     yield ""
     yield "![What a call costs](deploy/bench/results/costs.svg)"
@@ -221,10 +242,9 @@ def _interruptions(document: Document) -> Iterator[str]:
 
 def _again(document: Document) -> Iterator[str]:
     yield (
-        "`make bench` measures all of it again in most of an hour (`make bench ARGS=--quick`: a"
-        " quarter of one; `--only path` and the like: one part), with the ten minutes of one core"
-        " by `ARGS=--long`. Figures, versions and plots are in [deploy/bench/results]"
-        "(deploy/bench/results/bench.json)."
+        "`make bench` measures all of it again in three quarters of an hour (`make bench"
+        " ARGS=--quick`: a quarter; `--only path` and the like: one part). Figures, versions and"
+        " plots are in [deploy/bench/results](deploy/bench/results/bench.json)."
     )
 
 

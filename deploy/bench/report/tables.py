@@ -36,7 +36,7 @@ _PARTS = {
 }
 
 
-FRAMES_HEAD = f"  {'one 20 ms frame':<32} {'CPU us':>8} {'instructions':>13}"
+FRAMES_HEAD = f"  {'one 20 ms frame':<32} {'CPU us':>8}"
 DESIGN_HEAD = (
     "  CPU-seconds for each call-minute:\n  design      calls |  total   relay  server | out/s"
 )
@@ -57,8 +57,15 @@ PATH_HEAD = (
 
 def frame_row(step: str, row: Mapping[str, Any]) -> str:
     """Return a line of what a frame's steps cost."""
-    count = "-" if row["instructions"] is None else f"{row['instructions']:,}"
-    return f"  {step:<32} {row['cpu_us']:>8.2f} {count:>13}"
+    return f"  {step:<32} {row['cpu_us']:>8.2f}"
+
+
+def print_instructions(found: Mapping[str, Any]) -> None:
+    """Print what was counted."""
+    for interpreter, counted in found.items():
+        print(f"  one 20 ms frame, instructions of {interpreter}")
+        for step, count in counted["steps"].items():
+            print(f"  {step:<32} {count:>13,}")
 
 
 def design_row(row: Mapping[str, Any]) -> str:
