@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.bench.report.medians import median_of, spread_of
 
-_WINDOW_S = 10.0
+_WINDOW_S = 8.0
 _QUICK_WINDOW_S = 5.0
 Row = dict[str, Any]
 
