@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ def _measure(asked: argparse.Namespace) -> int:
     document, wanted = _read(asked.out), _wanted(asked.only, asked.without)
     measured = 0
     for part, found in _results(dict.fromkeys(wanted, options)):
-        kept = part.beside(document.get(part.name), found)
-        document |= {part.name: kept, "machine": describe()}
+        document[part.name] = part.beside(document.get(part.name), found)
+        if "machine" not in document or not part.is_by_version:
+            document["machine"] = describe()
         _write(asked.out, document)
         measured += 1
     if measured:
@@ -92,7 +94,7 @@ def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:
         print(
             f"\n[{number}/{len(parts)}] {part.title} ({left_s / 60:.0f} minutes left)", flush=True
         )
-        left_s -= part.seconds(options)
+        left_s, began_s = left_s - part.seconds(options), time.monotonic()
         if (reason := _why_not(part)) is not None:
             print(f"  left out: {reason}")
             continue
@@ -101,6 +103,7 @@ def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:
         except (StartFailed, RuntimeError) as error:
             complain(f"{part.name} failed: {error}")
             continue
+        print(f"  took {time.monotonic() - began_s:.0f} s")
         yield part, found
 
 

@@ -138,7 +138,7 @@ def _scaling(options: Options) -> dict[str, Any]:
         law = fit_law([_point(row) for row in rows])
     except ValueError as error:
         raise RuntimeError(f"too little of it was served in time: {error}") from error
-    found = {"law": asdict(law), "points": rows}
+    found: dict[str, Any] = {"law": asdict(law), "points": rows}
     print(tables.law_line(found["law"]))
     print(f"  {why_it_bends({'scaling': found, 'machine': describe()})}")
     return found
@@ -166,7 +166,7 @@ def _reactions(options: Options) -> Row:
 
 def _turns(options: Options) -> list[Row]:
     print(tables.TURNS_HEAD)
-    found = measure_turns(_VENDOR_CALLS, 4 if options.is_quick else 12)
+    found = measure_turns(_VENDOR_CALLS, 4 if options.is_quick else 8)
     for turns in found:
         tables.print_turns(turns)
     return [{**asdict(replace(turns, costs=()))} for turns in found]
@@ -252,7 +252,7 @@ PARTS: tuple[Part, ...] = (
         ("load",),
     ),
     Part("reactions", "Reactions at the handset", _reactions, lambda o: 90 if o.is_quick else 160),
-    Part("turns", "Turns with vendors' stand-ins", _turns, lambda o: 60 if o.is_quick else 120),
+    Part("turns", "Turns with vendors' stand-ins", _turns, lambda o: 70 if o.is_quick else 110),
     Part(
         "interruptions",
         "Interruptions, and sounds that are none",
@@ -260,7 +260,7 @@ PARTS: tuple[Part, ...] = (
         lambda _: 20,
         is_linux_only=False,
     ),
-    Part("conversation", "Conversations with everything offline", _conversation, lambda _: 110),
+    Part("conversation", "Conversations with everything offline", _conversation, lambda _: 120),
     Part(
         "soak",
         "One worker on one core",

@@ -101,7 +101,8 @@ def fit_law(points: Sequence[Point]) -> Law:
     costs = np.array([point.cpu_s_per_min for point in good])
     found, *_ = np.linalg.lstsq(rows / costs[:, None], np.ones(len(good)), rcond=None)
     off = np.abs(rows @ found / costs - 1)
-    law = Law(*(float(value) for value in found), float(off.max()), None)
+    fixed, per_wake_up, per_worker, per_call = (float(value) for value in found)
+    law = Law(fixed, per_wake_up, per_worker, per_call, float(off.max()), None)
     return replace(law, bends_at=_bend(points, law))
 
 
