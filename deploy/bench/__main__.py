@@ -63,7 +63,7 @@ def _measure(asked: argparse.Namespace) -> int:
         measured += 1
     if measured:
         draw_all(document, asked.out)
-        print(f"\n{in_words(document['machine'])}\nwritten to {asked.out}")
+        print(f"\n{in_words(describe())}\nwritten to {asked.out}")
     return 0 if measured == len(wanted) else 1
 
 
