@@ -99,6 +99,7 @@ def measure_path(loads: Sequence[Load], seconds: float) -> Iterator[PathCost]:
             except RuntimeError as error:
                 print(f"  WARNING: {load.calls} calls were too many: {error}")
                 stage.keep_logs()
+                _await_gone(workers)
 
 
 def _warm_up(folder: Path, gateway: Program, workers: Sequence[Program]) -> None:

@@ -55,8 +55,8 @@ class Law:
         per_worker: of each further worker.
         per_call: of each call.
         worst_share: how far the worst point is off, as a share of it.
-        bends_at: calls from which on one worker is off the line by more than 15 %, or late; None:
-            not within what was measured.
+        bends_at: calls from which on one worker is off it by more than 15 %, or late; None: not
+            within what was measured.
     """
 
     fixed: float
@@ -107,10 +107,16 @@ def fit_law(points: Sequence[Point]) -> Law:
 
 
 def _bend(points: Sequence[Point], law: Law) -> int | None:
-    for point in sorted(points, key=lambda one: one.calls):
+    """Return from how many calls on all points of one worker are off.
+
+    One that is off where more calls are served well was disturbed by something else.
+    """
+    bend = None
+    for point in sorted(points, key=lambda one: one.calls, reverse=True):
+        if point.workers != 1:
+            continue
         expected = law.minute_of(point.calls, 1)
-        if point.workers == 1 and (
-            not point.is_whole or point.cpu_s_per_min > _BENDS_AT * expected
-        ):
-            return point.calls
-    return None
+        if point.is_whole and point.cpu_s_per_min <= _BENDS_AT * expected:
+            break
+        bend = point.calls
+    return bend

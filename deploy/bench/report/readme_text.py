@@ -113,11 +113,15 @@ def _one_hop(document: Document) -> str:
     floor, lean = design(document, "paced", 100), design(document, "lean", 100)
     if floor is None or lean is None:
         return ""
+    whole = path(document, 100)
+    times = (
+        f", our whole path {whole['total'] / floor['total']:.1f} times the former" if whole else ""
+    )
     return (
         f"One hop alone, a server that reads each frame and writes one, costs {floor['total']:.3f}"
         f" in C and {lean['total']:.2f} on `websockets`' server with care"
-        " ([how](deploy/bench/lean.py)), with 100 calls: by these, figures of another machine can"
-        " be scaled to this one."
+        f" ([how](deploy/bench/lean.py)), with 100 calls{times}: by these, figures of another"
+        " machine can be scaled to this one."
     )
 
 

@@ -40,6 +40,11 @@ def test_a_bend_is_where_one_worker_is_late_or_dearer_than_the_law() -> None:
     assert fit_law(many).bends_at == 150
 
 
+def test_a_load_that_was_disturbed_is_no_bend_where_more_calls_are_served_in_time() -> None:
+    disturbed = Point(75, 1, 31.0, is_whole=False)
+    assert fit_law([*_points(), disturbed, *_points((100, 200), workers=2)]).bends_at is None
+
+
 def test_points_that_are_not_whole_are_not_fitted() -> None:
     law = fit_law([*_points(), Point(400, 1, 40.0, is_whole=False)])
     assert law.per_call == pytest.approx(0.3)
