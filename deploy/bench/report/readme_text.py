@@ -115,7 +115,9 @@ def _one_hop(document: Document) -> str:
         return ""
     whole = path(document, 100)
     times = (
-        f", our whole path {whole['total'] / floor['total']:.1f} times the former" if whole else ""
+        f" (our whole path: {whole['total'] / floor['total']:.1f} times the former)"
+        if whole
+        else ""
     )
     return (
         f"One hop alone, a server that reads each frame and writes one, costs {floor['total']:.3f}"

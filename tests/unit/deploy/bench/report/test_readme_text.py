@@ -16,7 +16,7 @@ def test_every_figure_of_the_table_is_the_documents() -> None:
     assert "| two servers of the usual design |  | 1.50 | more than it can do |  |" in text
     assert "| a multiple of those in C |  | 3.5 | 3.0 |  |" in text
     assert "costs 0.060 in C and 0.15 on `websockets`' server" in text
-    assert "our whole path 5.0 times the former" in text
+    assert "our whole path: 5.0 times the former" in text
     assert "with 100 calls that is 0.05 of it" in text
     assert "The usual design costs 5.0 times ours (50 calls)." in text
     assert "0.20 ms on its way through the gateway" in text
