@@ -248,7 +248,7 @@ def _interruptions(document: Document) -> Iterator[str]:
 
 def _again(document: Document) -> Iterator[str]:
     yield (
-        "`make bench` measures all of it again in three quarters of an hour (`make bench"
+        "`make bench` measures all of it again in some 48 minutes (`make bench"
         " ARGS=--quick`: a quarter; `--only path` and the like: one part). Figures, versions and"
         " plots are in [deploy/bench/results](deploy/bench/results/bench.json)."
     )
