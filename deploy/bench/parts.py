@@ -138,7 +138,9 @@ def _scaling(options: Options) -> dict[str, Any]:
         law = fit_law([_point(row) for row in rows])
     except ValueError as error:
         raise RuntimeError(f"too little of it was served in time: {error}") from error
-    found: dict[str, Any] = {"law": asdict(law), "points": rows}
+    taken = {row["load"]["calls"] for row in rows if row["load"]["workers"] == 1}
+    not_taken = [one.calls for one in loads if one.workers == 1 and one.calls not in taken]
+    found: dict[str, Any] = {"law": asdict(law), "points": rows, "not_taken": not_taken}
     print(tables.law_line(found["law"]))
     print(f"  {why_it_bends({'scaling': found, 'machine': describe()})}")
     return found

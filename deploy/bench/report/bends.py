@@ -21,7 +21,9 @@ def why_it_bends(document: Document) -> str:
     singles = [row for row in scaling["points"] if row["load"]["workers"] == 1]
     if calls is None:
         most = max((row["load"]["calls"] for row in singles), default=0)
-        return f"one worker keeps to it up to {most} calls, the most that were tried"
+        beyond = [number for number in scaling.get("not_taken", ()) if number > most]
+        end = f"; {min(beyond)} were not all let in" if beyond else ", the most that were tried"
+        return f"one worker keeps to it up to {most} calls{end}"
     row = next(row for row in singles if row["load"]["calls"] == calls)
     return f"one worker leaves it at {calls} calls: {_reason(row, document['machine']['cores'])}"
 

@@ -39,4 +39,9 @@ def test_a_bend_that_no_core_explains_is_not_explained() -> None:
 
 def test_without_a_bend_it_is_said_how_far_was_tried() -> None:
     assert "up to 150 calls" in _why(path_row(150, 0.2), bends_at=None)
+    law = {**document()["scaling"]["law"], "bends_at": None}
+    scaling = {"law": law, "points": [path_row(100, 0.2)], "not_taken": [200, 150]}
+    assert why_it_bends(document(scaling=scaling)).endswith(
+        "up to 100 calls; 150 were not all let in"
+    )
     assert why_it_bends({}) == ""
