@@ -13,12 +13,13 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any, Final, assert_never, cast
+from typing import Any, Final, TypeAlias, assert_never, cast
 
 from services.agent.after_call.redact import Redaction
 from services.agent.agents.file import Data
 from services.agent.providers.base import ToolUsed, Usage
 from services.agent.turn.events import Measure, Stage, Tally
+from services.agent.turn.packed import Packed
 from shared.protocol.call import CallSummary, CutEntry, KeysEntry, ToolEntry, UsageEntry
 
 MAX_ENTRIES = 4000
@@ -29,6 +30,7 @@ MAX_MARKS = 1000
 LEAST_RETENTION_S = 60.0
 """The hang-up webhook and the gateway's fallback still need a record that is not to be kept."""
 
+_Latency: TypeAlias = tuple[int, dict[str, float]]
 _MORE = " […]"
 _KEYS_PAUSE_MS = 5000
 _SAME_TURN_MS = 250
@@ -62,9 +64,9 @@ class RecordBuilder:
         self._lost = 0
         self._tools = 0
         self._usage: dict[tuple[str, str, str], float] = {}
-        self._latencies: list[tuple[int, dict[str, float]]] = []
+        self._latencies: Packed[_Latency] = Packed()
         self._tallies: Counter[Tally] = Counter()
-        self._marks: list[dict[str, Any]] = []
+        self._marks: Packed[dict[str, Any]] = Packed()
 
     def on_mark(self, kind: str, at_ms: int, **more: str | float) -> None:
         """Take something that happened on the wire or to the call; beyond the bound it is lost."""
@@ -111,11 +113,13 @@ class RecordBuilder:
         """Take a measured stage of the turn whose reply is first heard at `at_ms`."""
         if measure.stage not in _TURN_STAGES:
             return
-        if not self._latencies or self._latencies[-1][0] != at_ms:
+        newest = self._latencies.newest
+        if newest is None or newest[0] != at_ms:
             if len(self._latencies) >= MAX_ENTRIES:
                 return
-            self._latencies.append((at_ms, {}))
-        self._latencies[-1][1][measure.stage.value] = round(measure.seconds * 1000, 1)
+            newest = at_ms, {}
+            self._latencies.append(newest)
+        newest[1][measure.stage.value] = round(measure.seconds * 1000, 1)
 
     def kept(self) -> dict[str, Any]:
         """Return all of it, ready for JSON; what the owner does not want kept is in it still."""
@@ -138,10 +142,12 @@ class RecordBuilder:
             (kind, provider, unit): float(amount)
             for kind, provider, unit, amount in kept.get("usage", ())
         }
-        self._latencies = [(int(at_ms), dict(one)) for at_ms, one in kept.get("latencies", ())]
+        self._latencies = Packed(
+            (int(at_ms), dict(stages)) for at_ms, stages in kept.get("latencies", ())
+        )
         tallies = kept.get("tallies", {})
         self._tallies = Counter({Tally(name): int(count) for name, count in tallies.items()})
-        self._marks = [dict(mark) for mark in kept.get("marks", ())]
+        self._marks = Packed(dict(mark) for mark in kept.get("marks", ()))
 
     def on_count(self, tally: Tally) -> None:
         """Count something."""
@@ -180,7 +186,8 @@ class RecordBuilder:
 
     def _attach_latencies(self, spoken: Sequence[dict[str, Any]]) -> None:
         """Give each measured turn to the agent's entry that began with it."""
-        times = [at_ms for at_ms, _ in self._latencies]
+        latencies = list(self._latencies)
+        times = [at_ms for at_ms, _ in latencies]
         for entry in spoken:
             if entry.get("who") != "agent" or "kind" in entry or "latency_ms" in entry:
                 continue
@@ -188,7 +195,7 @@ class RecordBuilder:
             near = [n for n in (place - 1, place) if 0 <= n < len(times)]
             best = min(near, key=lambda n: abs(times[n] - entry["at_ms"]), default=None)
             if best is not None and abs(times[best] - entry["at_ms"]) <= _SAME_TURN_MS:
-                entry["latency_ms"] = dict(self._latencies[best][1])
+                entry["latency_ms"] = dict(latencies[best][1])
 
     def _summary(self, spoken: Sequence[Mapping[str, Any]]) -> CallSummary:
         tallies = self._tallies

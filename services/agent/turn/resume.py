@@ -6,6 +6,7 @@ from services.agent.providers import base
 from services.agent.turn import events as ev
 from services.agent.turn.events import Action
 from services.agent.turn.floor import Floor
+from services.agent.turn.record import history_of
 from services.agent.turn.reply import Reply, Step
 from services.agent.turn.snapshot import Answer, Snapshot, Unsaid
 from services.agent.turn.states import State
@@ -25,12 +26,13 @@ def take_snapshot(
     """
     reply, started_s = floor.mouth.reply, floor.started_s
     is_wanted = reply is not None and not reply.is_speculative
+    transcript = floor.record.transcript
     return Snapshot(
         state=floor.state,
         generation=floor.mouth.generation,
         begun_wall_s=None if started_s is None else wall_s - (now_s - started_s),
-        history=tuple(floor.record.history),
-        transcript=tuple(floor.record.transcript),
+        history=tuple(history_of(transcript)),
+        transcript=tuple(transcript),
         expectation=floor.ear.expectation,
         silences=floor.silence.count,
         unanswered=floor.unanswered.joined(""),
@@ -77,8 +79,7 @@ def restore_floor(floor: Floor, snapshot: Snapshot, now_s: float, wall_s: float)
     if snapshot.begun_wall_s is not None:
         floor.started_s = now_s - max(0.0, wall_s - snapshot.begun_wall_s)
     floor.media_s = floor.left_s = now_s
-    floor.record.history.extend(snapshot.history)
-    floor.record.transcript.extend(dict(entry) for entry in snapshot.transcript)
+    floor.record.restore(snapshot.transcript)
     floor.mouth.generation = snapshot.generation
     floor.silence.count = snapshot.silences
     if snapshot.unanswered:
