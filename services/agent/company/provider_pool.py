@@ -92,7 +92,9 @@ class ProviderPool:
             raise ProviderUnavailable(choice.name, detail, FailureCause.MISSING) from None
         part = entry.open(options, language, self._secrets)
         stack = AsyncExitStack()
-        if isinstance(part, AbstractAsyncContextManager):
+        if entry.is_lent:
+            pass
+        elif isinstance(part, AbstractAsyncContextManager):
             part = await stack.enter_async_context(part)
         elif hasattr(part, "aclose"):
             stack.push_async_callback(part.aclose)

@@ -17,7 +17,7 @@ def make_registry(
     """Return all providers.
 
     Args:
-        transcriber: the worker's offline recogniser, started; None where only options are checked.
+        transcriber: the worker's offline recogniser; None where only options are checked.
         voice: the offline voice of choices that name none.
     """
     return Registry(

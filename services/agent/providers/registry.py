@@ -46,11 +46,13 @@ class Entry(Generic[P_co]):
         open: makes it from checked options, the language it is to hear or speak and the secrets;
             imports the SDK. Raises ProviderUnavailable. What it makes may have an `aclose()`.
         needs_key: whether it is left out of a chain while the variable `api_key_env` is not set.
+        is_lent: it is the worker's, who starts and ends it whoever uses it.
     """
 
     options: type[Options]
     open: Callable[[Any, str, Secrets], P_co]
     needs_key: bool = True
+    is_lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

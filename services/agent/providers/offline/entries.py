@@ -30,7 +30,7 @@ def stt_entry(transcriber: base.Transcriber | None = None) -> Entry[base.Transcr
     """Return the entry of speech recognition.
 
     Args:
-        transcriber: the worker's, started; None: only options can be looked at.
+        transcriber: the worker's, who starts and ends it; None: only options can be looked at.
     """
 
     def open_transcriber(
@@ -43,7 +43,7 @@ def stt_entry(transcriber: base.Transcriber | None = None) -> Entry[base.Transcr
             raise ProviderUnavailable(NAME, detail, FailureCause.MISSING)
         return transcriber
 
-    return Entry(SttOptions, open_transcriber, needs_key=False)
+    return Entry(SttOptions, open_transcriber, needs_key=False, is_lent=True)
 
 
 def tts_entry(default_voice: str | None = None) -> Entry[base.Synthesiser]:

@@ -151,6 +151,20 @@ async def test_every_way_of_closing_is_known(part: Managed | Closed) -> None:
     assert part.steps == ["entered", "left"]
 
 
+async def test_what_is_lent_is_neither_entered_nor_closed() -> None:
+    """The worker's recogniser was started again for each language, and ended with an agent."""
+    part = Managed()
+    entry: Entry[Any] = Entry(AnyOptions, lambda *_: part, needs_key=False, is_lent=True)
+    registry = Registry(stt={"offline": entry}, llm={}, tts={}, realtime={}, end_of_turn={})
+    pool = ProviderPool(registry, FixedSecrets())
+    taken = await pool.take("stt", choice("offline"), "en")
+    assert taken.part is part
+    await pool.give_back(taken.key)
+    await pool.take("stt", choice("offline"), "en")
+    await pool.aclose()
+    assert part.steps == []
+
+
 async def test_two_who_come_at_once_get_the_same() -> None:
     """Entering waits: the one who came meanwhile made another, which nobody ever closed."""
 
