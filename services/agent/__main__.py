@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
+
+if __name__ == "__main__":
+    # What is imported stays: to look for garbage in it again and again is a third of the start.
+    # Until `run` has all it needs.
+    gc.disable()
+
+import asyncio
 import os
 import random
 import socket
@@ -33,6 +39,7 @@ from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from services.agent.providers.offline.voice import OfflineSynthesiser
+from services.agent.providers.registry import Registry
 from services.agent.recording.sweep import Sweep
 from services.agent.recording.writer import OnFailure, RecordingWriter, WriterBounds
 from services.agent.settings import AgentSettings
@@ -178,6 +185,7 @@ async def run(settings: AgentSettings) -> None:
         stack.push_async_callback(worker.stop)
         gc.collect()
         gc.freeze()
+        gc.enable()
         worker.start()
         _log.info(
             "worker_ready",
@@ -206,13 +214,34 @@ async def _open_casts(
     Raises:
         BadAgent, ProviderError, ToolUnusable: there would be nobody to take calls.
     """
-    transcriber = await stack.enter_async_context(
-        SphinxTranscriber(
-            processes=settings.agent_stt_processes, on_dropped=metrics.dropped_audio.inc
-        )
+    transcriber = SphinxTranscriber(
+        processes=settings.agent_stt_processes, on_dropped=metrics.dropped_audio.inc
     )
+    ears = await stack.enter_async_context(AsyncExitStack())
+    async with TaskOwner("start") as starting:
+        # Its processes take as long as all else here, and nobody hears before the first call.
+        hearing = starting.start(ears.enter_async_context(transcriber), name="recogniser")
+        await asyncio.sleep(0)  # begun before what follows keeps the loop
+        providers = make_registry(transcriber=transcriber, voice=settings.agent_voice)
+        casts = await _cast_agents(
+            settings, secrets, bus, registry, metrics, stack, tracer, providers
+        )
+        await hearing
+    return casts
+
+
+async def _cast_agents(
+    settings: AgentSettings,
+    secrets: EnvironmentSecrets,
+    bus: RedisBus,
+    registry: CollectorRegistry,
+    metrics: AgentMetrics,
+    stack: AsyncExitStack,
+    tracer: Tracer,
+    providers: Registry,
+) -> Casts:
+    """Read the agents' files and make all of them ready; see `_open_casts`."""
     provider_metrics = ProviderMetrics(registry)
-    providers = make_registry(transcriber=transcriber, voice=settings.agent_voice)
     pool = ProviderPool(providers, secrets)
     stack.push_async_callback(pool.aclose)
     workshop = Workshop(
