@@ -24,6 +24,7 @@ from deploy.bench.report.machine import describe
 from deploy.bench.rig.cloud import OPENED_EACH_S
 from deploy.bench.rig.local_platform import bench_platform
 from deploy.bench.soak import measure_soak
+from deploy.bench.startup import measure_startup
 from deploy.bench.suite import Options, Part, Row, run_rows
 from deploy.bench.turns.measure import measure_turns
 
@@ -189,6 +190,11 @@ def _conversation(options: Options) -> list[Row]:
     return rows
 
 
+def _startup(options: Options) -> list[Row]:
+    print(tables.STARTUP_HEAD)
+    return run_rows(options.runs, measure_startup, tables.startup_row, "ready_s")
+
+
 def _soak(options: Options) -> Row:
     calls, seconds = options.calls_or(120)[0], 60.0 if options.is_quick else 600.0
     row = asdict(measure_soak(calls, seconds))
@@ -263,6 +269,7 @@ PARTS: tuple[Part, ...] = (
         is_linux_only=False,
     ),
     Part("conversation", "Conversations with everything offline", _conversation, lambda _: 120),
+    Part("startup", "From start to ready", _startup, lambda o: 10 * o.runs),
     Part(
         "soak",
         "One worker on one core",

@@ -120,7 +120,7 @@ def _medians(runs: Sequence[Sequence[Row]], key: str) -> list[Row]:
 
 def _subject(row: Row) -> str:
     """What a row is of: a relay's row has its name, a design's has what its relay cost."""
-    found = [row.get(name) for name in ("design", "relay", "calls", "load")]
+    found = [row.get(name) for name in ("design", "relay", "service", "calls", "load")]
     return repr([value for value in found if not isinstance(value, float)])
 
 
