@@ -76,4 +76,4 @@ class Packed(Generic[_Entry]):
         yield from self._recent
 
     def _read(self, page: bytes | bytearray) -> list[_Entry]:
-        return cast("list[_Entry]", msgspec.json.decode(b"[%b]" % page))
+        return cast("list[_Entry]", msgspec.json.decode(b"[" + page + b"]"))
