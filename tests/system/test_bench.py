@@ -1,14 +1,16 @@
 """The bench measures what it says: two calls for two seconds, through a real gateway and worker
-and with the servers that they are compared with."""
+and with the servers that they are compared with; and the start of each service."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 
 from deploy.bench.floors import FLOORS, measure_floors
 from deploy.bench.path import Load, measure_path
+from deploy.bench.startup import measure_startup
 
 pytestmark = [
     pytest.mark.system,
@@ -38,3 +40,11 @@ def test_every_floor_reads_and_writes_a_frame_a_call_each_20_ms() -> None:
         assert cost.handset.sent == pytest.approx(100, abs=6), cost.design
         assert cost.handset.received == pytest.approx(100, abs=10), cost.design
         assert cost.server > 0, cost.design
+
+
+def test_each_service_is_started_until_it_says_that_it_is_ready() -> None:
+    starts = list(measure_startup())
+    assert [start.service for start in starts] == ["agent", "gateway", "dialer"]
+    for start in starts:
+        assert 0.1 < start.cpu_s < (os.cpu_count() or 1) * start.ready_s  # its children are in it
+        assert start.memory_mb > 10
