@@ -1,8 +1,9 @@
 """How long each service takes from its start until it says that it is ready.
 
 The agents are those that come with the platform, everything offline: the worker reads their files,
-starts its recogniser and speaks their fixed sentences before it takes calls. Files are in the
-system's cache after the first run, which medians leave behind; Redis is there before.
+starts its recogniser and has their fixed sentences spoken before it takes calls. `agent-first` is
+the first worker of a new platform, which speaks all of them; `agent` finds them in Redis, as any
+later one does. Files are in the system's cache after the first run, which medians leave behind.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from deploy.local import install
 from deploy.local.embedded_redis import free_port
 
 _PORTS = {"agent": "AGENT_METRICS_PORT", "gateway": "HTTP_PORT", "dialer": "DIALER_PORT"}
-"""In the order they are started in, and where each says that it is ready: a gateway is not before
-there is a worker."""
+"""Where each says that it is ready."""
+_STARTED = ("agent-first", "agent", "gateway", "dialer")
+"""In this order; a gateway is not ready before there is a worker."""
 _LONGEST_S = 60.0
 _STOP_S = 20.0
 _LOOK_EACH_S = 0.005
@@ -54,27 +56,31 @@ def measure_startup() -> Iterator[Startup]:
         RuntimeError: one did not become ready.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="parley-startup-") as name,
-        Stage(Path(name)) as stage,
+        tempfile.TemporaryDirectory(prefix="parley-startup-") as folder,
+        Stage(Path(folder)) as stage,
         ExitStack() as running,
     ):
         stage.redis()
-        for service, port_name in _PORTS.items():
-            port = free_port()
+        for name in _STARTED:
+            port, service = free_port(), name.partition("-")[0]
             settings = {
                 **_settings(),
                 "REDIS_URL": stage.redis_url,
-                port_name: str(port),
+                _PORTS[service]: str(port),
             }
             began_s = time.monotonic()
-            process = running.enter_context(_started(service, settings, Path(name)))
-            _await_ready(process, port, Path(name) / f"{service}.log")
+            started = running.enter_context(ExitStack())
+            process = started.enter_context(_started(service, settings, Path(folder)))
+            _await_ready(process, port, Path(folder) / f"{service}.log")
+            ready_s = time.monotonic() - began_s
             yield Startup(
-                service,
-                round(time.monotonic() - began_s, 3),
+                name,
+                round(ready_s, 3),
                 round(cpu_of(process.pid).all_s, 3),
                 round(memory_mb(process.pid), 1),
             )
+            if name != service:
+                started.close()
 
 
 def _settings() -> dict[str, str]:

@@ -44,7 +44,7 @@ def test_every_floor_reads_and_writes_a_frame_a_call_each_20_ms() -> None:
 
 def test_each_service_is_started_until_it_says_that_it_is_ready() -> None:
     starts = list(measure_startup())
-    assert [start.service for start in starts] == ["agent", "gateway", "dialer"]
+    assert [start.service for start in starts] == ["agent-first", "agent", "gateway", "dialer"]
     for start in starts:
         assert 0.1 < start.cpu_s < (os.cpu_count() or 1) * start.ready_s  # its children are in it
         assert start.memory_mb > 10

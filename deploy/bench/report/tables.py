@@ -53,7 +53,7 @@ PATH_HEAD = (
     "  calls workers  line |  total gateway  worker   redis |  gw MB  wk MB |"
     "  loop  paced  handset  least lead | out/s underruns"
 )
-STARTUP_HEAD = f"  {'service':<8} {'ready s':>8} {'CPU-s':>6} {'MB':>5}"
+STARTUP_HEAD = f"  {'service':<11} {'ready s':>8} {'CPU-s':>6} {'MB':>5}"
 
 
 def frame_row(step: str, row: Mapping[str, Any]) -> str:
@@ -98,7 +98,7 @@ def conversation_row(row: Mapping[str, Any]) -> str:
 def startup_row(row: Mapping[str, Any]) -> str:
     """Return a line of how long services take to be ready."""
     return (
-        f"  {row['service']:<8} {row['ready_s']:>8.2f} {row['cpu_s']:>6.2f}"
+        f"  {row['service']:<11} {row['ready_s']:>8.2f} {row['cpu_s']:>6.2f}"
         f" {row['memory_mb']:>5.0f}"
     )
 
