@@ -22,7 +22,9 @@ from shared.metrics.catalogue import AgentMetrics
 from shared.runtime.clock import Clock
 
 _log = structlog.get_logger(__name__)
-_WAIT_S = 0.006
+_WAIT_S = 0.010
+"""Half a turn of the wheel, which scores what waits as well: so two batches a turn. Each reads the
+network's weights anew and leaves little else in the nearest caches."""
 _FEW_FRAMES = 4
 """So many in the last 20 ms, or fewer, don't wait for each other."""
 _MOST_WAITING = 8
