@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from services.agent.turn.echo import EchoMemory
+from shared.audio.level import SILENCE_DBFS
 
 FRAME_S = 0.02
 _FRESH_FRAMES = 10  # the newest 200 ms may already be the caller's first sounds
@@ -73,10 +74,9 @@ class SpeechEnded:
 SpeechEvent: TypeAlias = SpeechStarted | SpeechEnded
 
 
-class _Frame(NamedTuple):
-    end_s: float
-    probability: float
-    level_dbfs: float
+_Frame: TypeAlias = tuple[float, float, float]
+"""When it ended, how likely speech is in it, its level: not a named tuple, which takes as long to
+make as the rest of a quiet frame."""
 
 
 class SpeechDetector:
@@ -91,6 +91,7 @@ class SpeechDetector:
             most_frames=round(most_s / FRAME_S),
             fresh_frames=_FRESH_FRAMES,
         )
+        self._level_dbfs = SILENCE_DBFS
         self._agent_dbfs: float | None = None
         self._agent_heard_s = 0.0
         self._onset_s: float | None = None
@@ -138,15 +139,23 @@ class SpeechDetector:
         Returns:
             what this frame decided, mostly None.
         """
-        frame = _Frame(now_s, probability, level_dbfs)
-        before = self._recent[-1] if self._recent else frame
-        self._recent.append(frame)
-        gate = self._gate_dbfs(agent_dbfs, now_s)
-        if agent_dbfs is not None and self._onset_s is None:
-            self._echo.push(level_dbfs - agent_dbfs)
-        loudness = max(level_dbfs, before.level_dbfs)
+        before_dbfs, self._level_dbfs = self._level_dbfs, level_dbfs
+        self._recent.append((now_s, probability, level_dbfs))
+        if agent_dbfs is not None:
+            self._agent_dbfs, self._agent_heard_s = agent_dbfs, now_s
+        elif now_s - self._agent_heard_s > self._tuning.echo_tail_s:
+            self._agent_dbfs = None
+        if self._onset_s is None and probability < self._tuning.start_probability:
+            # As nearly always: how loud it would have to be need not be known.
+            if agent_dbfs is not None:
+                self._echo.push(level_dbfs - agent_dbfs)
+            return None
+        gate = self._gate_dbfs()
+        loudness = max(level_dbfs, before_dbfs)
         if self._onset_s is None:
-            if probability < self._tuning.start_probability or loudness < gate:
+            if agent_dbfs is not None:
+                self._echo.push(level_dbfs - agent_dbfs)
+            if loudness < gate:
                 return None
             self._onset_s = self._find_onset()
             self._voiced_s = now_s
@@ -166,11 +175,7 @@ class SpeechDetector:
             return ended
         return None
 
-    def _gate_dbfs(self, agent_dbfs: float | None, now_s: float) -> float:
-        if agent_dbfs is not None:
-            self._agent_dbfs, self._agent_heard_s = agent_dbfs, now_s
-        elif now_s - self._agent_heard_s > self._tuning.echo_tail_s:
-            self._agent_dbfs = None
+    def _gate_dbfs(self) -> float:
         if self._agent_dbfs is None:
             return self._tuning.gate_dbfs
         return max(self._tuning.gate_dbfs, self._agent_dbfs - self._echo_margin_db())
@@ -188,12 +193,12 @@ class SpeechDetector:
         gives it away, within 20 dB of the frame that decided and above what came before it.
         """
         frames = list(self._recent)
-        floor_dbfs = min(frame.level_dbfs for frame in frames)
-        loud_dbfs = max(frames[-1].level_dbfs, frames[-2].level_dbfs if len(frames) > 1 else -127.0)
-        least_dbfs = max(loud_dbfs - 20.0, min(floor_dbfs + 6.0, loud_dbfs - 3.0))
-        onset = frames[-1]
-        for frame in reversed(frames[:-1]):
-            if frame.level_dbfs < least_dbfs and frame.probability < self._tuning.stay_probability:
+        levels = [level_dbfs for _, _, level_dbfs in frames]
+        loud_dbfs = max(levels[-2:])
+        least_dbfs = max(loud_dbfs - 20.0, min(min(levels) + 6.0, loud_dbfs - 3.0))
+        onset_s = frames[-1][0]
+        for end_s, probability, level_dbfs in reversed(frames[:-1]):
+            if level_dbfs < least_dbfs and probability < self._tuning.stay_probability:
                 break
-            onset = frame
-        return onset.end_s - FRAME_S
+            onset_s = end_s
+        return onset_s - FRAME_S
