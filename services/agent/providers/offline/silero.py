@@ -34,10 +34,9 @@ from services.agent.providers.offline.silero_network import STATE, WINDOW_SAMPLE
 _NAME = "silero"
 _WEIGHTS = Path(__file__).with_name("silero_8k.npz")
 _CONTEXT_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES
-_STATE_SHAPE = (2, STATE)
 _FULL_SCALE = 32768.0
 _SILENCE = np.zeros(FRAME_SAMPLES, np.float32)
-_NO_RECURRENT = np.zeros(_STATE_SHAPE, np.float32)
+_NO_RECURRENT = np.zeros(STATE, np.float32)
 _RESET_AFTER_FRAMES = 200  # 4 s
 _QUIET_FRAMES = 8  # 160 ms
 _QUIET_PROBABILITY = 0.1
@@ -67,10 +66,6 @@ class SileroState:
         self.before, self.recurrent = _SILENCE, _NO_RECURRENT
         self.unheard.clear()
         self.frames = self.quiet_frames = 0
-
-    def hear(self, frame: _Frame, recurrent: NDArray[np.float32]) -> None:
-        """Take over what the model made of a frame."""
-        self.before, self.recurrent = frame, recurrent
 
     def skip(self, frame: _Frame) -> None:
         """Keep a frame that is too quiet, for when sound follows; what is older is forgotten."""
@@ -143,12 +138,11 @@ class SileroVoiceActivity:
 
     def _hear(self, calls: Sequence[SileroState], rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Score a frame of each call and move their recurrent states on."""
-        windows = np.empty((len(calls), WINDOW_SAMPLES), np.float32)
-        for number, call in enumerate(calls):
-            windows[number, :-FRAME_SAMPLES] = call.before[-_CONTEXT_SAMPLES:]
-        windows[:, -FRAME_SAMPLES:] = rows
-        recurrent = np.stack([call.recurrent for call in calls], axis=1)
+        count = len(calls)
+        before = np.concatenate([call.before for call in calls]).reshape(count, FRAME_SAMPLES)
+        windows = np.concatenate([before[:, -_CONTEXT_SAMPLES:], rows], axis=1)
+        recurrent = np.concatenate([call.recurrent for call in calls]).reshape(count, STATE)
         scores, after = self._network.run(windows, recurrent)
-        for number, call in enumerate(calls):
-            call.hear(rows[number], after[:, number])
+        for call, frame, state in zip(calls, rows, after, strict=True):
+            call.before, call.recurrent = frame, state
         return scores

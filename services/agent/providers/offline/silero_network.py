@@ -24,7 +24,8 @@ Floats: TypeAlias = NDArray[np.float32]
 
 WINDOW_SAMPLES = 288
 """A window of 32 ms with 4 ms of context before it."""
-STATE = 128
+STATE = 256
+_HALF = STATE // 2
 _PADDED_SAMPLES, _PADDING = 320, 32  # by its own mirror image, at the end
 _BASIS_SAMPLES, _HOP_SAMPLES, _PLACES, _BINS = 128, 64, 4, 65
 
@@ -74,23 +75,24 @@ class SileroNetwork:
 
         Args:
             windows: `[n, 288]`, -1..1, the newest sample last.
-            recurrent: `[2, n, 128]`, as the pass before returned it; noughts at first.
+            recurrent: `[n, 256]`, as the pass before returned it; noughts at first. A call's state
+                is one row, what it says and then what it holds: rows are put together by one copy.
 
         Returns:
-            probabilities of speech, `[n]`; the recurrent state after, `[2, n, 128]`.
+            probabilities of speech, `[n]`; the recurrent state after, `[n, 256]`.
         """
         found = self._encode(self._magnitudes(windows), len(windows))
-        gates = np.concatenate([found, recurrent[0]], axis=1) @ self._recurrent
+        gates = np.concatenate([found, recurrent[:, :_HALF]], axis=1) @ self._recurrent
         gates += self._recurrent_bias
         np.tanh(gates, out=gates)
-        opened = gates[:, : 3 * STATE]
+        opened = gates[:, : 3 * _HALF]
         opened += 1.0
         opened *= 0.5
         after = np.empty_like(recurrent)
-        hidden, cell = after
-        np.multiply(opened[:, STATE : 2 * STATE], recurrent[1], out=cell)
-        cell += opened[:, :STATE] * gates[:, 3 * STATE :]
-        np.multiply(opened[:, 2 * STATE :], np.tanh(cell), out=hidden)
+        hidden, cell = after[:, :_HALF], after[:, _HALF:]
+        np.multiply(opened[:, _HALF : 2 * _HALF], recurrent[:, _HALF:], out=cell)
+        cell += opened[:, :_HALF] * gates[:, 3 * _HALF :]
+        np.multiply(opened[:, 2 * _HALF :], np.tanh(cell), out=hidden)
         logits = np.maximum(hidden, 0.0) @ self._decoder + self._decoder_bias
         scores: Floats = 0.5 * (1.0 + np.tanh(0.5 * logits))
         return scores, after
