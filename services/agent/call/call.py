@@ -84,8 +84,8 @@ _LOOK_TICKS = 6
 """Between two looks of who watches a call."""
 _SILENCE_TICKS = 48
 """Between two looks whether nobody speaks."""
-_KEPT_TICKS = 96
-"""A call that nothing happens in is taken down twice in what gateways can say again."""
+_KEPT_TICKS = 90
+"""Since a call was last taken down: with a look, twice in what gateways can say again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ class Call:
         self._is_catching_up = False
         self._at_s: float | None = None
         self._why = ""
-        self._ticks = 0
+        self._ticks = self._kept_tick = 0
         self._variables: Mapping[str, str] = {}
         self._was_in = State.WAITING
         self._was_sent: str | None = None
@@ -363,6 +363,7 @@ class Call:
 
     def _take(self) -> KeptCall:
         self._settle()  # what is not scored is not consumed
+        self._kept_tick = self._ticks
         clock = self._parts.clock
         session = self._session
         return KeptCall(
@@ -609,7 +610,8 @@ class Call:
             return False
         if self.live.is_watched:
             self._show()
-        if self._ticks % _KEPT_TICKS == 0:
+        if self._ticks - self._kept_tick >= _KEPT_TICKS:
+            self._kept_tick = self._ticks
             self._keeper.touch()
         if self._ticks % _SILENCE_TICKS == 0:
             self._look_at_silence()
