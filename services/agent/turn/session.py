@@ -314,18 +314,19 @@ class Session:
             level_dbfs: its level in dB of full scale.
             now_s: when it came.
         """
-        if self.state is State.ENDED:
+        floor = self._floor
+        if floor.state is State.ENDED:
             return []
-        self._floor.media_s = now_s
-        if not self.playout.is_open and self.state not in (State.WAITING, State.AWAY):
+        floor.media_s = now_s
+        if not self.playout.is_open and floor.state not in (State.WAITING, State.AWAY):
             self.playout.open(self.playout.stream_id)  # the network has given the caller back
-        if self.state is State.HOLDING:
+        if floor.state is State.HOLDING:
             is_over = self._machine.is_over(level_dbfs, now_s)
             return self._leave_message(now_s) if is_over else []
         actions = self._hearing.on_frame(probability, level_dbfs, now_s)
         utterance = self._ear.in_hand
-        if utterance is not None and self._floor.started_s is not None:
-            onset_s = utterance.onset_s - self._floor.started_s
+        if utterance is not None and floor.started_s is not None:
+            onset_s = utterance.onset_s - floor.started_s
             if self._machine.is_machine_by_sound(onset_s=onset_s, speech_s=utterance.speech_s):
                 return actions + self._on_machine(now_s)
         return actions
