@@ -28,6 +28,7 @@ STATE = 256
 _HALF = STATE // 2
 _PADDED_SAMPLES, _PADDING = 320, 32  # by its own mirror image, at the end
 _BASIS_SAMPLES, _HOP_SAMPLES, _PLACES, _BINS = 128, 64, 4, 65
+_FOLDED = _BASIS_SAMPLES // 2
 
 
 class SileroNetwork:
@@ -41,7 +42,7 @@ class SileroNetwork:
     """
 
     def __init__(self, weights: Mapping[str, Floats]) -> None:
-        self._basis = np.ascontiguousarray(weights["basis"].T)
+        self._basis = _folded(weights["basis"])
         convolutions = [weights[f"encoder{number}_weight"] for number in range(4)]
         # Of the last two layers only the places are used that are not beyond the edges.
         taps = (slice(0, 3), slice(0, 3), slice(1, 3), slice(1, 2))
@@ -104,10 +105,16 @@ class SileroNetwork:
         padded[:, :WINDOW_SAMPLES] = windows
         padded[:, WINDOW_SAMPLES:] = windows[:, -2 : -2 - _PADDING : -1]
         pieces = _places(padded, (count, _PLACES, _BASIS_SAMPLES), step=_HOP_SAMPLES)
-        parts = pieces.reshape(count * _PLACES, _BASIS_SAMPLES) @ self._basis
+        # Samples as far before the middle as others behind it: their sums, and their differences.
+        folded = np.zeros((2, count, _PLACES, _FOLDED), np.float32)
+        ahead, behind = pieces[:, :, 1:_FOLDED], pieces[:, :, :_FOLDED:-1]
+        np.add(ahead, behind, out=folded[0, :, :, 1:])
+        np.subtract(ahead, behind, out=folded[1, :, :, 1:])
+        folded[0, :, :, 0] = pieces[:, :, _FOLDED]
+        parts = folded.reshape(2, count * _PLACES, _FOLDED) @ self._basis
         np.square(parts, out=parts)
         spectra = np.zeros((count, _PLACES + 2, _BINS), np.float32)
-        power = parts[:, :_BINS] + parts[:, _BINS:]
+        power = parts[0] + parts[1]
         np.sqrt(power.reshape(count, _PLACES, _BINS), out=spectra[:, 1:-1])
         return spectra
 
@@ -120,6 +127,17 @@ class SileroNetwork:
         seen = _places(wide, (count, 2, 3 * 128), step=2 * 128)
         halved = _layer(seen.reshape(count * 2, 3 * 128), second)
         return _layer(_layer(halved.reshape(count, 2 * 64), third), fourth)
+
+
+def _folded(basis: Floats) -> Floats:
+    """Return a Fourier basis for sums and differences of samples: half as much to multiply.
+
+    Its cosines are the same before and behind the middle of a piece, its sines are opposite, and
+    both are nought at the first sample.
+    """
+    halves = basis.reshape(2, _BINS, _BASIS_SAMPLES)[:, :, : _FOLDED + 1].transpose(0, 2, 1)
+    # In place of the first sample, which is nought, the one in the middle.
+    return np.ascontiguousarray(np.concatenate([halves[:, _FOLDED:], halves[:, 1:_FOLDED]], axis=1))
 
 
 def _as_product(kernel: Floats) -> Floats:
