@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.calls.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
+from services.dialer.calls.order import CallLimits, GatewayAddress, MachineDetection
 from services.dialer.calls.routes import OrderRules
 from services.dialer.desk.body import BodyBounds
+from services.dialer.numbers.e164 import NumberCheck
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
