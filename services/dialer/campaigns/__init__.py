@@ -1,1 +1,1 @@
-"""Campaigns: lists of numbers that are dialled one after the other, each by the list's rules."""
+"""Campaigns: many numbers, dialled by rules, by any number of dialers at once."""
