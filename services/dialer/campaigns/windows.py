@@ -112,7 +112,7 @@ def _days(wanted: Mapping[str, Any]) -> tuple[tuple[Span, ...], ...]:
     if daily is not None and days is not None:
         raise _bad("takes daily or days, not both")
     if days is None:
-        found = (_spans(_DEFAULT if daily is None else daily),) * 7
+        found: tuple[tuple[Span, ...], ...] = (_spans(_DEFAULT if daily is None else daily),) * 7
     elif isinstance(days, Mapping) and set(days) <= set(WEEKDAYS):
         found = tuple(_spans(days.get(name) or ()) for name in WEEKDAYS)
     else:
@@ -237,6 +237,23 @@ class Calendar:
         if found is None:
             return None
         return now_utc if found[0] <= now_s else datetime.fromtimestamp(found[0], UTC)
+
+    def end_of(self, zones: tuple[str, ...], now_utc: datetime, open_s: float) -> datetime | None:
+        """Return when so many open seconds have passed from now on; None: not within a year."""
+        if self.windows.is_always:
+            return now_utc + timedelta(seconds=open_s)
+        now_s, judged = int(now_utc.timestamp()), _judged(zones, self.windows)
+        at_s, left_s = now_s, max(0.0, open_s)
+        while at_s < now_s + _HORIZON_DAYS * _DAY_S:
+            found = _first_open(judged, self.windows, at_s, self.holidays)
+            if found is None:
+                return None
+            begin_s = max(at_s, found[0])
+            if found[1] - begin_s >= left_s:
+                return datetime.fromtimestamp(begin_s + left_s, UTC)
+            left_s -= found[1] - begin_s
+            at_s = found[1]
+        return None
 
 
 def _judged(zones: Iterable[str], windows: Windows) -> tuple[str, ...]:
