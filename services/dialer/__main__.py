@@ -8,9 +8,16 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from services.dialer.access.audit import AuditTrail
+from services.dialer.access.keys import KeyRing
+from services.dialer.access.rate import RedisRate
+from services.dialer.access.routes import access_routes
 from services.dialer.app import create_app
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.follow import CallFollower
+from services.dialer.calls.routes import call_routes
+from services.dialer.desk.desk import Desk
+from services.dialer.desk.door import Door
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
@@ -77,13 +84,19 @@ async def run(settings: DialerSettings) -> None:
         )
         tasks.start(watch.run(every_s=settings.dialer_look_every_s), name="watch")
         tasks.start(LoopLag(runtime).run(), name="loop_lag")
-        app = create_app(
-            dialer,
-            bus,
-            registry,
-            desk=settings.desk,
-            is_draining=lifecycle.draining.is_set,
+        keys = KeyRing(bus.store, rate_per_minute=settings.dialer_rate_per_minute)
+        trail = AuditTrail(bus.store)
+        desk = Desk(
+            Door(settings.root_key, keys, RedisRate(bus.store)),
+            settings.body_bounds,
+            settings.dialer_list_max,
+            lifecycle.draining.is_set,
         )
+        routers = (
+            call_routes(dialer, settings.order_rules, desk),
+            access_routes(keys, trail, desk),
+        )
+        app = create_app(routers, bus, registry, audit=trail, is_draining=lifecycle.draining.is_set)
         port = await stack.enter_async_context(
             serve_app(app, host=settings.dialer_host, port=settings.dialer_port)
         )

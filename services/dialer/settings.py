@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.dialer.calls.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
-from services.dialer.calls.routes import OrderDesk
+from services.dialer.calls.routes import OrderRules
+from services.dialer.desk.body import BodyBounds
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
@@ -47,6 +48,9 @@ class DialerSettings(ServiceSettings):
     dialer_body_max_bytes: int = Field(65_536, ge=1024, le=1_048_576, description="of a request")
     dialer_body_timeout_s: float = Field(10.0, gt=0, le=60, description="to receive a body")
     dialer_list_max: int = Field(200, ge=1, le=1000, description="most records in one list")
+    dialer_rate_per_minute: int | None = Field(
+        600, ge=1, le=100_000, description="requests of a key that says nothing of it; None: any"
+    )
     dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
 
     public_url: str | None = Field(None, description="gateway's public URL")
@@ -147,17 +151,23 @@ class DialerSettings(ServiceSettings):
         return _TRIAL_NUMBER if is_trial else None
 
     @property
-    def desk(self) -> OrderDesk:
-        """The rules of the API."""
-        return OrderDesk(
-            api_key=_text(self.dialer_api_key),
+    def order_rules(self) -> OrderRules:
+        """What single calls are held against."""
+        return OrderRules(
             from_number=self.from_number or self._trial_number,
             number_check=self.dialer_number_check,
-            body_max_bytes=self.dialer_body_max_bytes,
-            body_timeout_s=self.dialer_body_timeout_s,
-            list_max=self.dialer_list_max,
             machine_detection=self.dialer_machine_detection,
         )
+
+    @property
+    def root_key(self) -> str | None:
+        """The key that may do everything; None: the door is open."""
+        return _text(self.dialer_api_key)
+
+    @property
+    def body_bounds(self) -> BodyBounds:
+        """Of the bodies of requests."""
+        return BodyBounds(self.dialer_body_max_bytes, self.dialer_body_timeout_s)
 
 
 def _text(secret: SecretStr | None) -> str | None:
