@@ -110,6 +110,7 @@ async def test_states_are_moved_as_the_rules_say_and_told_on_the_bus(
         "total": "2",
         "ended": "2",
         "open": "0",
+        "in_call": "0",
     }
     with pytest.raises(CampaignStands):
         await ledger.start(name, now_ms=NOW_MS)

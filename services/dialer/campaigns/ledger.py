@@ -102,7 +102,7 @@ class Ledger:
         texts = [part for row in rows for part in (row.to_number, row.to_text())]
         name = batch or secrets.token_hex(8)
         filling_ms = int(_FILLING_S * 1000) if more_follow else 0
-        args = (name, filling_ms, self._rows_max, refused, *texts)
+        args: list[str | int | float] = [name, filling_ms, self._rows_max, refused, *texts]
         answer = await self._store.script("campaign_add_rows", scripts.ADD_ROWS, campaign_id, *args)
         if answer[0] == "full":
             raise CampaignFull(campaign_id, self._rows_max)

@@ -91,6 +91,7 @@ local id = ARGV[2]
 if redis.call('HGET', key('campaign', id), 'spec') ~= ARGV[3] then return 0 end
 redis.call('HSET', key('campaign', id), 'spec', ARGV[4], 'priority', ARGV[5], 'cps', ARGV[6],
            'concurrency', ARGV[7])
+count(id, 'revision', 1)
 redis.call('ZADD', D .. 'running', 'XX', ARGV[5], id)
 return 1
 """
@@ -103,13 +104,9 @@ PROGRESS: Final = (
 local id = ARGV[2]
 local held = redis.call('HGETALL', key('campaign', id))
 if #held == 0 then return {} end
-local talking = 0
-for _, call in ipairs(redis.call('ZRANGE', key('slots', id), 0, -1)) do
-  talking = talking + redis.call('EXISTS', prefix .. ':booked:' .. call)
-end
 local due = redis.call('ZRANGE', key('due', id), 0, 0, 'WITHSCORES')
 return {held, redis.call('ZCARD', key('due', id)), redis.call('ZCARD', key('leased', id)),
-        redis.call('ZCARD', key('open', id)), talking, due[2] or '',
+        redis.call('ZCARD', key('open', id)), talking(id), due[2] or '',
         redis.call('ZCOUNT', key('grants', id), now_ms - 60000, '+inf')}
 """
 )

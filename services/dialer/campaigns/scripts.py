@@ -78,11 +78,19 @@ local function ended_rows(id)
   end
   return ended
 end
+local function talking(id)
+  local number = 0
+  for _, call in ipairs(redis.call('ZRANGE', key('slots', id), 0, -1)) do
+    number = number + redis.call('EXISTS', prefix .. ':booked:' .. call)
+  end
+  return number
+end
 local function tell(id, kind)
   local held = fields(id, 'state', 'reason', 'total')
   local text = cjson.encode({channel = 'campaigns', kind = kind, call_id = cjson.null, data = {
     campaign = id, state = held[1], reason = held[2] or '', total = held[3] or '0',
-    ended = tostring(ended_rows(id)), open = tostring(redis.call('ZCARD', key('open', id)))}})
+    ended = tostring(ended_rows(id)), open = tostring(redis.call('ZCARD', key('open', id))),
+    in_call = tostring(talking(id))}})
   emit(prefix, RETENTION_MS, 'campaigns', text)
 end
 local function is_at_rest(id)
