@@ -17,7 +17,6 @@ from datetime import date
 
 from services.dialer.numbers.zones import is_zone, zone_today, zones_of_country
 
-MAX_BYTES = 1_048_576
 _MAX_LINES = 20_000
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from fastapi import Request
@@ -33,6 +34,8 @@ from services.dialer.problems import Problem, Refused
 from shared.bus.base import BusUnavailable
 
 M = TypeVar("M", bound=BaseModel)
+LIST_MAX_BYTES: Final = 1_048_576
+"""Of a list of rows in JSON, some ten thousand; longer ones come as a table."""
 _log = structlog.get_logger(__name__)
 
 
@@ -47,7 +50,7 @@ class CampaignRules:
     has_caller: bool = True
     number_check: NumberCheck = NumberCheck.POSSIBLE
     holidays: Holidays = NO_HOLIDAYS
-    list_body: BodyBounds = field(default_factory=lambda: BodyBounds(max_bytes=1_048_576))
+    list_body: BodyBounds = field(default_factory=lambda: BodyBounds(LIST_MAX_BYTES))
     upload: UploadBounds = field(default_factory=UploadBounds)
 
 
@@ -62,7 +65,11 @@ class CampaignRequests:
     """
 
     def __init__(
-        self, ledger: Ledger, intake: Intake, rules: CampaignRules, now: Callable[[], float]
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        rules: CampaignRules,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
         self._intake = intake

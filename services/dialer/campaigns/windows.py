@@ -73,7 +73,8 @@ class Windows:
             for name, spans in zip(WEEKDAYS, self.days, strict=True)
             if spans
         }
-        told: dict[str, Any] = {"days": days}
+        is_daily = len(set(self.days)) == 1
+        told: dict[str, Any] = {"daily": days["mon"]} if is_daily else {"days": days}
         if self.holidays:
             told["holidays"] = sorted(day.isoformat() for day in self.holidays)
         if self.zone is not None:

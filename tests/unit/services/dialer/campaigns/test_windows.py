@@ -51,7 +51,7 @@ NIGHT_AND_DAY = parse_windows(
     }
 )
 DAILY = parse_windows(None)
-_TOLD = {windows: windows.to_json() for windows in (NIGHT_AND_DAY, DAILY)}
+_TOLD = {NIGHT_AND_DAY: NIGHT_AND_DAY.to_json()}
 FILE = parse_holidays("Europe/London 2027-01-01\nIN 2027-01-26\n")
 
 
@@ -69,10 +69,11 @@ def judged_by_the_wall(zone: str, windows: Windows, at: datetime, holidays: Holi
     if is_closed(today):
         return False
     yesterday = wall.date() - timedelta(days=1)
-    for begin, end in told["days"].get(WEEKDAYS[wall.weekday()], ()):
+    days = told["days"]
+    for begin, end in days.get(WEEKDAYS[wall.weekday()], ()):
         if begin <= clock and (clock < end or end <= begin):
             return True
-    for begin, end in told["days"].get(WEEKDAYS[yesterday.weekday()], ()):
+    for begin, end in days.get(WEEKDAYS[yesterday.weekday()], ()):
         if end <= begin and clock < end and not is_closed(yesterday.isoformat()):
             return True
     return False
