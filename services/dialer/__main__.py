@@ -16,8 +16,14 @@ from services.dialer.app import create_app
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.follow import CallFollower
 from services.dialer.calls.routes import call_routes
+from services.dialer.campaigns.intake import Intake
+from services.dialer.campaigns.ledger import Ledger
+from services.dialer.campaigns.requests import CampaignRequests
+from services.dialer.campaigns.routes import campaign_routes
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.door import Door
+from services.dialer.numbers.do_not_call import DoNotCallList
+from services.dialer.numbers.routes import number_routes
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
@@ -92,9 +98,16 @@ async def run(settings: DialerSettings) -> None:
             settings.dialer_list_max,
             lifecycle.draining.is_set,
         )
+        ledger = Ledger(bus.store, rows_max=settings.dialer_rows_max)
+        rules = settings.campaign_rules
+        requests = CampaignRequests(
+            ledger, Intake(ledger, bus.store, rows_max=settings.dialer_rows_max), rules
+        )
         routers = (
             call_routes(dialer, settings.order_rules, desk),
             access_routes(keys, trail, desk),
+            campaign_routes(requests, ledger, desk),
+            number_routes(DoNotCallList(bus.store), desk, rules.upload),
         )
         app = create_app(routers, bus, registry, audit=trail, is_draining=lifecycle.draining.is_set)
         port = await stack.enter_async_context(

@@ -102,6 +102,22 @@ class CallSteering(Protocol):
         ...
 
 
+class CallVoice(Protocol):
+    """Whoever can have something said on a call that is up."""
+
+    async def speak(
+        self, call_uuid: str, text: str, *, voice: str | None = None, language: str | None = None
+    ) -> CallAction:
+        """Have Vobiz read a text to the caller; None leaves it Vobiz's own choice.
+
+        Never to be repeated: it would be heard twice.
+
+        Raises:
+            VobizFailure: its verdict tells whether it may be heard all the same.
+        """
+        ...
+
+
 class AccountView(Protocol):
     """Whoever can tell how an account stands."""
 
@@ -154,7 +170,7 @@ class CallSearch(Protocol):
 
 
 class VobizClient:
-    """CallControl, CallSteering, CallSearch and AccountView on Vobiz.
+    """CallControl, CallSteering, CallVoice, CallSearch and AccountView on Vobiz.
 
     Make Call is sent once, on a new connection: on a kept one, a server that closes it while we
     write would leave us not knowing whether it dialled. Nothing is retried but a path's other form.
@@ -195,6 +211,15 @@ class VobizClient:
         """POST Call/{uuid}/DTMF/."""
         body = {"digits": digits, "leg": "aleg"}
         return await self._act("POST", f"Call/{call_uuid}/DTMF", body)
+
+    async def speak(
+        self, call_uuid: str, text: str, *, voice: str | None = None, language: str | None = None
+    ) -> CallAction:
+        """POST Call/{uuid}/Speak/."""
+        body = {"text": text, "legs": "aleg"}
+        body |= {"voice": voice} if voice is not None else {}
+        body |= {"language": language} if language is not None else {}
+        return await self._act("POST", f"Call/{call_uuid}/Speak", body)
 
     async def balance(self, currency: str) -> Balance:
         """GET account/{auth_id}/balance/{currency}; other pages write it with a capital."""

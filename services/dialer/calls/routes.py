@@ -10,11 +10,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.dialer.calls.dialer import Dialer
-from services.dialer.calls.order import CallOrder, MachineDetection, NumberCheck, check_order
+from services.dialer.calls.order import CallOrder, MachineDetection, check_order
 from services.dialer.desk.body import read_model
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.door import Scope
 from services.dialer.errors import UnknownCall
+from services.dialer.numbers.e164 import NumberCheck
 from shared.protocol.call import CallId
 
 _MAX_ID_CHARS = 128
