@@ -3,7 +3,11 @@
 DialerError
 ├── InvalidOrder      the order itself: mend it
 ├── UnknownCall       no such call
-└── NotPlacedYet      Vobiz has not named the call yet, so it can't be hung up: ask again
+├── NotPlacedYet      Vobiz has not named the call yet, so nothing can be done to it: ask again
+├── NotInProgress     nobody has answered it yet
+├── CallOver          it is over
+├── AtLimit           the account's calls per second or at once are used up: ask again later
+└── DoNotCall         the number is on the do-not-call list
 
 VobizFailure (shared/vobiz) is answered with a problem too.
 """
@@ -54,3 +58,57 @@ class NotPlacedYet(DialerError):
 
     def __str__(self) -> str:
         return f"Vobiz has not confirmed call {self.call_id} yet; try again in a moment."
+
+
+class NotInProgress(DialerError):
+    """A call that nobody has answered yet."""
+
+    def __init__(self, call_id: CallId) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+
+    def __str__(self) -> str:
+        return f"Nobody has answered call {self.call_id} yet."
+
+
+class CallOver(DialerError):
+    """A call that is over."""
+
+    def __init__(self, call_id: CallId) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+
+    def __str__(self) -> str:
+        return f"Call {self.call_id} is over."
+
+
+class AtLimit(DialerError):
+    """No call may be dialled now.
+
+    Args:
+        why: what it waits for: rate, channels, held or no_agent.
+        wait_s: when it is worth asking again.
+    """
+
+    def __init__(self, why: str, wait_s: float) -> None:
+        super().__init__(why, wait_s)
+        self.why = why
+        self.wait_s = wait_s
+
+    def __str__(self) -> str:
+        return f"{_AT_LIMIT.get(self.why, 'No call may be placed now')}; nothing was dialled."
+
+
+_AT_LIMIT = {
+    "rate": "The account's calls per second are used up",
+    "channels": "The account's calls at once are used up",
+    "held": "Vobiz has asked to wait",
+    "no_agent": "No agent is free",
+}
+
+
+class DoNotCall(DialerError):
+    """A number that is not to be called."""
+
+    def __str__(self) -> str:
+        return "This number is on the do-not-call list."

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.calls.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
+from services.dialer.calls.machine import MachineDetection
+from services.dialer.calls.order import CallLimits, GatewayAddress, NumberCheck
 from services.dialer.calls.routes import OrderRules
 from services.dialer.desk.body import BodyBounds
 from shared.runtime.settings import ServiceSettings
@@ -50,6 +51,9 @@ class DialerSettings(ServiceSettings):
     dialer_list_max: int = Field(200, ge=1, le=1000, description="most records in one list")
     dialer_rate_per_minute: int | None = Field(
         600, ge=1, le=100_000, description="requests of a key that says nothing of it; None: any"
+    )
+    dialer_followers_max: int = Field(
+        100, ge=1, le=10_000, description="streams of events that are open at once"
     )
     dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
 

@@ -12,10 +12,11 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
+from services.dialer.calls.listing import CallFilter, page_of_calls
 from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
@@ -40,6 +41,30 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+class Pace(Protocol):
+    """Whoever says when a call may be dialled."""
+
+    async def take_turn(self, call_id: CallId, order: CallOrder) -> None:
+        """Return when a call may be dialled: at once, or after a wait that is worth it.
+
+        Raises:
+            AtLimit: not now.
+            DoNotCall: never.
+            BusUnavailable: nobody knows; a turn may have been taken, and lapses.
+        """
+        ...
+
+
+class NoPace:
+    """Every call may be dialled at once."""
+
+    async def take_turn(self, call_id: CallId, order: CallOrder) -> None:
+        """Return at once."""
+
+
+NO_PACE = NoPace()
+
+
 def new_call_id() -> CallId:
     """Return an id for a call that Vobiz has not named yet."""
     return CallId(str(uuid.uuid4()))
@@ -54,6 +79,7 @@ class Dialer:
         metrics: where verdicts and times are counted.
         gateway: how Vobiz reaches the gateway.
         limits: what Vobiz enforces for each call.
+        pace: of calls that are placed with none of their own.
         make_id: makes ids.
         tracer: told of each call that is dialled.
     """
@@ -66,6 +92,7 @@ class Dialer:
         *,
         gateway: GatewayAddress,
         limits: CallLimits,
+        pace: Pace = NO_PACE,
         make_id: Callable[[], CallId] = new_call_id,
         tracer: Tracer = NO_TRACER,
     ) -> None:
@@ -75,28 +102,38 @@ class Dialer:
         self._metrics = metrics
         self._gateway = gateway
         self._limits = limits
+        self._pace = pace
         self._make_id = make_id
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def place(self, order: CallOrder) -> CallRecord:
-        """Record a call as queued, ask Vobiz to dial it, once, and return its record.
+    async def place(
+        self, order: CallOrder, *, call_id: CallId | None = None, pace: Pace | None = None
+    ) -> CallRecord:
+        """Take a turn, record a call as queued, ask Vobiz to dial it, once, return its record.
+
+        Args:
+            order: a sound one.
+            call_id: chosen by the caller, so that the call is known whatever happens here. However
+                often one id is placed, the call is dialled once: all but the first get its record.
+            pace: says when; None: the dialer's own.
 
         Raises:
-            BusUnavailable: there is no record, and nothing was dialled.
+            AtLimit, DoNotCall: there is no record, and nothing was dialled.
+            BusUnavailable: nothing was dialled; there may be a record.
             VobizFailure: with the call's id; its record has ended, or, where the phone may be
                 ringing, stays as it is with the error noted.
         """
         self._under_way += 1
         self._metrics.under_way.set(self._under_way)
         self._idle.clear()
-        call_id = self._make_id()
+        call_id = call_id or self._make_id()
         concern = self._tracer.concern(call_id)
         turn_to(concern)
         began_s, error = self._tracer.now_s(), "not_placed"
         try:
-            record = await self._place(order, call_id)
+            record = await self._place(order, call_id, pace or self._pace)
             error = ""
             return record
         except VobizFailure as failure:
@@ -110,9 +147,15 @@ class Dialer:
             if not self._under_way:
                 self._idle.set()
 
-    async def _place(self, order: CallOrder, call_id: CallId) -> CallRecord:
+    async def _place(self, order: CallOrder, call_id: CallId, pace: Pace) -> CallRecord:
         log = _log.bind(call_id=call_id)
-        record = (await self._calls.apply(queued_change(order, call_id))).record
+        await pace.take_turn(call_id, order)
+        queued = await self._calls.apply(queued_change(order, call_id))
+        record = queued.record
+        if not queued.state_changed:
+            # Somebody else has made the record of this id, and it is theirs to dial it.
+            log.warning("call_known_already")
+            return record
         body = make_call_body(order, call_id, self._gateway, self._limits)
         started_s = time.perf_counter()
         try:
@@ -146,11 +189,7 @@ class Dialer:
         record = await self.get(call_id)
         if record.state.is_final:
             return
-        call_uuid = record.call_uuid
-        if call_uuid is None and record.direction is Direction.INBOUND:
-            call_uuid = record.call_id
-        if call_uuid is None:
-            raise NotPlacedYet(call_id)
+        call_uuid = vobiz_id_of(record)
         try:
             outcome = await self._timed("hang_up", self._control.hang_up(call_uuid))
         except VobizFailure as failure:
@@ -174,9 +213,11 @@ class Dialer:
             raise UnknownCall(call_id)
         return record
 
-    async def recent(self, limit: int) -> list[CallRecord]:
-        """Return the newest records, inbound ones too, newest first."""
-        return await self._calls.recent(limit)
+    async def page(
+        self, wanted: CallFilter, *, limit: int, before: CallId | None = None
+    ) -> tuple[list[CallRecord], CallId | None]:
+        """Return a page of records, see `page_of_calls`."""
+        return await page_of_calls(self._calls, wanted, limit=limit, before=before)
 
     async def sweep(self, *, now: datetime, silent_for_s: float) -> int:
         """End the records of calls of which nothing was heard for too long; return how many.
@@ -220,6 +261,19 @@ class Dialer:
     async def _timed(self, operation: str, request: Awaitable[T]) -> T:
         with self._metrics.vobiz_seconds.labels(operation).time():
             return await request
+
+
+def vobiz_id_of(record: CallRecord) -> str:
+    """Return what Vobiz calls a call.
+
+    Raises:
+        NotPlacedYet: it has not said so.
+    """
+    if record.call_uuid is not None:
+        return record.call_uuid
+    if record.direction is Direction.INBOUND:
+        return record.call_id
+    raise NotPlacedYet(record.call_id)
 
 
 def _queued_at(record: CallRecord) -> datetime | None:
