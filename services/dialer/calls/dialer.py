@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import structlog
 
+from services.dialer.calls.listing import CallFilter, page_of_calls
 from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
@@ -213,11 +214,7 @@ class Dialer:
         record = await self.get(call_id)
         if record.state.is_final:
             return
-        call_uuid = record.call_uuid
-        if call_uuid is None and record.direction is Direction.INBOUND:
-            call_uuid = record.call_id
-        if call_uuid is None:
-            raise NotPlacedYet(call_id)
+        call_uuid = vobiz_id_of(record)
         try:
             outcome = await self._timed("hang_up", self._control.hang_up(call_uuid))
         except VobizFailure as failure:
@@ -241,9 +238,11 @@ class Dialer:
             raise UnknownCall(call_id)
         return record
 
-    async def recent(self, limit: int) -> list[CallRecord]:
-        """Return the newest records, inbound ones too, newest first."""
-        return await self._calls.recent(limit)
+    async def page(
+        self, wanted: CallFilter, *, limit: int, before: CallId | None = None
+    ) -> tuple[list[CallRecord], CallId | None]:
+        """Return a page of records, see `page_of_calls`."""
+        return await page_of_calls(self._calls, wanted, limit=limit, before=before)
 
     async def sweep(
         self, *, now: datetime, silent_for_s: float, looked_after: Collection[CallId] = ()
@@ -318,6 +317,19 @@ class _Placing:
     is_recorded: bool
     record: CallRecord | None = None
     sent_s: float = field(default_factory=time.perf_counter)
+
+
+def vobiz_id_of(record: CallRecord) -> str:
+    """Return what Vobiz calls a call.
+
+    Raises:
+        NotPlacedYet: it has not said so.
+    """
+    if record.call_uuid is not None:
+        return record.call_uuid
+    if record.direction is Direction.INBOUND:
+        return record.call_id
+    raise NotPlacedYet(record.call_id)
 
 
 def _queued_at(record: CallRecord) -> datetime | None:
