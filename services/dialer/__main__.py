@@ -13,8 +13,13 @@ from services.dialer.access.keys import KeyRing
 from services.dialer.access.rate import RedisRate
 from services.dialer.access.routes import access_routes
 from services.dialer.app import create_app
+from services.dialer.calls.actions import CallActions
 from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.events import EventStreams, StreamBounds
 from services.dialer.calls.follow import CallFollower
+from services.dialer.calls.idempotency import Idempotency
+from services.dialer.calls.live_routes import action_routes, event_routes
+from services.dialer.calls.placing import Placing
 from services.dialer.calls.routes import call_routes
 from services.dialer.campaigns.intake import Intake
 from services.dialer.campaigns.ledger import Ledger
@@ -38,6 +43,8 @@ from shared.runtime.tasks import TaskOwner
 from shared.runtime.trace_export import open_tracing
 from shared.vobiz.client import open_vobiz
 
+_PLACING_SLACK_S = 20.0
+"""Of an order beside the request to Vobiz: waiting for its turn, writing it down."""
 _log = structlog.get_logger(__name__)
 
 
@@ -103,8 +110,15 @@ async def run(settings: DialerSettings) -> None:
         requests = CampaignRequests(
             ledger, Intake(ledger, bus.store, rows_max=settings.dialer_rows_max), rules
         )
+        lease_s = settings.dialer_vobiz_timeout_s + _PLACING_SLACK_S
+        placing = Placing(dialer, Idempotency(bus.store, lease_s=lease_s))
+        actions = CallActions(vobiz, bus, metrics, settings.gateway)
+        bounds = StreamBounds(settings.dialer_followers_max)
+        streams = EventStreams(bus, bounds, lifecycle.draining)
         routers = (
-            call_routes(dialer, settings.order_rules, desk),
+            call_routes(dialer, placing, settings.order_rules, desk),
+            action_routes(actions, settings.dialer_number_check, desk),
+            event_routes(dialer, streams, desk),
             access_routes(keys, trail, desk),
             campaign_routes(requests, ledger, desk),
             number_routes(DoNotCallList(bus.store), desk, rules.upload),

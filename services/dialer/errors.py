@@ -3,7 +3,9 @@
 DialerError
 ├── InvalidOrder      the order itself: mend it
 ├── UnknownCall       no such call
-├── NotPlacedYet      Vobiz has not named the call yet, so it can't be hung up: ask again
+├── NotPlacedYet      Vobiz has not named the call yet, so nothing can be done to it: ask again
+├── NotInProgress     nobody has answered it yet
+├── CallOver          it is over
 ├── AtLimit           the account's calls per second or at once are used up: ask again later
 ├── DoNotCall         the number is on the do-not-call list
 ├── UnknownCampaign   no such campaign
@@ -59,6 +61,28 @@ class NotPlacedYet(DialerError):
 
     def __str__(self) -> str:
         return f"Vobiz has not confirmed call {self.call_id} yet; try again in a moment."
+
+
+class NotInProgress(DialerError):
+    """A call that nobody has answered yet."""
+
+    def __init__(self, call_id: CallId) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+
+    def __str__(self) -> str:
+        return f"Nobody has answered call {self.call_id} yet."
+
+
+class CallOver(DialerError):
+    """A call that is over."""
+
+    def __init__(self, call_id: CallId) -> None:
+        super().__init__(call_id)
+        self.call_id = call_id
+
+    def __str__(self) -> str:
+        return f"Call {self.call_id} is over."
 
 
 class AtLimit(DialerError):

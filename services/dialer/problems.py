@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from services.dialer.errors import (
+    AtLimit,
+    CallOver,
     CampaignFull,
     CampaignStands,
     DialerError,
+    DoNotCall,
     InvalidOrder,
+    NotInProgress,
     NotPlacedYet,
     UnknownCall,
     UnknownCampaign,
@@ -39,7 +44,6 @@ KINDS: dict[str, tuple[int, str]] = {
     "not-in-progress": (409, "The call is not answered yet"),
     "do-not-call": (409, "The number is not to be called"),
     "at-limit": (429, "The account's own limits are reached"),
-    "no-agent-free": (503, "No agent is free"),
     "key-in-use": (409, "A request with this Idempotency-Key is under way"),
     "key-used-otherwise": (409, "The Idempotency-Key belongs to another request"),
     "too-many-followers": (503, "Too many follow events"),
@@ -141,6 +145,15 @@ def problem_of(error: DialerError | VobizFailure) -> Problem:
         return Problem.of("campaign-state", str(error), extra={"state": error.state})
     if isinstance(error, CampaignFull):
         return Problem.of("campaign-full", str(error))
+    if isinstance(error, NotInProgress):
+        return Problem.of("not-in-progress", str(error))
+    if isinstance(error, CallOver):
+        return Problem.of("call-over", str(error))
+    if isinstance(error, DoNotCall):
+        return Problem.of("do-not-call", str(error))
+    if isinstance(error, AtLimit):
+        wait_s = max(1, math.ceil(error.wait_s))
+        return Problem.of("at-limit", str(error), retry_after_s=wait_s, extra={"why": error.why})
     assert isinstance(error, VobizFailure)
     extra: dict[str, Any] = {"verdict": error.verdict.value}
     if error.call_id is not None:

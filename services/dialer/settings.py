@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.calls.order import CallLimits, GatewayAddress, MachineDetection
+from services.dialer.calls.machine import MachineDetection
+from services.dialer.calls.order import CallLimits, GatewayAddress
 from services.dialer.calls.routes import OrderRules
 from services.dialer.campaigns.holidays import NO_HOLIDAYS, Holidays, parse_holidays
 from services.dialer.campaigns.requests import LIST_MAX_BYTES, CampaignRules
@@ -71,6 +72,9 @@ class DialerSettings(ServiceSettings):
     )
     dialer_holidays_file: Path | None = Field(
         None, description="days on which no campaign calls; see README"
+    )
+    dialer_followers_max: int = Field(
+        100, ge=1, le=10_000, description="streams of events that are open at once"
     )
     dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
 

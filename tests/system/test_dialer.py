@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from services.dialer.app import create_app
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.order import CallLimits, GatewayAddress
+from services.dialer.calls.placing import Placing
 from services.dialer.calls.routes import OrderRules, call_routes
 from services.dialer.desk.body import BodyBounds
 from services.dialer.desk.desk import Desk
@@ -69,7 +70,7 @@ async def open_bench(
             gateway=GatewayAddress("http://127.0.0.1:5000"),
             limits=CallLimits(),
         )
-        routers = [call_routes(dialer, OrderRules(), desk)]
+        routers = [call_routes(dialer, Placing(dialer, None), OrderRules(), desk)]
         app = create_app(routers, bus, registry, is_draining=draining.is_set)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from services.dialer.calls.order import MachineDetection
+from services.dialer.calls.machine import MachineDetection
 from services.dialer.campaigns.judge import PauseRules
 from services.dialer.campaigns.model import CampaignSpec
 from services.dialer.campaigns.retry import RetryRules

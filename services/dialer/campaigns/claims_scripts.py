@@ -235,7 +235,7 @@ return redis.call('ZADD', key('open', ARGV[4]), 'XX', at_ms, ARGV[5])
 TELL_PROGRESS: Final = (
     OF_CAMPAIGN
     + """
-if not state_of(ARGV[2]) then return 0 end
+if not state_of(ARGV[2]) then return 1 end
 if not redis.call('SET', D .. 'told-of:' .. ARGV[2], 1, 'NX', 'PX', ARGV[3]) then return 0 end
 tell(ARGV[2], 'progress')
 return 1

@@ -52,9 +52,9 @@ class Grant:
     asked_s: float = 0.0
 
     @property
-    def is_of_campaign(self) -> bool:
-        """Whether other campaigns need not wait."""
-        return self.why.startswith("campaign_")
+    def is_of_account(self) -> bool:
+        """Whether every campaign has to wait."""
+        return self.why in {"held", "rate", "channels"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from services.dialer.problems import KINDS, MEDIA_TYPE
 
@@ -37,9 +37,9 @@ class ProblemView(BaseModel):
     retry_after_s: int | None = Field(None, description="as the header Retry-After")
 
 
-def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return a model's JSON schema without references."""
-    schema = model.model_json_schema(mode="validation", by_alias=True)
+def schema_of(model: type[Any]) -> dict[str, Any]:
+    """Return the JSON schema, without references, of a pydantic model or a dataclass."""
+    schema = TypeAdapter(model).json_schema(mode="validation", by_alias=True)
     definitions = schema.pop("$defs", {})
     inlined = _inlined(schema, definitions)
     assert isinstance(inlined, dict)
@@ -67,7 +67,7 @@ def body_of(
 
 def answer_of(
     status: int,
-    model: type[BaseModel] | None,
+    model: type[Any] | None,
     example: Any,
     description: str,
     *,

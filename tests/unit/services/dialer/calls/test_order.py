@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.dialer.calls.machine import MachineDetection, MachineRule
 from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
-    MachineDetection,
     check_order,
     lost_change,
     make_call_body,
@@ -135,7 +135,8 @@ def test_without_a_secret_agent_or_limits_the_request_has_none() -> None:
     ("detection", "text"), [(MachineDetection.DETECT, "true"), (MachineDetection.HANGUP, "hangup")]
 )
 def test_machines_are_listened_for_beside_the_call(detection: MachineDetection, text: str) -> None:
-    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=detection)
+    rule = MachineRule(detection)
+    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=rule)
     body = make_call_body(wanted, CALL, GatewayAddress("http://127.0.0.1:5000"), CallLimits())
     assert body["machine_detection"] == text
     assert body["machine_detection_url"] == "http://127.0.0.1:5000/machine-detection?c=call-1"
