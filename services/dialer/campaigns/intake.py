@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from services.dialer.campaigns.ledger import BATCH_ROWS, Ledger
+from services.dialer.campaigns.ledger import Ledger
 from services.dialer.campaigns.model import AddedRows, CampaignId, NewRow
 from services.dialer.campaigns.row_rules import BadHeader, BadRow, Columns, RowRules, row_of_json
 from services.dialer.campaigns.staging import Stage, try_again
@@ -27,6 +27,8 @@ from shared.bus.base import BusUnavailable
 from shared.bus.redis.store import Store
 
 BAD_ROWS_SHOWN: Final = 100
+_BATCH_ROWS: Final = 250
+"""Added at once: some three milliseconds of the loop, which nothing can cut."""
 _log = structlog.get_logger(__name__)
 
 
@@ -188,7 +190,7 @@ class Intake:
                 {"Connection": "close"},
             )
         batch.append(row.to_text())
-        if len(batch) == BATCH_ROWS:
+        if len(batch) == _BATCH_ROWS:
             await reading.stage.put(batch)
             batch.clear()
 
