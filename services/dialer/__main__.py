@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 import structlog
 
 from services.dialer.assembly import Parts, assemble
-from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.follow import CallFollower
+from services.dialer.campaigns.ledger import Ledger
+from services.dialer.machinery import build_machinery
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
@@ -55,19 +56,20 @@ async def run(settings: DialerSettings) -> None:
         tracer = await stack.enter_async_context(
             open_tracing("dialer", settings, TracingMetrics(registry), SystemClock())
         )
-        dialer = Dialer(
-            vobiz,
-            bus.calls,
-            metrics,
-            gateway=settings.gateway,
-            limits=settings.limits,
-            tracer=tracer,
-        )
         tasks = await stack.enter_async_context(
             TaskOwner("dialer", on_failure=runtime.failures_of("dialer"))
         )
         tasks.start(CallFollower(bus, metrics).run(), name="follow")
-        tasks.start(dialer.run_sweeps(silent_for_s=settings.dialer_silent_after_s), name="sweep")
+        ledger = Ledger(bus.store, rows_max=settings.dialer_rows_max)
+        machinery = build_machinery(
+            settings, bus, vobiz, metrics, tracer=tracer, tasks=tasks, ledger=ledger
+        )
+        dialer = machinery.dialer
+        machinery.start(
+            tasks,
+            silent_for_s=settings.dialer_silent_after_s,
+            on_failure=runtime.failures_of("dialer"),
+        )
         watch = Watch(
             vobiz if settings.account is not None else None,
             metrics,
@@ -83,6 +85,7 @@ async def run(settings: DialerSettings) -> None:
         )
         _announce(settings, port)
         await lifecycle.draining.wait()
+        machinery.runner.stop()
         if not await lifecycle.drain(dialer.until_idle, drain_s=settings.dialer_drain_s):
             _log.warning("stopped_while_dialling", hint="the sweep of the next start settles it")
 

@@ -60,7 +60,7 @@ def assemble(parts: Parts) -> FastAPI:
         settings.dialer_list_max,
         parts.draining.is_set,
     )
-    lease_s = settings.dialer_vobiz_timeout_s + _PLACING_SLACK_S
+    lease_s = settings.dialer_vobiz_timeout_s + settings.dialer_pace_wait_s + _PLACING_SLACK_S
     placing = Placing(dialer, Idempotency(bus.store, lease_s=lease_s))
     actions = CallActions(parts.control, bus, parts.metrics, settings.gateway)
     streams = EventStreams(bus, StreamBounds(settings.dialer_followers_max), parts.draining)
