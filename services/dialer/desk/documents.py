@@ -41,11 +41,12 @@ class ProblemView(BaseModel):
 
 def schema_of(model: type[object]) -> dict[str, Any]:
     """Return the JSON schema, without references, of a pydantic model or a dataclass."""
-    return deepcopy(_schema_of(model))
+    known: Any = model  # mypy holds a class to its instances' __hash__
+    return deepcopy(_schema_of(known))
 
 
 @cache
-def _schema_of(model: type[object]) -> dict[str, Any]:
+def _schema_of(model: Any) -> dict[str, Any]:
     schema = TypeAdapter(model).json_schema(mode="validation", by_alias=True)
     definitions = schema.pop("$defs", {})
     inlined = _inlined(schema, definitions)
