@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.dialer.access.audit import AuditTrail
@@ -20,8 +20,14 @@ from services.dialer.calls.idempotency import Idempotency
 from services.dialer.calls.live_routes import action_routes, event_routes
 from services.dialer.calls.placing import Placing
 from services.dialer.calls.routes import call_routes
+from services.dialer.campaigns.intake import Intake
+from services.dialer.campaigns.ledger import Ledger
+from services.dialer.campaigns.requests import CampaignRequests
+from services.dialer.campaigns.routes import campaign_routes
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.door import Door
+from services.dialer.numbers.do_not_call import DoNotCallList
+from services.dialer.numbers.routes import number_routes
 from services.dialer.settings import DialerSettings
 from shared.bus.redis.bus import RedisBus
 from shared.metrics.catalogue import DialerMetrics
@@ -64,5 +70,18 @@ def assemble(parts: Parts) -> FastAPI:
         action_routes(actions, settings.dialer_number_check, desk),
         event_routes(dialer, streams, desk),
         access_routes(keys, trail, desk),
+        *_list_routes(settings, bus, desk),
     )
     return create_app(routers, bus, parts.registry, audit=trail, is_draining=parts.draining.is_set)
+
+
+def _list_routes(
+    settings: DialerSettings, bus: RedisBus, desk: Desk
+) -> tuple[APIRouter, APIRouter]:
+    """Return the routes of campaigns and of the do-not-call list."""
+    ledger, rules = Ledger(bus.store, rows_max=settings.dialer_rows_max), settings.campaign_rules
+    intake = Intake(ledger, bus.store, rows_max=settings.dialer_rows_max)
+    return (
+        campaign_routes(CampaignRequests(ledger, intake, rules), ledger, desk),
+        number_routes(DoNotCallList(bus.store), desk, rules.upload),
+    )

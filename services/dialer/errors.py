@@ -7,7 +7,10 @@ DialerError
 ├── NotInProgress     nobody has answered it yet
 ├── CallOver          it is over
 ├── AtLimit           the account's calls per second or at once are used up: ask again later
-└── DoNotCall         the number is on the do-not-call list
+├── DoNotCall         the number is on the do-not-call list
+├── UnknownCampaign   no such campaign
+├── CampaignStands    its state does not allow that
+└── CampaignFull      it has as many rows as one may have
 
 VobizFailure (shared/vobiz) is answered with a problem too.
 """
@@ -112,3 +115,46 @@ class DoNotCall(DialerError):
 
     def __str__(self) -> str:
         return "This number is on the do-not-call list."
+
+
+class UnknownCampaign(DialerError):
+    """There is no such campaign."""
+
+    def __init__(self, campaign_id: str) -> None:
+        super().__init__(campaign_id)
+        self.campaign_id = campaign_id
+
+    def __str__(self) -> str:
+        return f"There is no campaign {self.campaign_id}."
+
+
+class CampaignStands(DialerError):
+    """A campaign whose state does not allow what is asked.
+
+    Args:
+        campaign_id: whose.
+        verb: what was asked: start, pause, resume, cancel, patch, add_rows or remove.
+        state: as it is.
+    """
+
+    def __init__(self, campaign_id: str, verb: str, state: str) -> None:
+        super().__init__(campaign_id, verb, state)
+        self.campaign_id = campaign_id
+        self.verb = verb
+        self.state = state
+
+    def __str__(self) -> str:
+        verb = self.verb.replace("_", " ")
+        return f"Campaign {self.campaign_id} is {self.state}: there is no way to {verb} it."
+
+
+class CampaignFull(DialerError):
+    """A campaign that would have too many rows."""
+
+    def __init__(self, campaign_id: str, rows_max: int) -> None:
+        super().__init__(campaign_id, rows_max)
+        self.campaign_id = campaign_id
+        self.rows_max = rows_max
+
+    def __str__(self) -> str:
+        return f"A campaign has at most {self.rows_max} rows."

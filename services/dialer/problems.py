@@ -10,12 +10,15 @@ from typing import Any
 from services.dialer.errors import (
     AtLimit,
     CallOver,
+    CampaignFull,
+    CampaignStands,
     DialerError,
     DoNotCall,
     InvalidOrder,
     NotInProgress,
     NotPlacedYet,
     UnknownCall,
+    UnknownCampaign,
 )
 from shared.vobiz.errors import Verdict, VobizFailure
 
@@ -46,6 +49,17 @@ KINDS: dict[str, tuple[int, str]] = {
     "too-many-followers": (503, "Too many follow events"),
     "unknown-key": (404, "No such key"),
     "too-many-keys": (409, "There are too many keys"),
+    "not-a-list": (415, "The body must be application/json or text/csv"),
+    "bad-table": (422, "The text can't be read as a table"),
+    "bad-rows": (422, "The list has bad rows"),
+    "too-many-rows": (413, "The list has too many rows"),
+    "upload-broken": (400, "The upload broke off"),
+    "too-many-uploads": (503, "Others upload just now"),
+    "unknown-campaign": (404, "No such campaign"),
+    "unknown-row": (404, "No such row"),
+    "unknown-number": (404, "The number is not on the list"),
+    "campaign-state": (409, "The campaign's state does not allow this"),
+    "campaign-full": (409, "The campaign has as many rows as one may have"),
     "vobiz-invalid": (400, "Vobiz refused the request"),
     "vobiz-unauthorized": (502, "Vobiz refused our credentials"),
     "vobiz-no-balance": (402, "The Vobiz account is empty"),
@@ -125,6 +139,12 @@ def problem_of(error: DialerError | VobizFailure) -> Problem:
         return Problem.of("unknown-call", str(error))
     if isinstance(error, NotPlacedYet):
         return Problem.of("not-placed-yet", str(error))
+    if isinstance(error, UnknownCampaign):
+        return Problem.of("unknown-campaign", str(error))
+    if isinstance(error, CampaignStands):
+        return Problem.of("campaign-state", str(error), extra={"state": error.state})
+    if isinstance(error, CampaignFull):
+        return Problem.of("campaign-full", str(error))
     if isinstance(error, NotInProgress):
         return Problem.of("not-in-progress", str(error))
     if isinstance(error, CallOver):

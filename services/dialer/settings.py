@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.dialer.calls.machine import MachineDetection
-from services.dialer.calls.order import CallLimits, GatewayAddress, NumberCheck
+from services.dialer.calls.order import CallLimits, GatewayAddress
 from services.dialer.calls.routes import OrderRules
+from services.dialer.campaigns.holidays import NO_HOLIDAYS, Holidays, parse_holidays
+from services.dialer.campaigns.requests import LIST_MAX_BYTES, CampaignRules
 from services.dialer.desk.body import BodyBounds
+from services.dialer.desk.upload import UploadBounds
+from services.dialer.numbers.e164 import NumberCheck
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_MAX_HOLIDAY_CHARS = 1_048_576
 _TRIAL_NUMBER = "+918000000001"
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
@@ -52,6 +58,21 @@ class DialerSettings(ServiceSettings):
     dialer_rate_per_minute: int | None = Field(
         600, ge=1, le=100_000, description="requests of a key that says nothing of it; None: any"
     )
+    dialer_rows_max: int = Field(
+        1_000_000, ge=1, le=10_000_000, description="most rows of a campaign"
+    )
+    dialer_upload_max_bytes: int = Field(
+        268_435_456, ge=1024, le=4_294_967_296, description="of a table of rows or numbers"
+    )
+    dialer_upload_timeout_s: float = Field(
+        600.0, gt=0, le=86_400, description="to receive a table, all of it"
+    )
+    dialer_upload_pause_s: float = Field(
+        30.0, gt=0, le=600, description="longest silence while a table is received"
+    )
+    dialer_holidays_file: Path | None = Field(
+        None, description="days on which no campaign calls; see README"
+    )
     dialer_followers_max: int = Field(
         100, ge=1, le=10_000, description="streams of events that are open at once"
     )
@@ -87,6 +108,16 @@ class DialerSettings(ServiceSettings):
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must have no user, query or fragment")
         return value.rstrip("/")
+
+    @field_validator("dialer_holidays_file")
+    @classmethod
+    def _has_holidays(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                _read_holidays(value)
+            except (OSError, ValueError) as exc:
+                raise ValueError(f"can't be used: {exc}") from exc
+        return value
 
     @field_validator("vobiz_auth_id")
     @classmethod
@@ -170,6 +201,25 @@ class DialerSettings(ServiceSettings):
         )
 
     @property
+    def campaign_rules(self) -> CampaignRules:
+        """What campaigns are held against."""
+        file = self.dialer_holidays_file
+        return CampaignRules(
+            has_caller=self.order_rules.from_number is not None,
+            number_check=self.dialer_number_check,
+            holidays=_read_holidays(file) if file is not None else NO_HOLIDAYS,
+            list_body=BodyBounds(LIST_MAX_BYTES, self.dialer_upload_pause_s),
+            upload=self.upload_bounds,
+        )
+
+    @property
+    def upload_bounds(self) -> UploadBounds:
+        """Of tables."""
+        return UploadBounds(
+            self.dialer_upload_max_bytes, self.dialer_upload_timeout_s, self.dialer_upload_pause_s
+        )
+
+    @property
     def root_key(self) -> str | None:
         """The key that may do everything; None: the door is open."""
         return _text(self.dialer_api_key)
@@ -178,6 +228,15 @@ class DialerSettings(ServiceSettings):
     def body_bounds(self) -> BodyBounds:
         """Of the bodies of requests."""
         return BodyBounds(self.dialer_body_max_bytes, self.dialer_body_timeout_s)
+
+
+def _read_holidays(path: Path) -> Holidays:
+    """Read the file. Raises OSError, ValueError."""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_MAX_HOLIDAY_CHARS + 1)
+    if len(text) > _MAX_HOLIDAY_CHARS:
+        raise ValueError(f"has more than {_MAX_HOLIDAY_CHARS} characters")
+    return parse_holidays(text)
 
 
 def _text(secret: SecretStr | None) -> str | None:

@@ -19,12 +19,12 @@ from services.dialer.calls.bodies import (
 )
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.events import EventStreams, Wanted
-from services.dialer.calls.order import NumberCheck, e164
 from services.dialer.calls.routes import CallIdPath, checked_id
 from services.dialer.desk.body import read_model
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.documents import answer_of, body_of, events_answer, problems
 from services.dialer.desk.door import Principal, Scope
+from services.dialer.numbers.e164 import NumberCheck, e164
 from services.dialer.problems import VOBIZ_PROBLEMS
 from shared.bus.messages import Channel
 

@@ -6,13 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from urllib.parse import urlencode
-
-import phonenumbers
 
 from services.dialer.calls.machine import MachineRule
 from services.dialer.errors import InvalidOrder
+from services.dialer.numbers.e164 import NumberCheck, e164
 from shared.protocol.call import CallChange, CallId, CallState, Direction, EndClass, EndReason
 from shared.protocol.worker import VARIABLES_CHARS
 from shared.vobiz.errors import Verdict
@@ -24,17 +22,6 @@ _MAX_VARIABLES = 50
 _MAX_METADATA = 32
 _MAX_KEY_CHARS = 64
 _MAX_VALUE_CHARS = 512
-
-
-class NumberCheck(StrEnum):
-    """How strictly numbers are judged.
-
-    `POSSIBLE` looks at the country code and the length, `VALID` also at the ranges in use, which
-    are younger than any list of them.
-    """
-
-    POSSIBLE = "possible"
-    VALID = "valid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,28 +150,6 @@ def _check_unicode(text: str, field_name: str) -> None:
 def _check_bounds(value: int | None, field_name: str, least: int, most: int) -> None:
     if value is not None and not least <= value <= most:
         raise InvalidOrder(field_name, f"must be {least} to {most}")
-
-
-def e164(text: str, field_name: str, check: NumberCheck = NumberCheck.POSSIBLE) -> str:
-    """Return a number as +E.164; blanks, dots, dashes and brackets may be in it.
-
-    Raises:
-        InvalidOrder: not international, of a country code or length that can't be, or (VALID)
-            of no known range.
-    """
-    digits = re.sub(r"[\s().-]", "", text)
-    if not re.fullmatch(r"\+[0-9]{7,15}", digits):
-        raise InvalidOrder(field_name, "must be an international number such as +918000000001")
-    try:
-        number = phonenumbers.parse(digits, None)
-    except phonenumbers.NumberParseException as exc:
-        raise InvalidOrder(field_name, "has no country code that is in use") from exc
-    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    if written != digits or not phonenumbers.is_possible_number(number):
-        raise InvalidOrder(field_name, "is too short, too long or otherwise no number there")
-    if check is NumberCheck.VALID and not phonenumbers.is_valid_number(number):
-        raise InvalidOrder(field_name, "is in no number range that is in use")
-    return digits
 
 
 def make_call_body(

@@ -19,13 +19,14 @@ from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.idempotency import KEY_PATTERN, fingerprint_of, read_key
 from services.dialer.calls.listing import CallFilter
 from services.dialer.calls.machine import MachineDetection, MachineRule
-from services.dialer.calls.order import CallOrder, NumberCheck, check_order, e164
+from services.dialer.calls.order import CallOrder, check_order
 from services.dialer.calls.placing import Placing
 from services.dialer.desk.body import read_model
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.documents import answer_of, body_of, problems
 from services.dialer.desk.door import Principal, Scope
 from services.dialer.errors import UnknownCall
+from services.dialer.numbers.e164 import NumberCheck, e164
 from services.dialer.problems import VOBIZ_PROBLEMS
 from shared.protocol.call import CallId, CallRecord, CallState, Direction
 
