@@ -63,7 +63,8 @@ def assemble(parts: Parts) -> FastAPI:
     lease_s = settings.dialer_vobiz_timeout_s + settings.dialer_pace_wait_s + _PLACING_SLACK_S
     placing = Placing(dialer, Idempotency(bus.store, lease_s=lease_s))
     actions = CallActions(parts.control, bus, parts.metrics, settings.gateway)
-    streams = EventStreams(bus, StreamBounds(settings.dialer_followers_max), parts.draining)
+    bounds = StreamBounds(settings.dialer_followers_max, longest_s=settings.dialer_stream_s)
+    streams = EventStreams(bus, bounds, parts.draining)
     routers = (
         call_routes(dialer, placing, settings.order_rules, desk),
         action_routes(actions, settings.dialer_number_check, desk),

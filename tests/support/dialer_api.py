@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -97,6 +98,11 @@ class DialerApi:
         answer = await self.api.post("/v1/keys", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["key"])
+
+
+def new_prefix() -> str:
+    """Return a prefix that nobody else has."""
+    return "{" + uuid.uuid4().hex + "}"
 
 
 def _client(app: FastAPI, key: str | None) -> httpx.AsyncClient:
