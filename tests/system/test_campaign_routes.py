@@ -14,6 +14,7 @@ from services.dialer.campaigns.requests import CampaignRules
 from services.dialer.desk.body import BodyBounds
 from services.dialer.desk.upload import UploadBounds
 from shared.bus.base import BusUnavailable
+from shared.runtime.tasks import TaskOwner
 from tests.support.campaign_api import CSV, READERS_KEY, CampaignApi, open_campaign_api
 
 pytestmark = [
@@ -155,7 +156,7 @@ async def test_what_is_no_table_adds_nothing(dialer: CampaignApi, text: bytes, w
 async def test_an_upload_that_breaks_off_adds_nothing(dialer: CampaignApi) -> None:
     """The client goes away in the middle of the body: what was read is forgotten again."""
     lines = b"".join(b"+9180%08d\n" % n for n in range(1200))
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": b"to\n" + lines, "more_body": True},
         {"type": "http.disconnect"},
     ]
@@ -218,6 +219,25 @@ async def test_lists_are_bounded_in_rows_bytes_and_time(redis_url: str) -> None:
         assert (await dialer.api.get(f"/v1/campaigns/{campaign['id']}")).json()["total"] == 2
 
 
+async def test_no_more_than_eight_lists_are_read_at_once(dialer: CampaignApi) -> None:
+    done = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"to\n"
+        await done.wait()
+
+    async def upload() -> httpx.Response:
+        return await dialer.api.post("/v1/campaigns?name=l", content=slow(), headers=CSV)
+
+    async with TaskOwner("test") as tasks, asyncio.timeout(20):
+        waiting = [tasks.start(upload(), name=f"upload-{n}") for n in range(9)]
+        refused, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert [problem(task.result()) for task in refused] == [(503, "too-many-uploads")]
+        done.set()
+        assert [(await task).status_code for task in others] == [201] * 8
+    assert made(await dialer.upload(f"to\n{A}\n"))["total"] == 1
+
+
 async def test_rows_are_added_while_it_runs_and_known_numbers_are_not(dialer: CampaignApi) -> None:
     campaign = made(await dialer.upload(f"to\n{A}\n", "/v1/campaigns?name=l&start=true"))
     assert campaign["state"] == "running"
@@ -267,6 +287,39 @@ async def test_what_is_no_campaign_is_refused(
     assert problem(answer) == (422, kind)
     assert word in answer.text
     assert await dialer.keys() == set()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 60_000,
+        b'{"name":' + b"[" * 60_000,
+        b'{"name":"l","rows":' + b"[" * 60_000,
+        b'{"name":"l","rows":{}}',
+        b'{"name":"l","rows":null}',
+        b'{"name":"\\ud800"}',
+    ],
+)
+async def test_what_is_no_json_is_refused(dialer: CampaignApi, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await dialer.api.post("/v1/campaigns", content=content, headers=headers)
+    assert problem(answer) == (422, "invalid-request")
+    assert await dialer.keys() == set()
+
+
+async def test_rows_that_are_no_json_of_ours_are_bad_rows(dialer: CampaignApi) -> None:
+    rows = [b'{"to":"\\ud800"}', b'{"to":' + b"[" * 5000 + b"]" * 5000 + b"}", b"1e999", b'"x"']
+    content = b'{"name":"l","rows":[' + b",".join(rows) + b"]}"
+    headers = {"Content-Type": "application/json"}
+    answer = await dialer.api.post("/v1/campaigns", content=content, headers=headers)
+    if answer.status_code == 201:
+        assert made(answer)["refused"] == 4
+    else:
+        assert problem(answer) == (422, "invalid-request")
 
 
 async def test_options_stand_where_they_belong(dialer: CampaignApi) -> None:
