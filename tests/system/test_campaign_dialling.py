@@ -25,7 +25,7 @@ from services.dialer.campaigns.outcome import Outcome
 from services.dialer.campaigns.retry import RetryRules
 from services.dialer.numbers.do_not_call import Barred, DoNotCallList
 from shared.bus.messages import WorkerLease
-from shared.protocol.call import WorkerId
+from shared.protocol.call import CallId, WorkerId
 from shared.runtime.tasks import TaskOwner
 from shared.vobiz.errors import Verdict
 from tests.support.campaign_stage import (
@@ -291,7 +291,7 @@ async def test_nobody_is_dialled_for_whom_no_agent_is_free(campaign_redis: Redis
 
             async def beat() -> None:
                 while True:
-                    await stage.bus.workers.heartbeat(lease, ["inbound-call"])
+                    await stage.bus.workers.heartbeat(lease, [CallId("inbound-call")])
                     await stage.bus.workers.heartbeat(gone, [])
                     await asyncio.sleep(0.5)
 

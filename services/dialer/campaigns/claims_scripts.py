@@ -257,3 +257,12 @@ end
 return {states, waiting, leased, open}
 """
 )
+
+# ARGV: prefix. Calls whose channel is not free yet.
+SLOTS: Final = (
+    OF_CAMPAIGN
+    + """
+redis.call('ZREMRANGEBYSCORE', D .. 'slots', '-inf', now_ms)
+return redis.call('ZRANGE', D .. 'slots', 0, -1)
+"""
+)
