@@ -331,13 +331,18 @@ async def test_a_request_that_comes_again_makes_no_second_campaign(dialer: Campa
     for text, other in ((f"to\n{B}\n", path), (f"to\n{A}\nx\n", f"{path}&cps=1")):
         answer = await dialer.api.post(other, content=text, headers=keyed)
         assert problem(answer) == (409, "key-used-otherwise")
+    await dialer.api.post(f"/v1/campaigns/{first.json()['id']}/cancel")
+    assert made(await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)) == first.json()
+    await dialer.api.delete(f"/v1/campaigns/{first.json()['id']}")
+    forgotten = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    assert problem(forgotten) == (409, "key-used-otherwise")
     body = {"name": "l", "rows": [{"to": A}]}
     answers = [
         await dialer.api.post("/v1/campaigns", json=body, headers={"Idempotency-Key": "k"})
         for _ in range(2)
     ]
     assert made(answers[0])["id"] == made(answers[1])["id"]
-    assert len((await dialer.api.get("/v1/campaigns")).json()["campaigns"]) == 2
+    assert len((await dialer.api.get("/v1/campaigns")).json()["campaigns"]) == 1
 
 
 async def test_a_request_that_failed_half_way_is_completed_when_it_comes_again(

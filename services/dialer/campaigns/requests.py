@@ -32,7 +32,7 @@ from services.dialer.campaigns.windows import parse_windows
 from services.dialer.desk.body import BodyBounds, bad_body, media_type, read_body
 from services.dialer.desk.door import Principal
 from services.dialer.desk.upload import CSV, UploadBounds, upload_parts
-from services.dialer.errors import DialerError, InvalidOrder
+from services.dialer.errors import DialerError, InvalidOrder, UnknownCampaign
 from services.dialer.numbers.e164 import NumberCheck
 from services.dialer.problems import Problem, Refused
 from shared.bus.base import BusUnavailable
@@ -144,8 +144,17 @@ class CampaignRequests:
             fallback = CallId(new_campaign_id())
             begun = await self._keys.begin(who, key, digest.hexdigest(), fallback)
             if isinstance(begun, Answered):
-                return MadeCampaign(CampaignId(begun.call_id), begun.body, is_replayed=True)
+                return await self._replayed(begun)
             return await self._make(spec, read, begun, starts=body.start)
+
+    async def _replayed(self, answered: Answered) -> MadeCampaign:
+        campaign_id = CampaignId(answered.call_id)
+        try:
+            await self._ledger.get(campaign_id)
+        except UnknownCampaign as exc:  # making it anew might dial its numbers a second time
+            detail = f"Its campaign {campaign_id} has been forgotten."
+            raise Refused(Problem.of("key-used-otherwise", detail)) from exc
+        return MadeCampaign(campaign_id, answered.body, is_replayed=True)
 
     async def _make(
         self, spec: CampaignSpec, read: Reading, begun: Begun | None, *, starts: bool
