@@ -320,6 +320,55 @@ async def test_rows_of_json_that_are_no_rows_are_bad_ones(dialer: CampaignApi) -
     assert (campaign["total"], campaign["refused"]) == (1, 3)
 
 
+async def test_a_request_that_comes_again_makes_no_second_campaign(dialer: CampaignApi) -> None:
+    path, keyed = "/v1/campaigns?name=l&start=true", {**CSV, "Idempotency-Key": "list-of-monday"}
+    first = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    again = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    assert made(again) == made(first)
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    for text, other in ((f"to\n{B}\n", path), (f"to\n{A}\nx\n", f"{path}&cps=1")):
+        answer = await dialer.api.post(other, content=text, headers=keyed)
+        assert problem(answer) == (409, "key-used-otherwise")
+    await dialer.api.post(f"/v1/campaigns/{first.json()['id']}/cancel")
+    assert made(await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)) == first.json()
+    await dialer.api.delete(f"/v1/campaigns/{first.json()['id']}")
+    forgotten = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    assert problem(forgotten) == (409, "key-used-otherwise")
+    body = {"name": "l", "rows": [{"to": A}]}
+    answers = [
+        await dialer.api.post("/v1/campaigns", json=body, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert made(answers[0])["id"] == made(answers[1])["id"]
+    assert len((await dialer.api.get("/v1/campaigns")).json()["campaigns"]) == 1
+
+
+async def test_a_request_that_failed_half_way_is_completed_when_it_comes_again(
+    dialer: CampaignApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows, left = dialer.ledger.add_rows, [1]
+
+    async def failing(*args: Any, **named: Any) -> Any:
+        if not left:
+            raise BusUnavailable("away")
+        left.pop()
+        return await add_rows(*args, **named)
+
+    text = "to\n" + "".join(f"+9180{n:08}\n" for n in range(600))
+    path, keyed = "/v1/campaigns?name=l&start=true", {**CSV, "Idempotency-Key": "k"}
+    monkeypatch.setattr(dialer.ledger, "add_rows", failing)
+    failed = await dialer.api.post(path, content=text, headers=keyed)
+    assert problem(failed) == (503, "records-unavailable")
+    (held,) = (await dialer.api.get("/v1/campaigns")).json()["campaigns"]
+    assert (held["state"], held["total"]) == ("ready", 250)
+    monkeypatch.setattr(dialer.ledger, "add_rows", add_rows)
+    campaign = made(await dialer.api.post(path, content=text, headers=keyed))
+    assert campaign["id"] == held["id"]
+    assert (campaign["state"], campaign["total"]) == ("running", 600)
+
+
 async def test_options_stand_where_they_belong(dialer: CampaignApi) -> None:
     answer = await dialer.api.post("/v1/campaigns?cps=1", json={"name": "l"})
     assert problem(answer) == (422, "invalid-request")
