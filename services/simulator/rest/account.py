@@ -1,4 +1,4 @@
-"""PURE. One account of the simulated cloud: its limits, faults asked for, numbers, applications."""
+"""PURE. One account of the simulated cloud: limits, numbers, applications, trouble."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A status that the next requests get instead of an answer."""
-
-    status: int
-    operation: str = ""  # a request whose operation's name begins so; empty: every one
+from services.simulator.rest.faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +29,8 @@ class AccountState:
 
     `numbers` are those it owns, None stands for every number there is. `make_call_status` is the
     status of an accepted Make Call, 200 or 201. `answers_first` holds that response back until
-    the answer webhook has been sent, as happens in a race.
+    the answer webhook has been sent, as happens in a race. `lists_objects` gives the live and
+    queued lists the older shape: who is called by whom, beside the id.
     """
 
     cps: int = 10
@@ -44,6 +39,7 @@ class AccountState:
     numbers: frozenset[str] | None = None
     make_call_status: int = 201
     answers_first: bool = False
+    lists_objects: bool = False
 
 
 @dataclass(slots=True)
@@ -68,7 +64,7 @@ class Account:
         self.token = token
         self.state = state or AccountState()
         self.applications: dict[str, Application] = {}
-        self._faults: list[tuple[Fault, int]] = []
+        self.faults = Faults()
         self._begun_s: deque[float] = deque()
 
     def is_authentic(self, headers: Mapping[str, str]) -> bool:
@@ -103,21 +99,6 @@ class Account:
         if channels + calls > self.state.concurrency:
             return Limit("concurrency", self.state.concurrency, channels + calls)
         self._begun_s.extend([now_s] * calls)
-        return None
-
-    def inject(self, fault: Fault, count: int) -> None:
-        """Give the next `count` matching requests this status."""
-        self._faults.append((fault, count))
-
-    def take_fault(self, operation: str) -> int | None:
-        """Return the status this request is to fail with, and use it up."""
-        for index, (fault, count) in enumerate(self._faults):
-            if operation.startswith(fault.operation):
-                if count > 1:
-                    self._faults[index] = (fault, count - 1)
-                else:
-                    del self._faults[index]
-                return fault.status
         return None
 
 
