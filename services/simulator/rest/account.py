@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.simulator.calls.plan import Target
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -35,7 +37,8 @@ class AccountState:
 
     `numbers` are those it owns, None stands for every number there is. `make_call_status` is the
     status of an accepted Make Call, 200 or 201. `answers_first` holds that response back until
-    the answer webhook has been sent, as happens in a race.
+    the answer webhook has been sent, as happens in a race. `keeps_attachments` makes attaching a
+    number of another Application a 409; otherwise the later one counts: accounts differ.
     """
 
     cps: int = 10
@@ -44,15 +47,21 @@ class AccountState:
     numbers: frozenset[str] | None = None
     make_call_status: int = 201
     answers_first: bool = False
+    is_active: bool = True
+    keeps_attachments: bool = False
 
 
 @dataclass(slots=True)
 class Application:
-    """An Application: the URLs of inbound calls to its numbers."""
+    """An Application: the URLs of inbound calls to its numbers; `body` is what the API shows."""
 
     app_id: str
     body: dict[str, Any]
     numbers: set[str] = field(default_factory=set)
+
+    def target(self, url: str, method: str) -> Target | None:
+        """Return the URL of one of its fields and how it is asked, None where there is none."""
+        return Target(self.body[url], self.body[method] or "POST") if self.body[url] else None
 
 
 class Account:
@@ -86,6 +95,10 @@ class Account:
         """Whether calls may be made from a number, with or without its `+`."""
         owned = self.state.numbers
         return owned is None or number.removeprefix("+") in {n.removeprefix("+") for n in owned}
+
+    def application_of(self, number: str) -> Application | None:
+        """Return the Application that a number is attached to."""
+        return next((app for app in self.applications.values() if number in app.numbers), None)
 
     def admit(self, calls: int, *, channels: int, now_s: float) -> Limit | None:
         """Count new calls, or return the limit that refuses them.
