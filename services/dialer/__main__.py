@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import structlog
 
 from services.dialer.app import create_app
-from services.dialer.dialer import Dialer
-from services.dialer.follow import CallFollower
+from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.follow import CallFollower
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus

@@ -11,10 +11,10 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
-from services.dialer.dialer import Dialer
+from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.routes import OrderDesk, Refused, call_routes
 from services.dialer.errors import DialerError
 from services.dialer.problems import MEDIA_TYPE, Problem, bus_problem, problem_of
-from services.dialer.routes import OrderDesk, Refused, call_routes
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.server import ops_routes
 from shared.vobiz.errors import VobizFailure

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
-from services.dialer.routes import OrderDesk
+from services.dialer.calls.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
+from services.dialer.calls.routes import OrderDesk
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.dialer.app import create_app
-from services.dialer.dialer import Dialer
-from services.dialer.order import CallLimits, GatewayAddress, NumberCheck
-from services.dialer.routes import OrderDesk
+from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.order import CallLimits, GatewayAddress, NumberCheck
+from services.dialer.calls.routes import OrderDesk
 from shared.bus.base import BusUnavailable
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import Applied

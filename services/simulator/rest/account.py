@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.simulator.calls.plan import Target
 from services.simulator.rest.faults import Faults
 
 
@@ -30,7 +31,8 @@ class AccountState:
     `numbers` are those it owns, None stands for every number there is. `make_call_status` is the
     status of an accepted Make Call, 200 or 201. `answers_first` holds that response back until
     the answer webhook has been sent, as happens in a race. `lists_objects` gives the live and
-    queued lists the older shape: who is called by whom, beside the id.
+    queued lists the older shape: who is called by whom, beside the id. `keeps_attachments` makes
+    attaching a number of another Application a 409; otherwise the later one counts.
     """
 
     cps: int = 10
@@ -40,15 +42,21 @@ class AccountState:
     make_call_status: int = 201
     answers_first: bool = False
     lists_objects: bool = False
+    is_active: bool = True
+    keeps_attachments: bool = False
 
 
 @dataclass(slots=True)
 class Application:
-    """An Application: the URLs of inbound calls to its numbers."""
+    """An Application: the URLs of inbound calls to its numbers; `body` is what the API shows."""
 
     app_id: str
     body: dict[str, Any]
     numbers: set[str] = field(default_factory=set)
+
+    def target(self, url: str, method: str) -> Target | None:
+        """Return the URL of one of its fields and how it is asked, None where there is none."""
+        return Target(self.body[url], self.body[method] or "POST") if self.body[url] else None
 
 
 class Account:
@@ -82,6 +90,10 @@ class Account:
         """Whether calls may be made from a number, with or without its `+`."""
         owned = self.state.numbers
         return owned is None or number.removeprefix("+") in {n.removeprefix("+") for n in owned}
+
+    def application_of(self, number: str) -> Application | None:
+        """Return the Application that a number is attached to."""
+        return next((app for app in self.applications.values() if number in app.numbers), None)
 
     def admit(self, calls: int, *, channels: int, now_s: float) -> Limit | None:
         """Count new calls, or return the limit that refuses them.

@@ -10,6 +10,7 @@ from services.simulator.calls.cloud import Cloud
 from services.simulator.person.people import People
 from services.simulator.rest.account import Account, AccountState
 from services.simulator.rest.accounts import account, me
+from services.simulator.rest.applications import applications
 from services.simulator.rest.calls import add_error_shapes, calls
 from services.simulator.rest.control import control
 from services.simulator.rest.crowd import crowd
@@ -40,7 +41,7 @@ def create_app(cloud: Cloud, settings: SimulatorSettings) -> FastAPI:
     )
     app.state.simulator = rest
     cloud.on_finished = rest.write_down
-    for router in (dialling, calls, legs, account, me, control, crowd, trouble):
+    for router in (dialling, calls, legs, account, applications, me, control, crowd, trouble):
         app.include_router(router)
     app.router.routes.extend(ops_routes(service_registry(), _always_ready))
     add_error_shapes(app)

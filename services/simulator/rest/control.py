@@ -46,14 +46,19 @@ class AccountBody(BaseModel):
     make_call_status: Literal[200, 201] | None = None
     answers_first: bool | None = None
     lists_objects: bool | None = None
+    is_active: bool | None = None
+    keeps_attachments: bool | None = None
 
 
 class InboundBody(BaseModel):
-    """An inbound call to place now: who calls, and the URLs of the application."""
+    """An inbound call to place now: who calls, and the URLs of the application.
+
+    Without an answer URL they are those of the Application that the number called is attached to.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    answer_url: str
+    answer_url: str | None = None
     hangup_url: str | None = None
     fallback_url: str | None = None
     from_number: str = "+918000000001"
@@ -102,6 +107,7 @@ async def place_inbound(body: InboundBody, request: Request) -> dict[str, str]:
     state = rest_state(request)
     if len(state.cloud.live) >= state.account.state.concurrency:
         raise ApiError(503, "concurrency exceeded: the carrier would see SIP 503")
+    answer, hangup, fallback = _targets(body, state)
     state.people.add(body.person.model_copy(update={"number": "inbound", "times": 1}))
     person = await state.people.who("inbound")
     facts = CallFacts(
@@ -115,9 +121,9 @@ async def place_inbound(body: InboundBody, request: Request) -> dict[str, str]:
     )
     plan = CallPlan(
         facts=facts,
-        answer=Target(body.answer_url),
-        hangup=Target(body.hangup_url) if body.hangup_url else None,
-        fallback=Target(body.fallback_url) if body.fallback_url else None,
+        answer=answer,
+        hangup=hangup,
+        fallback=fallback,
         token=state.account.token,
         script=person.script,
         quality=state.quality,
@@ -155,6 +161,22 @@ async def lose_media(call_uuid: str, request: Request) -> dict[str, str]:
     """End a call as after a minute without RTP from the carrier."""
     _known(rest_state(request), call_uuid).end(endings.MEDIA_TIMEOUT)
     return {"call_uuid": call_uuid}
+
+
+def _targets(body: InboundBody, state: RestState) -> tuple[Target, Target | None, Target | None]:
+    """Return where an inbound call is answered, told of its end, and answered if that fails."""
+    if body.answer_url is not None:
+        hangup = Target(body.hangup_url) if body.hangup_url else None
+        fallback = Target(body.fallback_url) if body.fallback_url else None
+        return Target(body.answer_url), hangup, fallback
+    attached = state.account.application_of(body.to_number)
+    if attached is None:
+        raise ApiError(404, f"no application is attached to {body.to_number}")
+    answer = attached.target("answer_url", "answer_method")
+    if answer is None or not attached.body["enabled"]:
+        raise ApiError(404, "the application is not enabled")
+    hangup = attached.target("hangup_url", "hangup_method")
+    return answer, hangup, attached.target("fallback_answer_url", "fallback_method")
 
 
 def _known(state: RestState, call_uuid: str) -> Call:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from services.dialer.order import MachineDetection
+from services.dialer.calls.order import MachineDetection
 from services.dialer.settings import DialerSettings
 from shared.vobiz.account import VOBIZ_API_BASE
 

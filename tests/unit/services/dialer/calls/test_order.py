@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dialer.errors import InvalidOrder
-from services.dialer.order import (
+from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
@@ -23,6 +22,7 @@ from services.dialer.order import (
     queued_change,
     refused_change,
 )
+from services.dialer.errors import InvalidOrder
 from shared.protocol.call import CallId, CallState, EndReason, merge_change
 from shared.vobiz.errors import Verdict
 

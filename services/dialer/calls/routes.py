@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.dialer.dialer import Dialer
+from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.order import CallOrder, MachineDetection, NumberCheck, check_order
 from services.dialer.errors import UnknownCall
-from services.dialer.order import CallOrder, MachineDetection, NumberCheck, check_order
 from services.dialer.problems import Problem
 from shared.protocol.call import CallId
 

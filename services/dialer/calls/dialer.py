@@ -16,8 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from services.dialer.errors import NotPlacedYet, UnknownCall
-from services.dialer.order import (
+from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
@@ -26,6 +25,7 @@ from services.dialer.order import (
     queued_change,
     refused_change,
 )
+from services.dialer.errors import NotPlacedYet, UnknownCall
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallRecord, CallState, Direction

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
-from services.dialer.dialer import Dialer, new_call_id
-from services.dialer.follow import ActiveCalls, CallFollower
-from services.dialer.order import CallLimits, GatewayAddress
+from services.dialer.calls.dialer import Dialer, new_call_id
+from services.dialer.calls.follow import ActiveCalls, CallFollower
+from services.dialer.calls.order import CallLimits, GatewayAddress
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import BusEvent, Channel
 from shared.metrics.catalogue import DialerMetrics
