@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def cpu_s(process: Process) -> float:
 
 
 def test_a_hundred_thousand_rows_cost_little_to_take_in_to_start_and_to_keep(
-    tmp_path: Path, redis_server: RedisServer, record_property: pytest.RecordProperty
+    tmp_path: Path, redis_server: RedisServer, record_property: Callable[[str, object], None]
 ) -> None:
     stage = CampaignStage(tmp_path, redis_server.url, Limits(5, 20), workers=0, dialers=1)
     (dialer,) = stage.crew.dialers
