@@ -14,7 +14,6 @@ from services.dialer.access.rate import RedisRate
 from services.dialer.access.routes import access_routes
 from services.dialer.app import create_app
 from services.dialer.calls.actions import CallActions
-from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.events import EventStreams, StreamBounds
 from services.dialer.calls.follow import CallFollower
 from services.dialer.calls.idempotency import Idempotency
@@ -27,6 +26,7 @@ from services.dialer.campaigns.requests import CampaignRequests
 from services.dialer.campaigns.routes import campaign_routes
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.door import Door
+from services.dialer.machinery import build_machinery
 from services.dialer.numbers.do_not_call import DoNotCallList
 from services.dialer.numbers.routes import number_routes
 from services.dialer.settings import DialerSettings
@@ -75,19 +75,16 @@ async def run(settings: DialerSettings) -> None:
         tracer = await stack.enter_async_context(
             open_tracing("dialer", settings, TracingMetrics(registry), SystemClock())
         )
-        dialer = Dialer(
-            vobiz,
-            bus.calls,
-            metrics,
-            gateway=settings.gateway,
-            limits=settings.limits,
-            tracer=tracer,
-        )
         tasks = await stack.enter_async_context(
             TaskOwner("dialer", on_failure=runtime.failures_of("dialer"))
         )
         tasks.start(CallFollower(bus, metrics).run(), name="follow")
-        tasks.start(dialer.run_sweeps(silent_for_s=settings.dialer_silent_after_s), name="sweep")
+        ledger = Ledger(bus.store, rows_max=settings.dialer_rows_max)
+        machinery = build_machinery(
+            settings, bus, vobiz, metrics, tracer=tracer, tasks=tasks, ledger=ledger
+        )
+        dialer = machinery.dialer
+        machinery.start(tasks, silent_for_s=settings.dialer_silent_after_s)
         watch = Watch(
             vobiz if settings.account is not None else None,
             metrics,
@@ -105,12 +102,11 @@ async def run(settings: DialerSettings) -> None:
             settings.dialer_list_max,
             lifecycle.draining.is_set,
         )
-        ledger = Ledger(bus.store, rows_max=settings.dialer_rows_max)
         rules = settings.campaign_rules
         requests = CampaignRequests(
             ledger, Intake(ledger, bus.store, rows_max=settings.dialer_rows_max), rules
         )
-        lease_s = settings.dialer_vobiz_timeout_s + _PLACING_SLACK_S
+        lease_s = settings.dialer_vobiz_timeout_s + settings.dialer_pace_wait_s + _PLACING_SLACK_S
         placing = Placing(dialer, Idempotency(bus.store, lease_s=lease_s))
         actions = CallActions(vobiz, bus, metrics, settings.gateway)
         bounds = StreamBounds(settings.dialer_followers_max)
@@ -129,6 +125,7 @@ async def run(settings: DialerSettings) -> None:
         )
         _announce(settings, port)
         await lifecycle.draining.wait()
+        machinery.runner.stop()
         if not await lifecycle.drain(dialer.until_idle, drain_s=settings.dialer_drain_s):
             _log.warning("stopped_while_dialling", hint="the sweep of the next start settles it")
 

@@ -13,6 +13,7 @@ from services.dialer.calls.machine import MachineDetection
 from services.dialer.calls.order import CallLimits, GatewayAddress
 from services.dialer.calls.routes import OrderRules
 from services.dialer.campaigns.holidays import NO_HOLIDAYS, Holidays, parse_holidays
+from services.dialer.campaigns.pacing import PaceRules
 from services.dialer.campaigns.requests import LIST_MAX_BYTES, CampaignRules
 from services.dialer.desk.body import BodyBounds
 from services.dialer.desk.upload import UploadBounds
@@ -23,6 +24,7 @@ from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_b
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _MAX_HOLIDAY_CHARS = 1_048_576
 _TRIAL_NUMBER = "+918000000001"
+_VOBIZ_TIME_LIMIT_S = 14_400
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -57,6 +59,27 @@ class DialerSettings(ServiceSettings):
     dialer_list_max: int = Field(200, ge=1, le=1000, description="most records in one list")
     dialer_rate_per_minute: int | None = Field(
         600, ge=1, le=100_000, description="requests of a key that says nothing of it; None: any"
+    )
+    dialer_cps: float = Field(
+        1.0, gt=0, le=1000, description="new calls per second that the account may have"
+    )
+    dialer_concurrency: int | None = Field(
+        None, ge=1, le=100_000, description="calls at once; None: Vobiz is asked, 3 until it says"
+    )
+    dialer_pace_margin_s: float = Field(
+        0.1, ge=0.02, le=2, description="added to each second in which calls are counted"
+    )
+    dialer_pace_wait_s: float = Field(
+        5.0, ge=0, le=60, description="a single call may wait so long for its turn"
+    )
+    dialer_agents_kept_free: int = Field(
+        0, ge=0, le=100_000, description="agents that campaigns leave to inbound calls"
+    )
+    dialer_lease_s: float = Field(
+        30.0, ge=12, le=600, description="a row is taken back from a dialer that died"
+    )
+    dialer_reconcile_s: float = Field(
+        180.0, ge=1, le=3600, description="without news of a call for so long, Vobiz is asked"
     )
     dialer_rows_max: int = Field(
         1_000_000, ge=1, le=10_000_000, description="most rows of a campaign"
@@ -192,6 +215,17 @@ class DialerSettings(ServiceSettings):
             from_number=self.from_number or self._trial_number,
             number_check=self.dialer_number_check,
             machine_detection=self.dialer_machine_detection,
+        )
+
+    @property
+    def pace_rules(self) -> PaceRules:
+        """How fast may be dialled."""
+        return PaceRules(
+            cps=self.dialer_cps,
+            margin_s=self.dialer_pace_margin_s,
+            agents_kept_free=self.dialer_agents_kept_free,
+            look_after_s=self.dialer_reconcile_s,
+            call_max_s=float(self.dialer_time_limit_s or _VOBIZ_TIME_LIMIT_S),
         )
 
     @property

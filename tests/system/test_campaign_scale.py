@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.campaign_stage import CampaignStage
+from tests.support.campaign_proof import CampaignStage
 from tests.support.dial_judge import Limits
 from tests.support.processes import Process
 from tests.support.redis_server import RedisServer

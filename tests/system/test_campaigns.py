@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.campaign_stage import (
+from tests.support.campaign_proof import (
     RULE,
     CampaignStage,
     Keeper,

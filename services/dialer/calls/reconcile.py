@@ -38,7 +38,6 @@ from shared.vobiz.errors import VobizFailure
 from shared.vobiz.lookup import CallFacts, digits_of
 
 _log = structlog.get_logger(__name__)
-_EVERY_S: Final = 2.0
 _AT_ONCE: Final = 50
 _HELD_S: Final = 90.0
 """How long those that are being asked about are left alone by other dialers."""
@@ -93,6 +92,7 @@ class Reconciler:
         look_again_s: between looks at a call that is up.
         recheck_s: between the two looks after which a call was not dialled: a call that has just
             ended is for a moment neither up nor in the records.
+        every_s: between looks at whose time has come.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Reconciler:
         *,
         look_again_s: float,
         recheck_s: float = 5.0,
+        every_s: float = 2.0,
     ) -> None:
         self._search = search
         self._calls = calls
@@ -113,6 +114,7 @@ class Reconciler:
         self._metrics = metrics
         self._look_again_s = look_again_s
         self._recheck_s = recheck_s
+        self._every_s = every_s
         self._looks: Counter[CallId] = Counter()
         self._known: OrderedDict[str, CallFacts] = OrderedDict()
 
@@ -123,7 +125,7 @@ class Reconciler:
                 await self.look()
             except BusUnavailable as exc:
                 _log.warning("reconciling_interrupted", error=str(exc))
-            await asyncio.sleep(_EVERY_S)
+            await asyncio.sleep(self._every_s)
 
     async def look(self) -> None:
         """Ask about the calls whose time has come.

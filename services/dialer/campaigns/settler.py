@@ -23,7 +23,6 @@ from shared.protocol.call import CallId
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 1.0
-_TICK_S = 2.0
 _PROGRESS_S = 1.0
 _LOOK_TICKS = 5
 
@@ -38,6 +37,7 @@ class Settler:
         metrics: where ends are counted.
         wall_ms: returns Unix time.
         on_change: called when there may be something to dial: a channel is free, a row due.
+        tick_s: between sweeps.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Settler:
         *,
         wall_ms: Callable[[], int],
         on_change: Callable[[], None] = lambda: None,
+        tick_s: float = 2.0,
     ) -> None:
         self._claims = claims
         self._ledger = ledger
@@ -56,6 +57,7 @@ class Settler:
         self._metrics = metrics
         self._wall_ms = wall_ms
         self._on_change = on_change
+        self._tick_s = tick_s
         self._moved: set[CampaignId] = set()
         self._shown_states: set[CampaignState] = set()
 
@@ -148,7 +150,7 @@ class Settler:
             except BusUnavailable as exc:
                 _log.warning("sweep_interrupted", error=str(exc))
             tick += 1
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(self._tick_s)
 
     async def sweep(self) -> None:
         """Sweep once, and tell how far campaigns are of which something was settled here."""
