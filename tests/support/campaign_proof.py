@@ -38,6 +38,8 @@ class Scale:
     burst_every_s: float
     trouble_share: float
     limit_s: float
+    kills_most: int = 1000
+    reconcile_s: int = 10
     seed: int = 1
 
 
@@ -49,10 +51,19 @@ class CampaignStage:
         redis_url: an empty Redis.
         limits: the dialers'.
         workers: agent workers.
+        dialers: dialers.
+        reconcile_s: without news of a call for so long, dialers ask the cloud.
     """
 
     def __init__(
-        self, directory: Path, redis_url: str, limits: Limits, *, workers: int = 1, dialers: int = 2
+        self,
+        directory: Path,
+        redis_url: str,
+        limits: Limits,
+        *,
+        workers: int = 1,
+        dialers: int = 2,
+        reconcile_s: int = 10,
     ) -> None:
         self.crew = Crew(
             directory,
@@ -63,8 +74,8 @@ class CampaignStage:
             settings={
                 "DIALER_CPS": str(limits.cps),
                 "DIALER_CONCURRENCY": str(limits.concurrency),
-                "DIALER_RECONCILE_S": "10",
-                "DIALER_LEASE_S": "5",
+                "DIALER_RECONCILE_S": str(reconcile_s),
+                "DIALER_LEASE_S": "12",
                 "DIALER_VOBIZ_TIMEOUT_S": "2",
                 "AGENT_CAPACITY": "60",
                 "SIMULATOR_CPS": "1000",
@@ -205,7 +216,9 @@ class Keeper:
     def _kill_now_and_then(self) -> None:
         chance = Random(self.scale.seed)
         dialers = self.stage.crew.dialers
-        while not self._is_over.wait(chance.uniform(*self.scale.kill_every_s)):
+        while self.kills < self.scale.kills_most:
+            if self._is_over.wait(chance.uniform(*self.scale.kill_every_s)):
+                return
             victim = chance.choice(dialers)
             victim.kill()
             self.kills += 1

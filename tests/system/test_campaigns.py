@@ -53,7 +53,9 @@ SMALL = Scale(
     kill_every_s=(2.5, 4.0),
     burst_every_s=5.0,
     trouble_share=0.06,
-    limit_s=90,
+    limit_s=120,
+    kills_most=3,
+    reconcile_s=4,
 )
 LARGE = Scale(
     numbers=2000,
@@ -67,7 +69,7 @@ LARGE = Scale(
 
 @contextmanager
 def staged(directory: Path, redis: RedisServer, scale: Scale) -> Iterator[CampaignStage]:
-    stage = CampaignStage(directory, redis.url, scale.limits)
+    stage = CampaignStage(directory, redis.url, scale.limits, reconcile_s=scale.reconcile_s)
     try:
         stage.crew.start()
         yield stage
