@@ -164,7 +164,8 @@ class _EventStream(Response):
         while loop.time() < until_s:
             # A task of its own, because a wait that is given up would end the iterator.
             coming = coming or tasks.start(_next(events), name="next")
-            await asyncio.wait({coming, *ends}, timeout=quiet_s, return_when="FIRST_COMPLETED")
+            left_s = max(0.0, min(quiet_s, until_s - loop.time()))
+            await asyncio.wait({coming, *ends}, timeout=left_s, return_when="FIRST_COMPLETED")
             if any(end.done() for end in ends):
                 return
             if coming.done():

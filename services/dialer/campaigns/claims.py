@@ -210,8 +210,7 @@ class Claims:
 
     async def slots(self) -> list[CallId]:
         """Return the calls that hold a channel, or did a moment ago."""
-        key = f"{self._store.prefix}:dial:slots"
-        found = await self._store.run("dial_slots", self._store.redis.zrange(key, 0, -1))
+        found = await self._store.script("dial_slots", scripts.SLOTS)
         return [CallId(call) for call in found]
 
     async def tell_progress(self, campaign_id: CampaignId, *, every_s: float) -> bool:

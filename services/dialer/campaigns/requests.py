@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+import msgspec
 import structlog
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -26,7 +27,7 @@ from services.dialer.campaigns.model import (
 from services.dialer.campaigns.progress import progress_view
 from services.dialer.campaigns.row_rules import RowRules
 from services.dialer.campaigns.windows import parse_windows
-from services.dialer.desk.body import BodyBounds, bad_body, media_type, read_model
+from services.dialer.desk.body import BodyBounds, bad_body, media_type, read_body
 from services.dialer.desk.upload import CSV, UploadBounds, upload_parts
 from services.dialer.errors import DialerError, InvalidOrder
 from services.dialer.numbers.e164 import NumberCheck
@@ -93,8 +94,11 @@ class CampaignRequests:
         Raises:
             Refused, DialerError, BusUnavailable: there is no such campaign.
         """
-        is_table = media_type(request) == CSV
-        body = _of_options(options) if is_table else await self._read_list(request, CampaignBody)
+        is_table, rows = media_type(request) == CSV, list[msgspec.Raw]()
+        if is_table:
+            body = _of_options(options)
+        else:
+            body, rows = await self._read_list(request, CampaignBody)
         if options and not is_table:
             raise Refused(_bad_query("options of a campaign stand in the body where it is JSON"))
         if body.from_ is None and not self._rules.has_caller:
@@ -105,7 +109,7 @@ class CampaignRequests:
             parts = upload_parts(request, self._rules.upload)
             setting_aside = self._intake.read_table(parts, held, refuses_bad=refuses_bad)
         else:
-            setting_aside = self._intake.read_list(body.rows, held, refuses_bad=refuses_bad)
+            setting_aside = self._intake.read_list(rows, held, refuses_bad=refuses_bad)
         async with setting_aside as read:
             campaign = await self._ledger.create(spec, now_ms=self.now_ms)
             await self._fill_new(campaign, read)
@@ -124,11 +128,11 @@ class CampaignRequests:
                 parts, held, refuses_bad=on_bad_row is OnBadRow.REFUSE
             )
         else:
-            body = await self._read_list(request, RowsBody)
+            body, rows = await self._read_list(request, RowsBody)
             if on_bad_row is not None:
                 raise Refused(_bad_query("on_bad_row stands in the body where it is JSON"))
             refuses_bad = body.on_bad_row is OnBadRow.REFUSE
-            setting_aside = self._intake.read_list(body.rows, held, refuses_bad=refuses_bad)
+            setting_aside = self._intake.read_list(rows, held, refuses_bad=refuses_bad)
         async with setting_aside as read:
             await self._intake.check_room(campaign_id, read)
             filled = await self._intake.fill(campaign_id, read)
@@ -181,10 +185,24 @@ class CampaignRequests:
                 )
             raise
 
-    async def _read_list(self, request: Request, kind: type[M]) -> M:
+    async def _read_list(self, request: Request, kind: type[M]) -> tuple[M, list[msgspec.Raw]]:
+        """Read a body of JSON, its rows apart: they are looked at one by one, in slices."""
         if media_type(request) != "application/json":
             raise Refused(Problem.of("not-a-list"))
-        return await read_model(request, kind, self._rules.list_body)
+        content = await read_body(request, self._rules.list_body)
+        try:
+            members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise Refused(Problem.of("invalid-request", "body: must be an object")) from exc
+        try:
+            rows = msgspec.json.decode(members.get("rows", b"[]"), type=list[msgspec.Raw])
+        except (msgspec.DecodeError, RecursionError) as exc:
+            raise Refused(Problem.of("invalid-request", "rows: must be a list")) from exc
+        rest = members if "rows" not in members else members | {"rows": msgspec.Raw(b"[]")}
+        try:
+            return kind.model_validate_json(msgspec.json.encode(rest)), rows
+        except ValidationError as exc:
+            raise Refused(bad_body(exc)) from exc
 
     def _row_rules(self, spec: CampaignSpec) -> RowRules:
         return RowRules(parse_windows(spec.windows), spec.variables, self._rules.number_check)

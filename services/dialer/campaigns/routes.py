@@ -46,7 +46,10 @@ _ROW_MAX = 10_000_000
 _OPTIONS = ("name", "agent", "from", "priority", "cps", "concurrency", "on_bad_row", "start")
 _TABLE = "to,name,zone\n+918000000002,Asha,\n+12025550123,Sam,America/New_York\n"
 _TABLE_DOC = {CSV: {"schema": {"type": "string"}, "example": _TABLE}}
-_LIST = ("not-a-list", "bad-table", "bad-rows", "too-many-rows", "upload-broken", "draining")
+_LIST = (
+    *("not-a-list", "bad-table", "bad-rows", "too-many-rows", "upload-broken"),
+    *("too-many-uploads", "draining"),
+)
 _KNOWN = answer_of(200, CampaignView, CAMPAIGN, "The campaign.")
 
 

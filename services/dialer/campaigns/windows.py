@@ -82,7 +82,7 @@ class Windows:
         return told
 
 
-def parse_windows(wanted: Mapping[str, Any] | None) -> Windows:
+def parse_windows(wanted: object) -> Windows:
     """Return windows as asked for; None: nine to nine each day where the phone rings.
 
     Args:
@@ -95,6 +95,8 @@ def parse_windows(wanted: Mapping[str, Any] | None) -> Windows:
     """
     if wanted is None:
         wanted = {}
+    if not isinstance(wanted, Mapping):
+        raise _bad('must be like {"daily": [["09:00", "21:00"]]}')
     unknown = set(wanted) - {"always", "daily", "days", "holidays", "zone"}
     if unknown:
         raise _bad(f"has {min(map(str, unknown))[:40]!r}, which is no part of it")
