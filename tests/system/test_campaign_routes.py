@@ -325,6 +325,10 @@ async def test_options_stand_where_they_belong(dialer: CampaignApi) -> None:
     assert problem(answer) == (422, "invalid-request")
     assert problem(await dialer.upload("to\n", "/v1/campaigns")) == (422, "invalid-request")
     assert problem(await dialer.upload("to\n", "/v1/campaigns?name=l&priority=x"))[0] == 422
+    path = f"/v1/campaigns/{made(await dialer.upload('to'))['id']}/rows?on_bad_row=refuse"
+    answer = await dialer.api.post(path, json={"rows": []})
+    assert problem(answer) == (422, "invalid-request")
+    assert problem(await dialer.upload("to\nx\n", path)) == (422, "bad-rows")
     answer = await dialer.api.post("/v1/campaigns", content="to\n", headers={"Content-Type": "a/b"})
     assert problem(answer) == (415, "not-a-list")
 
