@@ -44,7 +44,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.messages import Channel
 from shared.bus.redis import open_bus
 from shared.metrics.catalogue import DialerMetrics
-from shared.protocol.call import CallId, CallRecord, Direction, EndClass, EndReason
+from shared.protocol.call import CallId, CallRecord, CallState, Direction, EndClass, EndReason
 from shared.protocol.errand import TransferErrand, errand_key, serialize_errand
 from shared.protocol.worker import LinkClose
 from shared.runtime.http import serve_app
@@ -249,16 +249,21 @@ async def test_a_transfer_that_is_answered_ends_as_transferred(stage: Stage, by_
     assert len(stage.events) == 1
 
 
-def from_outside(stage: Stage) -> CallActions:
-    """Return what the dialer acts on calls with."""
-    metrics = DialerMetrics(CollectorRegistry())
-    return CallActions(stage.vobiz, stage.bus, metrics, GatewayAddress(stage.gateway.base))
+async def transfer_from_outside(stage: Stage, call: Call, to_number: str) -> None:
+    """Hand a call over as the dialer does, once its media has begun."""
+    metrics, gateway = DialerMetrics(CollectorRegistry()), GatewayAddress(stage.gateway.base)
+    actions = CallActions(stage.vobiz, stage.bus, metrics, gateway)
+    async with asyncio.timeout(5):
+        # The record has no event to wait for.
+        while (await stage.record(call.call_uuid)).state is not CallState.IN_PROGRESS:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await actions.transfer_to_number(CallId(call.call_uuid), to_number)
 
 
 async def test_a_transfer_asked_for_from_outside_leaves_the_agent(stage: Stage) -> None:
     call = stage.place()
     link, _ = await first_link(stage, call)
-    await from_outside(stage).transfer_to_number(CallId(call.call_uuid), DESK)
+    await transfer_from_outside(stage, call, DESK)
     assert await link.wait_closed() == LinkClose.NORMAL
     await stage.until(lambda: len(stage.events) == 1)
     assert isinstance(stage.events[0], FarPartyAnswered)
@@ -270,7 +275,7 @@ async def test_a_transfer_asked_for_from_outside_leaves_the_agent(stage: Stage) 
 async def test_who_was_not_reached_from_outside_comes_back_to_an_agent(stage: Stage) -> None:
     call = stage.place()
     link, _ = await first_link(stage, call)
-    await from_outside(stage).transfer_to_number(CallId(call.call_uuid), BUSY_DESK)
+    await transfer_from_outside(stage, call, BUSY_DESK)
     assert await link.wait_closed() == LinkClose.NORMAL
     back = await stage.worker.call(call.call_uuid, attach=2)
     assert (await back.next_event())["event"] == "start"
