@@ -117,12 +117,12 @@ async def test_a_replica_killed_at_any_command_loses_no_row_and_dials_none_twice
     places = [(n, n % 2 == 0) for n in range(4, 80)]
     found = []
     for first in range(0, len(places), 38):
-        found += await asyncio.gather(
-            *(
-                killed_at(campaign_redis.url, n, is_after=is_after)
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(killed_at(campaign_redis.url, n, is_after=is_after))
                 for n, is_after in places[first : first + 38]
-            )
-        )
+            ]
+        found += [task.result() for task in running]
     for (n, is_after), (_, stage, rows, _) in zip(places, found, strict=True):
         dialled = stage.vobiz.dialled()
         assert set(dialled.values()) <= {1}, (n, is_after)
