@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.dialer.calls.dialer import Dialer, NoPermit
+from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.order import CallLimits, CallOrder, GatewayAddress
-from services.dialer.calls.permit import AccountPermit, Permit
+from services.dialer.calls.permit import AccountPermit, NoPermit, Permit
 from services.dialer.calls.reconcile import Reconciler
 from services.dialer.campaigns.claims import Claims
 from services.dialer.campaigns.ledger import Ledger

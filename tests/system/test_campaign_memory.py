@@ -56,9 +56,10 @@ def plain(n: int) -> str:
 
 
 def varied(n: int) -> str:
-    """Several zones a number, ten variables, one row in ten bad, some over two lines."""
+    """Numbers of many zones, half of them looked up; one row in ten bad, all over two lines."""
+    zone = "America/Denver" if n % 2 else ""
     number = f"+1{201 + n % 700}{2_000_000 + n}" if n % 10 else "nobody"
-    return f'"{number}",Name {n},"{"Long street " * 8}\nsecond line",America/Denver\n'
+    return f'"{number}",Name {n},"{"Long street " * 8}\nsecond line",{zone}\n'
 
 
 @pytest.mark.parametrize("row", [plain, varied])
@@ -109,6 +110,5 @@ def test_a_hundred_thousand_rows_fit_in_150_megabytes(
     }
     for name, value in figures.items():
         record_property(name, round(value, 1))
-    print(figures)
     assert figures["peak_mb"] < 150
     assert figures["health_p50_ms"] < 50

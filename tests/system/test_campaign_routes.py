@@ -14,6 +14,7 @@ from services.dialer.campaigns.requests import CampaignRules
 from services.dialer.desk.body import BodyBounds
 from services.dialer.desk.upload import UploadBounds
 from shared.bus.base import BusUnavailable
+from shared.runtime.http import serve_app
 from shared.runtime.tasks import TaskOwner
 from tests.support.campaign_api import CSV, READERS_KEY, CampaignApi, open_campaign_api
 
@@ -556,3 +557,26 @@ async def test_a_batch_whose_answer_is_lost_is_added_once(
     monkeypatch.setattr(dialer.ledger, "add_rows", forgetful)
     campaign = made(await dialer.upload(f"to\n{A}\n{B}\nx\n"))
     assert (campaign["total"], campaign["duplicates"], campaign["refused"]) == (2, 0, 1)
+
+
+async def test_results_that_cannot_be_read_to_their_end_break_off(
+    dialer: CampaignApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads them must not take a part for the whole."""
+    text = "to\n" + "".join(f"+9180{n:08}\n" for n in range(1100))
+    path = f"/v1/campaigns/{made(await dialer.upload(text))['id']}/results.csv"
+    rows = dialer.ledger.rows
+
+    async def failing(*args: Any, after: int = 0, **named: Any) -> Any:
+        if after >= 1000:
+            raise BusUnavailable("away")
+        return await rows(*args, after=after, **named)
+
+    async with serve_app(dialer.app, host="127.0.0.1", port=0) as port:
+        headers = dict(dialer.api.headers)
+        url = f"http://127.0.0.1:{port}{path}"
+        async with httpx.AsyncClient(headers=headers, trust_env=False) as api:
+            assert (await api.get(url)).text.count("\r\n") == 1101
+            monkeypatch.setattr(dialer.ledger, "rows", failing)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await api.get(url)

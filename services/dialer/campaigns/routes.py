@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from services.dialer.calls.idempotency import KEY_PATTERN, read_key
 from services.dialer.campaigns.bodies import (
@@ -18,7 +17,7 @@ from services.dialer.campaigns.bodies import (
     OnBadRow,
     RowsBody,
 )
-from services.dialer.campaigns.export import COLUMNS, Export
+from services.dialer.campaigns.export import COLUMNS, Export, ExportResponse
 from services.dialer.campaigns.ledger import Ledger
 from services.dialer.campaigns.model import CampaignId, CampaignState, RowState
 from services.dialer.campaigns.outcome import Outcome
@@ -247,12 +246,8 @@ def _add_looking(router: APIRouter, requests: CampaignRequests, ledger: Ledger, 
         )
         | problems("unknown-campaign"),
     )
-    async def get_results(campaign_id: _Id) -> StreamingResponse:
-        export = await Export.begin(ledger, campaign_id)
-        name = f'attachment; filename="{campaign_id}.csv"'
-        return StreamingResponse(
-            export.parts(), media_type=CSV, headers={"Content-Disposition": name}
-        )
+    async def get_results(campaign_id: _Id) -> ExportResponse:
+        return ExportResponse(await Export.begin(ledger, campaign_id), campaign_id)
 
 
 def _add_rows(router: APIRouter, ledger: Ledger, desk: Desk) -> None:
