@@ -165,17 +165,27 @@ class VobizClient:
             return CallAction.CALL_OVER
         raise read_failure(status, headers, answer)
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        json: Mapping[str, str | int] | None = None,
-        *,
-        place: str = "Account",
+    @property
+    def auth_id(self) -> str:
+        """The account's id, as it stands in paths; empty without an account."""
+        return "" if self._account is None else self._account.auth_id
+
+    async def ask(
+        self, method: str, path: str, json: Mapping[str, object] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request, once, and return status, headers and body of the answer.
+
+        Args:
+            method: of HTTP.
+            path: what follows the API's base, as auth/me, query included.
+            json: the body.
+
+        Raises:
+            VobizFailure: there was no answer, or there is no account.
+        """
         if self._account is None:
             raise VobizFailure(Verdict.NOT_CONFIGURED)
-        url = f"{self._account.api_base}/{place}/{self._account.auth_id}/{path}"
+        url = f"{self._account.api_base}/{path}"
         credentials = {
             "X-Auth-ID": self._account.auth_id,
             "X-Auth-Token": self._account.auth_token,
@@ -190,6 +200,16 @@ class VobizClient:
             raise VobizFailure(Verdict.UNREACHABLE, message=type(exc).__name__) from exc
         except (httpx.HTTPError, TimeoutError) as exc:
             raise VobizFailure(Verdict.OUTCOME_UNKNOWN, message=type(exc).__name__) from exc
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        json: Mapping[str, str | int] | None = None,
+        *,
+        place: str = "Account",
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        return await self.ask(method, f"{place}/{self.auth_id}/{path}", json)
 
 
 async def _read(response: httpx.Response) -> bytes:
