@@ -208,7 +208,7 @@ async def test_wrong_settings_stop_the_start_with_a_line_each(tmp_path: Path) ->
 
 # --- make_call.py without a dialer --------------------------------------------------------------
 
-NO_DIALER = {"DIALER_URL": "http://127.0.0.1:9"}
+NO_DIALER = {"DIALER_URL": "http://127.0.0.1:9", "HTTP_PORT": "9"}
 
 
 async def direct(vobiz: VobizStandIn, directory: Path, *flags: str) -> tuple[int | None, str]:
