@@ -26,16 +26,20 @@ def add_create_options(parser: argparse.ArgumentParser) -> None:
         "--from", dest="caller", help="number to call from (default: FROM_NUMBER, or the dialer's)"
     )
     parser.add_argument(
-        "--on-bad-row",
-        choices=("skip", "refuse"),
-        help="what is done about rows that can't be used (skip)",
-    )
-    parser.add_argument(
         "--spec", type=Path, metavar="FILE", help="JSON with any of this; options come first"
     )
     add_text_pairs(parser, "--var", "for the prompts of all rows")
     add_call_options(parser)
     add_change_options(parser)
+
+
+def add_bad_row_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option of every list of rows."""
+    parser.add_argument(
+        "--on-bad-row",
+        choices=("skip", "refuse"),
+        help="leave out rows that can't be used (skip), or refuse all of them",
+    )
 
 
 def add_change_options(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +92,6 @@ def spec_of(args: argparse.Namespace, caller: str | None, default_name: str) -> 
         ("name", args.name),
         ("agent", args.agent),
         ("from", args.caller),
-        ("on_bad_row", args.on_bad_row),
     ):
         if value is not None:
             spec[member] = value

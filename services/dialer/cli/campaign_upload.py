@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from services.dialer.cli.campaign_options import add_create_options, spec_of
+from services.dialer.cli.campaign_options import add_bad_row_option, add_create_options, spec_of
 from services.dialer.cli.failure import CommandFailed, Exit, Refused
 from services.dialer.cli.session import Session, Subparsers, command
 from services.dialer.cli.upload import open_for_reading, send_file, tell_bad_rows
@@ -23,10 +23,12 @@ def add_parsers(commands: Subparsers) -> None:
         "file", nargs="?", metavar="FILE", help=f"{_FILE_HELP}; none: no rows yet"
     )
     creating.add_argument("--start", action="store_true", help="start dialling at once")
+    add_bad_row_option(creating)
     add_create_options(creating)
     adding = command(commands, "add", add, "add rows to a campaign, while it runs too")
     adding.add_argument("campaign", metavar="ID")
     adding.add_argument("file", metavar="FILE", help=_FILE_HELP)
+    add_bad_row_option(adding)
 
 
 async def create(args: argparse.Namespace, session: Session) -> int:
@@ -42,7 +44,7 @@ async def create(args: argparse.Namespace, session: Session) -> int:
     campaign = await session.dialer.send("POST", "/v1/campaigns", spec)
     campaign_id = str(campaign.get("id"))
     if args.file is not None:
-        campaign = campaign | await _rows_of_new(session, campaign_id, args.file)
+        campaign = campaign | await _rows_of_new(session, campaign_id, args)
     if args.start:
         started = await session.dialer.send("POST", f"{_path(campaign_id)}/start")
         campaign = campaign | {"state": started.get("state")}
@@ -56,9 +58,11 @@ async def create(args: argparse.Namespace, session: Session) -> int:
     return Exit.DONE
 
 
-async def _rows_of_new(session: Session, campaign_id: str, source: str) -> dict[str, Any]:
+async def _rows_of_new(
+    session: Session, campaign_id: str, args: argparse.Namespace
+) -> dict[str, Any]:
     try:
-        return await send_file(session, f"{_path(campaign_id)}/rows", source)
+        return await _send_rows(session, campaign_id, args)
     except Refused as exc:
         tell_bad_rows(session, exc.problem)
         await _take_back(session, campaign_id)
@@ -66,7 +70,7 @@ async def _rows_of_new(session: Session, campaign_id: str, source: str) -> dict[
     except CommandFailed as exc:
         raise CommandFailed(
             exc.status,
-            f"{exc} The campaign {campaign_id} has some of the rows and is not started.",
+            f"{exc} The campaign {campaign_id} is not started; `campaign add` sends what it lacks.",
         ) from exc
 
 
@@ -81,7 +85,7 @@ async def _take_back(session: Session, campaign_id: str) -> None:
 async def add(args: argparse.Namespace, session: Session) -> int:
     """Add rows."""
     try:
-        answer = await send_file(session, f"{_path(args.campaign)}/rows", args.file)
+        answer = await _send_rows(session, args.campaign, args)
     except Refused as exc:
         tell_bad_rows(session, exc.problem)
         raise
@@ -91,6 +95,14 @@ async def add(args: argparse.Namespace, session: Session) -> int:
     tell_bad_rows(session, answer)
     session.screen.say(f"{_counts(answer).capitalize()}.")
     return Exit.DONE
+
+
+async def _send_rows(
+    session: Session, campaign_id: str, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Send the rows of a file; sent twice, a campaign takes each number once."""
+    path = f"{_path(campaign_id)}/rows"
+    return await send_file(session, path, args.file, {"on_bad_row": args.on_bad_row})
 
 
 def _path(campaign_id: str) -> str:

@@ -30,8 +30,9 @@ def add_parser(subparsers: Subparsers) -> None:
     importing = command(
         commands, "import", import_file, "put the numbers of a CSV file on the list"
     )
-    importing.add_argument("file", metavar="FILE", help="with a header line; -: stdin")
-    importing.add_argument("--reason", help="kept beside them")
+    importing.add_argument(
+        "file", metavar="FILE", help="with a column number, and perhaps reason; -: stdin"
+    )
     checking = command(commands, "check", check, "say whether a number is on the list (status 4)")
     checking.add_argument("number", metavar="NUMBER")
     removing = command(commands, "remove", remove, "take numbers off the list")
@@ -50,7 +51,7 @@ async def add(args: argparse.Namespace, session: Session) -> int:
 async def import_file(args: argparse.Namespace, session: Session) -> int:
     """Put a file's numbers on the list."""
     try:
-        answer = await send_file(session, _PATH, args.file, {"reason": args.reason})
+        answer = await send_file(session, _PATH, args.file)
     except Refused as exc:
         tell_bad_rows(session, exc.problem)
         raise
@@ -116,9 +117,15 @@ def _told(session: Session, answer: dict[str, Any]) -> int:
         return Exit.DONE
     tell_bad_rows(session, answer)
     counts = [
-        f"{answer[name]} {name}" for name in ("added", "duplicates", "refused") if name in answer
+        f"{answer[name]} {words}"
+        for name, words in (
+            ("added", "added"),
+            ("already", "already there"),
+            ("refused", "refused"),
+        )
+        if answer.get(name) or name == "added"
     ]
-    session.screen.say(f"{', '.join(counts) or 'Done'}.")
+    session.screen.say(f"{', '.join(counts)}.")
     return Exit.DONE
 
 

@@ -47,7 +47,11 @@ class Refused(CommandFailed):
 
 def one_line(text: object) -> str:
     """Return text that can stand in a terminal: no line breaks, no control characters."""
-    line = " ".join(str(text).split())
+    return printable(" ".join(str(text).split()))
+
+
+def printable(line: str) -> str:
+    """Return a line with a replacement for each sign that a terminal may take for an order."""
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in line)
 
 

@@ -29,7 +29,6 @@ _AUDIT_COLUMNS = (
     Column("did"),
     Column("to"),
     Column("status", is_number=True),
-    Column("details", is_extra=True),
 )
 
 
@@ -148,5 +147,4 @@ def _audit_row(entry: dict[str, Any]) -> tuple[object, ...]:
         entry.get("action"),
         entry.get("subject"),
         entry.get("status"),
-        entry.get("details"),
     )

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from services.dialer.cli.failure import one_line
+from services.dialer.cli.failure import one_line, printable
 
 _WIDE = 100
 _BAR_COLUMNS = 24
@@ -232,7 +232,7 @@ def _cell(value: object) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(one_line(line) if line.strip() else "" for line in text.split("\n"))
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _console(file: IO[str], width: int | None, is_terminal: bool | None) -> Console:
