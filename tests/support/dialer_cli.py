@@ -15,6 +15,7 @@ from services.dialer.cli.session import Session
 from services.dialer.cli.settings import CliSettings
 
 COLUMNS = 80
+CliSettings.model_config["env_file"] = None  # this machine's user must not colour a test
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import httpx
 
-from services.dialer.cli.gateway_urls import base_url, is_loopback
+from services.dialer.cli.gateway_urls import base_url, is_loopback, parts_of
 from services.dialer.cli.settings import CliSettings
 
 _TIMEOUT_S = 5.0
@@ -70,5 +69,5 @@ async def find_public_url(settings: CliSettings) -> str | None:
         if not is_real:
             return base
     # Set for Vobiz' eyes, it need not answer here; a name without a dot is a container's.
-    set_for_vobiz = near[0] if len(near) > 1 and not is_loopback(near[0]) else ""
-    return set_for_vobiz if "." in (urlsplit(set_for_vobiz).hostname or "") else None
+    parts = parts_of(near[0]) if len(near) > 1 and not is_loopback(near[0]) else None
+    return near[0] if parts is not None and "." in (parts.hostname or "") else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from services.dialer.cli.failure import CommandFailed, Exit
 
@@ -32,18 +32,25 @@ def base_url(text: str, option: str) -> str:
         CommandFailed: it is none, or carries a user, a query or a fragment.
     """
     url = text if "://" in text else f"https://{text}"
-    parts = urlsplit(url)
-    try:
-        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or parts.query or parts.fragment or "@" in parts.netloc:
+    parts = parts_of(url)
+    if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
         raise CommandFailed(
             Exit.MISUSED, f"{option} must look like https://voice.example.com, not {text}"
         )
     return urlunsplit(parts).rstrip("/")
 
 
+def parts_of(url: str) -> SplitResult | None:
+    """Return the parts of a web URL, None where it is none."""
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_url else None
+
+
 def is_loopback(url: str) -> bool:
     """Whether a URL leads to this machine alone."""
-    return urlsplit(url).hostname in _LOOPBACK
+    parts = parts_of(url)
+    return parts is not None and parts.hostname in _LOOPBACK

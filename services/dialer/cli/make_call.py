@@ -15,7 +15,7 @@ from services.dialer.cli.client import DialerClient, open_dialer
 from services.dialer.cli.failure import CommandFailed, Exit
 from services.dialer.cli.follow import follow_call
 from services.dialer.cli.gateway import find_public_url
-from services.dialer.cli.gateway_urls import base_url, webhooks_of
+from services.dialer.cli.gateway_urls import base_url, parts_of, webhooks_of
 from services.dialer.cli.screen import Screen
 from services.dialer.cli.session import pairs
 from services.dialer.cli.settings import CliSettings, read_settings
@@ -116,8 +116,7 @@ async def _by_dialer(
 
 async def _answer_url(options: argparse.Namespace, settings: CliSettings) -> str:
     if options.answer_url:
-        parts = urlsplit(options.answer_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts_of(options.answer_url) is None:
             raise CommandFailed(
                 Exit.MISUSED,
                 f"{options.answer_url} is not a URL such as https://voice.example.com/answer",

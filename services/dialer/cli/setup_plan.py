@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
-from services.dialer.cli.gateway_urls import Webhooks
+from services.dialer.cli.gateway_urls import Webhooks, parts_of
 from shared.vobiz.setup_answers import Application, OwnedNumber
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -84,7 +84,9 @@ def make_plan(
 
 def hide_secret(url: str) -> str:
     """Return a URL without the parts of its path before the last, where a secret may stand."""
-    parts = urlsplit(url)
+    parts = parts_of(url)
+    if parts is None:
+        return _HIDDEN
     head, _, last = parts.path.rpartition("/")
     path = f"/{_HIDDEN}/{last}" if head else parts.path
     query = _HIDDEN if parts.query else ""
