@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from deploy.bench.parts import PARTS
 from deploy.bench.readme import RESULTS
 from deploy.bench.report.machine import describe, in_words
 from deploy.bench.report.plots import draw_all
-from deploy.bench.report.regression import compare, why_no_instructions
+from deploy.bench.report.regression import compare, not_compared
 from deploy.bench.suite import Options, Part
 from deploy.local import install
 from deploy.local.console import StartFailed, StopAsked, complain, stop_signals
 
 _OUT = install.ROOT / ".parley" / "bench" / "results"
 _CHECKED = {
-    "frames": None,
+    "instructions": None,
     "floors": (50, 100),
     "usual": (20, 50),
     "relay": (100,),
@@ -40,7 +41,7 @@ def main() -> int:
     asked = _parse()
     with stop_signals():
         try:
-            return _check() if asked.check else _measure(asked)
+            return _check(asked.only) if asked.check else _measure(asked)
         except StopAsked:
             return 130
 
@@ -52,19 +53,21 @@ def _measure(asked: argparse.Namespace) -> int:
         is_quick=asked.quick,
         speech=asked.speech,
     )
-    document, wanted = _read(asked.out), _wanted(asked.only, is_long=asked.long)
+    document, wanted = _read(asked.out), _wanted(asked.only, asked.without)
     measured = 0
     for part, found in _results(dict.fromkeys(wanted, options)):
-        document |= {part.name: found, "machine": describe()}
+        document[part.name] = part.beside(document.get(part.name), found)
+        if "machine" not in document or not part.is_by_version:
+            document["machine"] = describe()
         _write(asked.out, document)
         measured += 1
     if measured:
         draw_all(document, asked.out)
-        print(f"\n{in_words(document['machine'])}\nwritten to {asked.out}")
+        print(f"\n{in_words(describe())}\nwritten to {asked.out}")
     return 0 if measured == len(wanted) else 1
 
 
-def _check() -> int:
+def _check(only: list[str] | None) -> int:
     """Measure little, and compare with what is kept."""
     kept, now = _read(RESULTS), {"machine": describe()}
     if not kept:
@@ -73,14 +76,14 @@ def _check() -> int:
     parts = {
         part: Options(_CHECKED[part.name], _CHECK_RUNS, is_quick=True)
         for part in PARTS
-        if part.name in _CHECKED
+        if part.name in _CHECKED and (not only or part.name in only)
     }
     now |= {part.name: found for part, found in _results(parts)}
     found = compare(kept, now)
     print(f"\n{'':<48} {'kept':>12} {'now':>12}")
     print("\n".join(str(one) for one in found))
-    if why := why_no_instructions(kept, now):
-        print(f"instructions are not compared: {why}")
+    for line in not_compared(kept, now):
+        print(line)
     return 1 if not found or any(one.is_worse for one in found) else 0
 
 
@@ -91,7 +94,7 @@ def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:
         print(
             f"\n[{number}/{len(parts)}] {part.title} ({left_s / 60:.0f} minutes left)", flush=True
         )
-        left_s -= part.seconds(options)
+        left_s, began_s = left_s - part.seconds(options), time.monotonic()
         if (reason := _why_not(part)) is not None:
             print(f"  left out: {reason}")
             continue
@@ -100,6 +103,7 @@ def _results(parts: dict[Part, Options]) -> Iterator[tuple[Part, Any]]:
         except (StartFailed, RuntimeError) as error:
             complain(f"{part.name} failed: {error}")
             continue
+        print(f"  took {time.monotonic() - began_s:.0f} s")
         yield part, found
 
 
@@ -108,7 +112,7 @@ def _parse() -> argparse.Namespace:
     names = [part.name for part in PARTS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="PART", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="one short run of each")
-    parser.add_argument("--long", action="store_true", help="the ten minutes of `soak` too")
+    parser.add_argument("--without", nargs="+", choices=names, metavar="PART", default=[])
     parser.add_argument("--check", action="store_true", help="compare with what is kept")
     parser.add_argument("--runs", type=int, help="of each load; the median counts")
     parser.add_argument("--calls", type=int, nargs="+", help="at once, for path and relay")
@@ -117,10 +121,8 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _wanted(only: list[str] | None, *, is_long: bool) -> list[Part]:
-    if only:
-        return [part for part in PARTS if part.name in only]
-    return [part for part in PARTS if is_long or not part.is_long]
+def _wanted(only: list[str] | None, without: list[str]) -> list[Part]:
+    return [one for one in PARTS if one.name in (only or [one.name]) and one.name not in without]
 
 
 def _why_not(part: Part) -> str | None:

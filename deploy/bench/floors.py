@@ -1,9 +1,9 @@
 """The floors and the usual: what a call costs servers in C, and two servers of the usual design.
 
 The same load client in front of each. `paced`: one server in C that reads, decodes and answers
-frame by frame; `relay+paced`: with a relay in C before it, as many hops as ours; `usual`: the
-design of `vendor_shaped/`. None has voice activity. Nobody can be much below the floor in any
-language, as most of it is the kernel's work for sockets.
+frame by frame; `relay+paced`: with a relay in C before it, as many hops as ours; `lean`: one hop in
+Python with care (`lean.py`); `usual`: the design of `vendor_shaped/`. None has voice activity.
+Nobody can be much below the floor in any language, as most of it is the kernel's work for sockets.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from deploy.local import install
 from deploy.local.embedded_redis import free_port
 
 _SETTLE_S = 4.0
+"""Of the usual design, whose agents do a sentence's work at once; floors are steady at once."""
+_FLOOR_SETTLE_S = 1.0
 _START_S = 20.0
 _ENOUGH_FRAMES_OUT = 49.0
 
@@ -54,17 +56,16 @@ class _Running:
     call: Callable[[Cloud, int], None]
 
 
-def measure_floors(counts: Sequence[int], seconds: float) -> Iterator[DesignCost]:
-    """Measure the floors at each number of calls.
+def measure_floors(floors: Sequence[tuple[str, int]], seconds: float) -> Iterator[DesignCost]:
+    """Measure floors, each with a number of calls.
 
     Raises:
         NoCompiler: they can't be built.
         RuntimeError: calls were lost.
     """
-    for calls in counts:
-        for name, run in (("paced", _paced), ("relay+paced", _relay_and_paced)):
-            with run() as running:
-                yield _measure(name, calls, seconds, running)
+    for name, calls in floors:
+        with _FLOORS[name]() as running:
+            yield _measure(name, calls, seconds, running, settle_s=_FLOOR_SETTLE_S)
 
 
 def measure_usual(counts: Sequence[int], seconds: float) -> Iterator[DesignCost]:
@@ -74,7 +75,9 @@ def measure_usual(counts: Sequence[int], seconds: float) -> Iterator[DesignCost]
             yield _measure("usual", calls, seconds, running)
 
 
-def _measure(name: str, calls: int, seconds: float, running: _Running) -> DesignCost:
+def _measure(
+    name: str, calls: int, seconds: float, running: _Running, *, settle_s: float = _SETTLE_S
+) -> DesignCost:
     pids = (running.relay_pid, running.server_pid)
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as folder,
@@ -82,7 +85,7 @@ def _measure(name: str, calls: int, seconds: float, running: _Running) -> Design
     ):
         running.call(cloud, calls)
         cloud.await_open(calls)
-        time.sleep(_SETTLE_S)
+        time.sleep(settle_s)
         before = [own_cpu_s(pid) if pid else 0.0 for pid in pids]
         cloud.begin()
         time.sleep(seconds)
@@ -153,6 +156,17 @@ def _paced() -> Iterator[_Running]:
 def _relay_and_paced() -> Iterator[_Running]:
     with c_program("paced") as (server, port), c_program("relay", str(port)) as (relay, relay_port):
         yield _Running(relay.pid, server.pid, _sockets(relay_port))
+
+
+@contextmanager
+def _lean() -> Iterator[_Running]:
+    port = free_port()
+    with python_program("deploy.bench.lean", port) as pid:
+        yield _Running(None, pid, _sockets(port))
+
+
+_FLOORS = {"paced": _paced, "relay+paced": _relay_and_paced, "lean": _lean}
+FLOORS = tuple(_FLOORS)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """How many instructions each step of a 20 ms frame takes, counted by valgrind.
 
 Unlike seconds these are nearly the same on a busy machine and an idle one: what a regression check
-can compare. `python -m deploy.bench.instructions LIBRARY` is the counted process.
+can compare, with counts of the same Python and packages; they are kept by these. `python -m
+deploy.bench.instructions LIBRARY` is the counted process.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from deploy.bench.frames import steps
 from deploy.bench.native import library
+from deploy.bench.report.machine import COUNTED_PACKAGES, version_of
 from deploy.local import install
 
 _REPEATS = 200
@@ -35,6 +38,21 @@ class NoCounter(Exception):
             "no valgrind with its headers on this machine: instructions are not counted. Install it"
             " (Debian, Ubuntu: apt-get install valgrind)."
         )
+
+
+def interpreter() -> str:
+    """Name what runs the counted code: Python, its compiler, and the instruction set."""
+    return f"Python {platform.python_version()}, {platform.python_compiler()}, {platform.machine()}"
+
+
+def count_set() -> dict[str, dict[str, object]]:
+    """Return the counts under the name of what they are counts of, as bench.json keeps them.
+
+    Raises:
+        NoCounter, NoCompiler, RuntimeError: as `count_instructions`.
+    """
+    packages = {name: version_of(name) for name in COUNTED_PACKAGES}
+    return {interpreter(): {"packages": packages, "steps": count_instructions()}}
 
 
 def count_instructions() -> dict[str, int]:

@@ -23,7 +23,7 @@ from deploy.bench.rig.stage import Program, Stage
 _STORY = "Once upon a time there was a telephone that nobody ever hung up, and it went on and on. "
 STORY_AGENT = f"greeting: {_STORY * 10}\nprompt: You tell stories.\nflow: parley\n"
 """Of some 60 s: longer than calls are opened, settle and are measured."""
-_SETTLE_S = 4.0
+_SETTLE_S = 2.0
 _GONE_S = 30.0
 LAG = "voice_runtime_loop_lag_seconds"
 LATENESS = "voice_agent_pacing_lateness_seconds"
@@ -99,6 +99,7 @@ def measure_path(loads: Sequence[Load], seconds: float) -> Iterator[PathCost]:
             except RuntimeError as error:
                 print(f"  WARNING: {load.calls} calls were too many: {error}")
                 stage.keep_logs()
+                _await_gone(workers)
 
 
 def _warm_up(folder: Path, gateway: Program, workers: Sequence[Program]) -> None:

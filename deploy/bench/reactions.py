@@ -32,7 +32,7 @@ from shared.speech import Voice, VoiceUnavailable, open_voice
 _TEXTS = ("Wait a moment.", "How much does it cost?", "Stop, please.", "Can I ask you something?")
 _VOICES = ("slt", "awb", "kal16", "rms", "espeak-ng/en-gb", "espeak-ng/en-us")
 _MOMENTS_S = (0.6, 1.1, 1.7, 2.3, 3.1, 4.2, 5.3)
-_AT_ONCE = 4
+_AT_ONCE = 7
 _LINE_NOISE_DBFS = -60.0
 _QUIET_S = 60.0
 _QUIET_LINES = ((-45.0, None), (-60.0, -25.0), (-50.0, -25.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from deploy.bench.report.medians import median_of, spread_of
 
-_WINDOW_S = 10.0
+_WINDOW_S = 8.0
 _QUICK_WINDOW_S = 5.0
 Row = dict[str, Any]
 
@@ -48,7 +49,7 @@ class Part:
         measure: does it, prints as it goes, and returns what is kept, as JSON.
         seconds: how long it takes, roughly.
         programs: of native/, that it needs.
-        is_long: only when asked for.
+        is_by_version: what is kept of other versions stays beside what is measured.
     """
 
     name: str
@@ -57,7 +58,11 @@ class Part:
     seconds: Callable[[Options], float]
     programs: tuple[str, ...] = ()
     is_linux_only: bool = True
-    is_long: bool = False
+    is_by_version: bool = False
+
+    def beside(self, kept: Any, found: Any) -> Any:
+        """Return what is to be kept of this part, given what was."""
+        return {**(kept or {}), **found} if self.is_by_version else found
 
 
 def run_rows(
@@ -75,7 +80,12 @@ def run_rows(
         key: the figure whose least and most are kept beside the median.
     """
     done: list[list[Row]] = []
-    for _ in range(runs):
+    began_s = time.monotonic()
+    for number in range(runs):
+        if number:
+            each_s = (time.monotonic() - began_s) / number
+            left_min = each_s * (runs - number) / 60
+            print(f"  run {number + 1} of {runs}, {left_min:.0f} minutes left of this part:")
         rows: list[Row] = []
         for found in measure():
             rows.append(_as_row(found))

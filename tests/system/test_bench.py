@@ -1,4 +1,5 @@
-"""The bench measures what it says: two calls for two seconds through a real gateway and worker."""
+"""The bench measures what it says: two calls for two seconds, through a real gateway and worker
+and with the servers that they are compared with."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import sys
 
 import pytest
 
+from deploy.bench.floors import FLOORS, measure_floors
 from deploy.bench.path import Load, measure_path
 
 pytestmark = [
@@ -27,3 +29,12 @@ def test_two_calls_are_played_through_gateway_and_worker_and_measured() -> None:
     assert cost.worker > 0
     assert cost.total == pytest.approx(cost.gateway + cost.worker)
     assert handset.cpu_share < 0.8
+
+
+def test_every_floor_reads_and_writes_a_frame_a_call_each_20_ms() -> None:
+    costs = list(measure_floors([(name, 2) for name in FLOORS], seconds=1.0))
+    assert [cost.design for cost in costs] == list(FLOORS)
+    for cost in costs:
+        assert cost.handset.sent == pytest.approx(100, abs=6), cost.design
+        assert cost.handset.received == pytest.approx(100, abs=10), cost.design
+        assert cost.server > 0, cost.design

@@ -63,6 +63,9 @@ def ratios(document: Document) -> dict[str, float]:
             found[f"whole path to floor, {calls} calls"] = whole["total"] / floor["total"]
         if whole and usual:
             found[f"whole path to usual design, {calls} calls"] = whole["total"] / usual[0]
+    one_hop, lean = design(document, "paced", 100), design(document, "lean", 100)
+    if one_hop and lean:
+        found["one hop in Python to one in C, 100 calls"] = lean["total"] / one_hop["total"]
     gateway, least = relay(document, "gateway", 100), relay(document, "floor", 100)
     if gateway and least:
         found["gateway to relay floor, 100 calls"] = gateway["cpu_s"] / least["cpu_s"]

@@ -19,6 +19,8 @@ _PACKAGES = (
     "uvloop",
     "websockets",
 )
+COUNTED_PACKAGES = ("msgspec", "numpy", "onnxruntime", "pybase64", "soxr")
+"""Those that a frame's steps run through."""
 
 
 def describe() -> dict[str, object]:
@@ -29,7 +31,7 @@ def describe() -> dict[str, object]:
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "measured_at": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
@@ -55,7 +57,8 @@ def _memory_gb() -> float:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Return a package's version; `-` where there is none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
-from deploy.bench.report.fits import Law
+from deploy.bench.report.fits import WAKE_UPS, Law
 from deploy.bench.report.lookup import Document, design, path, relay, usual_cost
 from deploy.bench.report.machine import in_words
 
 _INK, _QUIET, _OURS, _USUAL, _FLOOR = "#1f2933", "#9aa5b1", "#0b7285", "#c92a2a", "#868e96"
 _WORKERS = {1: _OURS, 2: "#e67700"}
 _SIZE = (8.0, 4.4)
+_CURVE = 60
+_CALL_TICKS, _COST_TICKS = (1, 2, 5, 10, 20, 50, 100, 200), (0.2, 0.3, 0.4, 0.6, 1, 2, 4, 8)
 
 
 def draw_all(document: Document, folder: Path) -> list[Path]:
@@ -76,17 +80,24 @@ def _scaling(axes: Axes, document: Document) -> None:
         calls = [row["load"]["calls"] for row in rows]
         name = f"{workers} worker{'s' if workers > 1 else ''}"
         axes.plot(calls, [row["total"] for row in rows], "o", color=color, label=name)
-        axes.plot(
-            calls, [law.cost_of(n, workers) for n in calls], "-", color=color, alpha=0.5, lw=1
-        )
+        steps = np.unique(np.geomspace(min(calls), max(calls), _CURVE).round().astype(int))
+        costs = [law.cost_of(int(n), workers) for n in steps]
+        axes.plot(steps, costs, "-", color=color, alpha=0.5, lw=1)
     if law.bends_at is not None:
         axes.axvline(law.bends_at, color=_QUIET, lw=1, ls=":")
-        axes.annotate(f"bends at {law.bends_at}", (law.bends_at, axes.get_ylim()[1]), va="top")
+        axes.annotate(f"bends at {law.bends_at} ", (law.bends_at, axes.get_ylim()[1]), ha="right")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis, ticks in ((axes.xaxis, _CALL_TICKS), (axes.yaxis, _COST_TICKS)):
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
     axes.set_xlabel("calls at once")
     axes.set_ylabel("CPU-seconds a call-minute, gateway and workers")
-    title = f"{law.per_call:.3f} for each call, and {law.fixed:.1f} a minute fixed"
+    title = (
+        f"{law.fixed:.1f} a minute, {law.per_call:.3f} for each call,"
+        f" {law.per_wake_up:.2f} more for each of the first {WAKE_UPS}"
+    )
     axes.set_title(title, loc="left")
     axes.legend(frameon=False)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deploy.bench.report.bends import why_it_bends
+from deploy.bench.report.fits import WAKE_UPS
 from deploy.bench.report.lookup import (
     QUIET_DBFS,
     Document,
@@ -23,7 +25,7 @@ _KINDS = ("whole", "usual", "floor")
 
 def section(document: Document) -> str:
     """Return the text between the markers, with an empty line at each end."""
-    parts = (_machine, _costs, _relays, _limits, _reactions, _turns, _interruptions, _again)
+    parts = (_machine, _costs, _law, _relays, _limits, _reactions, _turns, _interruptions, _again)
     paragraphs = ["\n".join(part(document)) for part in parts]
     return "".join(f"\n{paragraph}\n" for paragraph in paragraphs if paragraph) + "\n"
 
@@ -63,6 +65,7 @@ def _costs(document: Document) -> Iterator[str]:
     yield _row("gateway and worker, quiet lines", (_quiet(document, calls) for calls, _ in rows))
     yield _row("two servers of the usual design", (_usual(document, calls) for calls, _ in rows))
     yield _row("two servers in C that do nothing else", (_floor(document, c) for c, _ in rows))
+    yield _row("a multiple of those in C", (_multiple(document, c, row) for c, row in rows))
     yield _row(
         "memory a call, gateway and worker",
         (f"{row['gateway_mb_per_call'] + row['worker_mb_per_call']:.1f} MB" for _, row in rows),
@@ -100,6 +103,30 @@ def _floor(document: Document, calls: int) -> str:
     return f"{row['total']:.2f}" if row else ""
 
 
+def _multiple(document: Document, calls: int, whole: Mapping[str, Any]) -> str:
+    row = design(document, "relay+paced", calls)
+    return f"{whole['total'] / row['total']:.1f}" if row else ""
+
+
+def _one_hop(document: Document) -> str:
+    """What one hop costs in C and in Python, by which machines can be told apart."""
+    floor, lean = design(document, "paced", 100), design(document, "lean", 100)
+    if floor is None or lean is None:
+        return ""
+    whole = path(document, 100)
+    times = (
+        f" (our whole path: {whole['total'] / floor['total']:.1f} times the former)"
+        if whole
+        else ""
+    )
+    return (
+        f"One hop alone, a server that reads each frame and writes one, costs {floor['total']:.3f}"
+        f" in C and {lean['total']:.2f} on `websockets`' server with care"
+        f" ([how](deploy/bench/lean.py)), with 100 calls{times}: by these, figures of another"
+        " machine can be scaled to this one."
+    )
+
+
 def _costs_explained(document: Document) -> Iterator[str]:
     yield ""
     words = [
@@ -125,22 +152,27 @@ def _costs_explained(document: Document) -> Iterator[str]:
             )
         if share is not None or usual:
             break
+    if one_hop := _one_hop(document):
+        words.append(one_hop)
     yield " ".join(words)
     yield ""
     yield "![What a call costs](deploy/bench/results/costs.svg)"
+
+
+def _law(document: Document) -> Iterator[str]:
     law = document.get("scaling", {}).get("law")
-    if law:
-        bend = (
-            f"one worker leaves that line at {law['bends_at']} calls"
-            if law["bends_at"]
-            else "no bend was seen"
-        )
-        yield ""
-        yield (
-            f"The law: {law['fixed']:.1f} CPU-seconds a minute for gateway and worker, and"
-            f" {law['per_call']:.3f} for each call; {bend}"
-            " ([plot](deploy/bench/results/scaling.svg))."
-        )
+    if not law:
+        return
+    yield (
+        f"The law of all loads: {law['fixed']:.1f} CPU-seconds a minute for a gateway and a worker"
+        f" however few call, {law['per_call']:.3f} for each call, {law['per_wake_up']:.2f} more for"
+        f" each of the first {WAKE_UPS}, whose frames come alone and wake both (those of further"
+        f" calls share their milliseconds), {law['per_worker']:.1f} for each further worker; the"
+        f" worst load is {law['worst_share']:.0%} off it. So a call is the cheaper the more there"
+        f" are; {why_it_bends(document)}."
+    )
+    yield ""
+    yield "![Cost against calls and workers](deploy/bench/results/scaling.svg)"
 
 
 def _relays(document: Document) -> Iterator[str]:
@@ -216,10 +248,9 @@ def _interruptions(document: Document) -> Iterator[str]:
 
 def _again(document: Document) -> Iterator[str]:
     yield (
-        "`make bench` measures all of it again in most of an hour (`make bench ARGS=--quick`: a"
-        " quarter of one; `--only path` and the like: one part), with the ten minutes of one core"
-        " by `ARGS=--long`. Figures, versions and plots are in [deploy/bench/results]"
-        "(deploy/bench/results/bench.json)."
+        "`make bench` measures all of it again in some 48 minutes (`make bench"
+        " ARGS=--quick`: a quarter; `--only path` and the like: one part). Figures, versions and"
+        " plots are in [deploy/bench/results](deploy/bench/results/bench.json)."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.bench.interruptions.judge import Verdict, shortfalls
 from deploy.bench.reactions import Reactions
+from deploy.bench.report.fits import WAKE_UPS
 from deploy.bench.turns.measure import (
     FIRST_CHUNK_S,
     FIRST_TOKEN_S,
@@ -35,7 +36,7 @@ _PARTS = {
 }
 
 
-FRAMES_HEAD = f"  {'one 20 ms frame':<32} {'CPU us':>8} {'instructions':>13}"
+FRAMES_HEAD = f"  {'one 20 ms frame':<32} {'CPU us':>8}"
 DESIGN_HEAD = (
     "  CPU-seconds for each call-minute:\n  design      calls |  total   relay  server | out/s"
 )
@@ -56,8 +57,15 @@ PATH_HEAD = (
 
 def frame_row(step: str, row: Mapping[str, Any]) -> str:
     """Return a line of what a frame's steps cost."""
-    count = "-" if row["instructions"] is None else f"{row['instructions']:,}"
-    return f"  {step:<32} {row['cpu_us']:>8.2f} {count:>13}"
+    return f"  {step:<32} {row['cpu_us']:>8.2f}"
+
+
+def print_instructions(found: Mapping[str, Any]) -> None:
+    """Print what was counted."""
+    for interpreter, counted in found.items():
+        print(f"  one 20 ms frame, instructions of {interpreter}")
+        for step, count in counted["steps"].items():
+            print(f"  {step:<32} {count:>13,}")
 
 
 def design_row(row: Mapping[str, Any]) -> str:
@@ -88,12 +96,11 @@ def conversation_row(row: Mapping[str, Any]) -> str:
 
 def law_line(law: Mapping[str, Any]) -> str:
     """Return the law of what calls cost, in words."""
-    bend = law["bends_at"]
     return (
-        f"  CPU-seconds a minute: {law['fixed']:.2f} fixed, {law['per_worker']:.2f} for each"
-        f" further worker, {law['per_call']:.3f} for each call; worst point off by"
-        f" {law['worst_share']:.0%};"
-        + (f" one worker bends at {bend} calls" if bend else " no bend in what was measured")
+        f"  CPU-seconds a minute: {law['fixed']:.2f} fixed, {law['per_wake_up']:.2f} for each of"
+        f" the first {WAKE_UPS} calls, {law['per_call']:.3f} for each call,"
+        f" {law['per_worker']:.2f} for each further worker; worst point off by"
+        f" {law['worst_share']:.0%}"
     )
 
 

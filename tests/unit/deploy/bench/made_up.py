@@ -43,6 +43,7 @@ def path_row(
         "load": {"calls": calls, "workers": workers, "line_dbfs": line_dbfs},
         "gateway": 0.1,
         "worker": worker,
+        "redis": 0.01,
         "total": 0.1 + worker,
         "gateway_mb_per_call": 0.2,
         "worker_mb_per_call": 0.9,
@@ -74,6 +75,17 @@ def relay_row(name: str, cpu_s: float, p50: float) -> dict[str, Any]:
     }
 
 
+INTERPRETER = "Python 3.13.1, GCC 14.2.0, x86_64"
+
+
+def counted(
+    instructions: int, interpreter: str = INTERPRETER, numpy: str = "2.3"
+) -> dict[str, Any]:
+    return {
+        interpreter: {"packages": {"numpy": numpy}, "steps": {"parse media": instructions}},
+    }
+
+
 def document(**changed: Any) -> dict[str, Any]:
     """All parts; changed ones by name."""
     return {
@@ -86,8 +98,13 @@ def document(**changed: Any) -> dict[str, Any]:
             "packages": {"numpy": "2.3"},
             "measured_at": "2026-11-26",
         },
-        "frames": {"parse media": {"cpu_us": 0.9, "instructions": 4000}},
-        "floors": [design_row("relay+paced", calls, 0.1) for calls in (50, 100)],
+        "frames": {"parse media": {"cpu_us": 0.9}},
+        "instructions": counted(4000),
+        "floors": [
+            design_row("paced", 100, 0.06),
+            *(design_row("relay+paced", calls, 0.1) for calls in (50, 100)),
+            design_row("lean", 100, 0.15),
+        ],
         "usual": [
             design_row("usual", 20, 1.6),
             design_row("usual", 50, 1.5),
@@ -109,12 +126,17 @@ def document(**changed: Any) -> dict[str, Any]:
         "scaling": {
             "law": {
                 "fixed": 2.0,
+                "per_wake_up": 0.4,
                 "per_worker": 1.5,
                 "per_call": 0.28,
                 "worst_share": 0.08,
                 "bends_at": 150,
             },
-            "points": [path_row(10, 0.5), path_row(100, 0.2), path_row(100, 0.3, workers=2)],
+            "points": [
+                path_row(10, 0.5),
+                path_row(150, 0.37),
+                path_row(100, 0.3, workers=2),
+            ],
         },
         "soak": {
             "calls": 120,

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.bench.report.fits import Point, fit_law, fit_line
+from deploy.bench.report.fits import WAKE_UPS, Point, fit_law, fit_line, wake_ups
+from deploy.bench.rig.cloud import GRAIN_US
 
 _CALLS = (1, 10, 50, 100, 150)
 
 
 def _points(calls: tuple[int, ...] = _CALLS, workers: int = 1) -> list[Point]:
-    return [Point(n, workers, 2.0 + 1.5 * (workers - 1) + 0.3 * n) for n in calls]
+    few = 2.0 + 1.5 * (workers - 1)
+    return [Point(n, workers, few + 0.4 * min(n, 20) + 0.3 * n) for n in calls]
 
 
 def test_a_line_is_found_again() -> None:
@@ -19,14 +21,15 @@ def test_a_line_is_found_again() -> None:
     assert line.at(10) == pytest.approx(25.0)
 
 
-def test_the_law_tells_fixed_cost_from_each_calls_and_each_workers() -> None:
+def test_the_law_tells_fixed_cost_from_wake_ups_calls_and_workers() -> None:
     law = fit_law([*_points(), *_points((100, 200), workers=2)])
     assert law.fixed == pytest.approx(2.0)
+    assert law.per_wake_up == pytest.approx(0.4)
     assert law.per_worker == pytest.approx(1.5)
     assert law.per_call == pytest.approx(0.3)
     assert law.worst_share == pytest.approx(0.0, abs=1e-9)
     assert law.bends_at is None
-    assert law.cost_of(100, 2) == pytest.approx(0.335)
+    assert law.cost_of(100, 2) == pytest.approx(0.415)
 
 
 def test_a_bend_is_where_one_worker_is_late_or_dearer_than_the_law() -> None:
@@ -37,11 +40,21 @@ def test_a_bend_is_where_one_worker_is_late_or_dearer_than_the_law() -> None:
     assert fit_law(many).bends_at == 150
 
 
+def test_a_load_that_was_disturbed_is_no_bend_where_more_calls_are_served_in_time() -> None:
+    disturbed = Point(75, 1, 31.0, is_whole=False)
+    assert fit_law([*_points(), disturbed, *_points((100, 200), workers=2)]).bends_at is None
+
+
 def test_points_that_are_not_whole_are_not_fitted() -> None:
     law = fit_law([*_points(), Point(400, 1, 40.0, is_whole=False)])
     assert law.per_call == pytest.approx(0.3)
 
 
-def test_a_law_takes_three_points() -> None:
-    with pytest.raises(ValueError, match="three points"):
-        fit_law(_points((1, 2)))
+def test_a_law_takes_as_many_points_as_it_has_terms() -> None:
+    with pytest.raises(ValueError, match="4 points"):
+        fit_law(_points((1, 2, 50)))
+
+
+def test_frames_share_milliseconds_when_calls_are_more_than_a_frame_has() -> None:
+    assert [wake_ups(calls) for calls in (1, 20, 21, 200)] == [1, 20, 20, 20]
+    assert WAKE_UPS == 20_000 / GRAIN_US

@@ -14,10 +14,14 @@ def test_every_figure_of_the_table_is_the_documents() -> None:
     assert "| calls at once | 1 | 50 | 100 | 200, 2 workers |" in text
     assert "| **gateway and worker** | **3.10** | **0.35** | **0.30** | **0.31** |" in text
     assert "| two servers of the usual design |  | 1.50 | more than it can do |  |" in text
+    assert "| a multiple of those in C |  | 3.5 | 3.0 |  |" in text
+    assert "costs 0.060 in C and 0.15 on `websockets`' server" in text
+    assert "our whole path: 5.0 times the former" in text
     assert "with 100 calls that is 0.05 of it" in text
     assert "The usual design costs 5.0 times ours (50 calls)." in text
     assert "0.20 ms on its way through the gateway" in text
-    assert "0.280 for each call; one worker leaves that line at 150 calls" in text
+    assert "0.280 for each call, 0.40 more for each of the first 20" in text
+    assert "one worker leaves it at 150 calls: its core is full (92%)" in text
     assert "120 calls, agents speaking half the time, for 10 minutes: 4.0 ms late" in text
     assert "Of 148 interruptions 148 took the turn" in text
     assert "medians of 5 runs" in text
