@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -144,7 +145,12 @@ def _audit_row(entry: dict[str, Any]) -> tuple[object, ...]:
     return (
         moment(entry.get("at")),
         entry.get("principal"),
-        entry.get("action"),
+        _deed(str(entry.get("action") or "")),
         entry.get("subject"),
         entry.get("status"),
     )
+
+
+def _deed(action: str) -> str:
+    """Return `POST campaigns/start` of `POST /v1/campaigns/{campaign_id}/start`."""
+    return re.sub(r"/\{[^}]*\}", "", action).replace(" /v1/", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -499,7 +500,7 @@ async def test_the_trail_and_the_account_are_shown(dialer: ScriptedDialer, run: 
     dialer.on("GET /v1/audit", {"entries": [entry], "next": "1-0"})
     dialer.on("GET /v1/account", {"balance": 120.5, "cps": 2.0, "concurrency": 20, "in_use": 0})
     trail = await run("audit", "--limit", "1")
-    assert "2026-11-26 09:00:00" in trail.out
+    assert "2026-11-26 09:00:00  shop  POST campaigns/start" in trail.out
     assert "--cursor 1-0" in trail.err
     account = await run("account")
     assert "120.5" in account.out
@@ -530,3 +531,33 @@ async def test_programs_get_the_documents_as_they_are(
         ran = await run_command(*arguments, "--json", http=http)
     assert (ran.status, ran.err) == (0, "")
     assert json.loads(ran.out) == document
+
+
+@pytest.mark.parametrize(
+    ("request_line", "document", "arguments"),
+    [
+        ("GET /v1/calls", {"calls": [RECORD | {"to_number": "+1" + "2" * 14}]}, ("calls", "list")),
+        (
+            "GET /v1/campaigns",
+            {"campaigns": [CAMPAIGN | {"name": "n" * 100}]},
+            ("campaign", "list"),
+        ),
+        ("GET /v1/campaigns/c-1/rows", {"rows": [ROW]}, ("campaign", "rows", "c-1")),
+        ("GET /v1/keys", {"keys": [KEY | {"scopes": ["campaigns:write"] * 8}]}, ("keys", "list")),
+        (
+            "GET /v1/do-not-call",
+            {"numbers": [{"number": TO, "reason": "r" * 300}]},
+            ("dnc", "list"),
+        ),
+    ],
+)
+async def test_a_terminal_of_80_columns_takes_every_table(
+    dialer: ScriptedDialer, request_line: str, document: Any, arguments: tuple[str, ...]
+) -> None:
+    dialer.on(request_line, document)
+    async with dialer.client() as http:
+        ran = await run_command(*arguments, http=http, is_terminal=True)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.out).splitlines()
+    assert len(lines) >= 3
+    assert set(lines[1].strip()) == {"\N{BOX DRAWINGS LIGHT HORIZONTAL}"}
+    assert max(len(line) for line in lines) <= COLUMNS
