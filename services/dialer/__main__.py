@@ -8,9 +8,27 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from services.dialer.access.audit import AuditTrail
+from services.dialer.access.keys import KeyRing
+from services.dialer.access.rate import RedisRate
+from services.dialer.access.routes import access_routes
 from services.dialer.app import create_app
-from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.actions import CallActions
+from services.dialer.calls.events import EventStreams, StreamBounds
 from services.dialer.calls.follow import CallFollower
+from services.dialer.calls.idempotency import Idempotency
+from services.dialer.calls.live_routes import action_routes, event_routes
+from services.dialer.calls.placing import Placing
+from services.dialer.calls.routes import call_routes
+from services.dialer.campaigns.intake import Intake
+from services.dialer.campaigns.ledger import Ledger
+from services.dialer.campaigns.requests import CampaignRequests
+from services.dialer.campaigns.routes import campaign_routes
+from services.dialer.desk.desk import Desk
+from services.dialer.desk.door import Door
+from services.dialer.machinery import build_machinery
+from services.dialer.numbers.do_not_call import DoNotCallList
+from services.dialer.numbers.routes import number_routes
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
@@ -25,6 +43,8 @@ from shared.runtime.tasks import TaskOwner
 from shared.runtime.trace_export import open_tracing
 from shared.vobiz.client import open_vobiz
 
+_PLACING_SLACK_S = 20.0
+"""Of an order beside the request to Vobiz: waiting for its turn, writing it down."""
 _log = structlog.get_logger(__name__)
 
 
@@ -55,19 +75,16 @@ async def run(settings: DialerSettings) -> None:
         tracer = await stack.enter_async_context(
             open_tracing("dialer", settings, TracingMetrics(registry), SystemClock())
         )
-        dialer = Dialer(
-            vobiz,
-            bus.calls,
-            metrics,
-            gateway=settings.gateway,
-            limits=settings.limits,
-            tracer=tracer,
-        )
         tasks = await stack.enter_async_context(
             TaskOwner("dialer", on_failure=runtime.failures_of("dialer"))
         )
         tasks.start(CallFollower(bus, metrics).run(), name="follow")
-        tasks.start(dialer.run_sweeps(silent_for_s=settings.dialer_silent_after_s), name="sweep")
+        ledger = Ledger(bus.store, rows_max=settings.dialer_rows_max)
+        machinery = build_machinery(
+            settings, bus, vobiz, metrics, tracer=tracer, tasks=tasks, ledger=ledger
+        )
+        dialer = machinery.dialer
+        machinery.start(tasks, silent_for_s=settings.dialer_silent_after_s)
         watch = Watch(
             vobiz if settings.account is not None else None,
             metrics,
@@ -77,18 +94,38 @@ async def run(settings: DialerSettings) -> None:
         )
         tasks.start(watch.run(every_s=settings.dialer_look_every_s), name="watch")
         tasks.start(LoopLag(runtime).run(), name="loop_lag")
-        app = create_app(
-            dialer,
-            bus,
-            registry,
-            desk=settings.desk,
-            is_draining=lifecycle.draining.is_set,
+        keys = KeyRing(bus.store, rate_per_minute=settings.dialer_rate_per_minute)
+        trail = AuditTrail(bus.store)
+        desk = Desk(
+            Door(settings.root_key, keys, RedisRate(bus.store)),
+            settings.body_bounds,
+            settings.dialer_list_max,
+            lifecycle.draining.is_set,
         )
+        rules = settings.campaign_rules
+        requests = CampaignRequests(
+            ledger, Intake(ledger, bus.store, rows_max=settings.dialer_rows_max), rules
+        )
+        lease_s = settings.dialer_vobiz_timeout_s + settings.dialer_pace_wait_s + _PLACING_SLACK_S
+        placing = Placing(dialer, Idempotency(bus.store, lease_s=lease_s))
+        actions = CallActions(vobiz, bus, metrics, settings.gateway)
+        bounds = StreamBounds(settings.dialer_followers_max)
+        streams = EventStreams(bus, bounds, lifecycle.draining)
+        routers = (
+            call_routes(dialer, placing, settings.order_rules, desk),
+            action_routes(actions, settings.dialer_number_check, desk),
+            event_routes(dialer, streams, desk),
+            access_routes(keys, trail, desk),
+            campaign_routes(requests, ledger, desk),
+            number_routes(DoNotCallList(bus.store), desk, rules.upload),
+        )
+        app = create_app(routers, bus, registry, audit=trail, is_draining=lifecycle.draining.is_set)
         port = await stack.enter_async_context(
             serve_app(app, host=settings.dialer_host, port=settings.dialer_port)
         )
         _announce(settings, port)
         await lifecycle.draining.wait()
+        machinery.runner.stop()
         if not await lifecycle.drain(dialer.until_idle, drain_s=settings.dialer_drain_s):
             _log.warning("stopped_while_dialling", hint="the sweep of the next start settles it")
 

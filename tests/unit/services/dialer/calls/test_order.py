@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.dialer.calls.machine import MachineDetection, MachineRule
 from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
-    MachineDetection,
-    NumberCheck,
     check_order,
-    e164,
     lost_change,
     make_call_body,
     queued_change,
@@ -67,14 +65,6 @@ def test_numbers_are_written_as_e164(text: str) -> None:
 def test_what_is_no_international_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidOrder, match="to: "):
         order(text)
-
-
-def test_a_number_of_no_known_range_passes_unless_ranges_are_asked_for() -> None:
-    assert e164("+15550100001", "to") == "+15550100001"
-    for text in ("+15550100001", "+91800000000", "+9180000000020"):
-        with pytest.raises(InvalidOrder, match="range"):
-            e164(text, "to", NumberCheck.VALID)
-    assert e164("+12025550123", "to", NumberCheck.VALID) == "+12025550123"
 
 
 def test_an_order_without_a_caller_is_refused() -> None:
@@ -145,7 +135,8 @@ def test_without_a_secret_agent_or_limits_the_request_has_none() -> None:
     ("detection", "text"), [(MachineDetection.DETECT, "true"), (MachineDetection.HANGUP, "hangup")]
 )
 def test_machines_are_listened_for_beside_the_call(detection: MachineDetection, text: str) -> None:
-    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=detection)
+    rule = MachineRule(detection)
+    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=rule)
     body = make_call_body(wanted, CALL, GatewayAddress("http://127.0.0.1:5000"), CallLimits())
     assert body["machine_detection"] == text
     assert body["machine_detection_url"] == "http://127.0.0.1:5000/machine-detection?c=call-1"
