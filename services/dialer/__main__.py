@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from services.dialer.access.account import AccountLook, account_routes
 from services.dialer.access.audit import AuditTrail
 from services.dialer.access.keys import KeyRing
 from services.dialer.access.rate import RedisRate
@@ -111,11 +112,17 @@ async def run(settings: DialerSettings) -> None:
         actions = CallActions(vobiz, bus, metrics, settings.gateway)
         bounds = StreamBounds(settings.dialer_followers_max)
         streams = EventStreams(bus, bounds, lifecycle.draining)
+        look = AccountLook(
+            vobiz if settings.account is not None else None,
+            machinery.pacing,
+            currency=settings.dialer_balance_currency,
+        )
         routers = (
             call_routes(dialer, placing, settings.order_rules, desk),
             action_routes(actions, settings.dialer_number_check, desk),
             event_routes(dialer, streams, desk),
             access_routes(keys, trail, desk),
+            account_routes(look, desk),
             campaign_routes(requests, ledger, desk),
             number_routes(DoNotCallList(bus.store), desk, rules.upload),
         )

@@ -140,3 +140,6 @@ async def test_the_do_not_call_list_keys_and_the_trail(run: Run, tmp_path: Path)
     deeds = {entry["action"] for entry in (await document(run, "audit"))["entries"]}
     assert {"POST /v1/keys", "POST /v1/do-not-call"} <= deeds
     assert "POST keys" in (await run("audit")).out
+    account = await document(run, "account")
+    assert (account["concurrency"], account["in_use"], account["balance"]) == (3, 0, None)
+    assert "calls at once" in (await run("account")).out

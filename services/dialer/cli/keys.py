@@ -130,8 +130,9 @@ async def account(args: argparse.Namespace, session: Session) -> int:
         return Exit.DONE
     session.screen.facts(
         [
-            ("balance", found.get("balance")),
+            ("balance", _spendable(found)),
             ("calls per second", found.get("cps")),
+            ("of these at present", found.get("pace")),
             ("calls at once", found.get("concurrency")),
             ("in use", found.get("in_use")),
             ("held until", moment(found.get("held_until"))),
@@ -139,6 +140,13 @@ async def account(args: argparse.Namespace, session: Session) -> int:
         ]
     )
     return Exit.DONE
+
+
+def _spendable(account: dict[str, Any]) -> str | None:
+    balance, currency = account.get("balance"), account.get("currency") or ""
+    if not isinstance(balance, int | float):
+        return None
+    return f"{balance:.2f} {currency}".strip()
 
 
 def _audit_row(entry: dict[str, Any]) -> tuple[object, ...]:

@@ -498,13 +498,19 @@ async def test_the_trail_and_the_account_are_shown(dialer: ScriptedDialer, run: 
         "status": 201,
     }
     dialer.on("GET /v1/audit", {"entries": [entry], "next": "1-0"})
-    dialer.on("GET /v1/account", {"balance": 120.5, "cps": 2.0, "concurrency": 20, "in_use": 0})
+    dialer.on(
+        "GET /v1/account", {"balance": 120.5, "currency": "INR", "concurrency": 20, "in_use": 0}
+    )
     trail = await run("audit", "--limit", "1")
     assert "2026-11-26 09:00:00  shop  POST campaigns/start" in trail.out
     assert "--cursor 1-0" in trail.err
     account = await run("account")
-    assert "120.5" in account.out
-    assert "in use            0" in account.out
+    assert account.out.split("\n") == [
+        "balance        120.50 INR",
+        "calls at once  20",
+        "in use         0",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
