@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from shared.bus.redis import open_bus
+from shared.bus.redis import RedisBus, open_bus
 from shared.protocol.call import CallChange, CallId, CallState
 from tests.support.dialer_cli import COLUMNS, Ran, run_command
 from tests.support.redis_server import RedisServer
@@ -68,6 +69,26 @@ async def test_calls(run: Run, redis_server: RedisServer) -> None:
     await run("calls", "hang-up", call_id)
     missing = await run("calls", "show", "no-such-call", status=1)
     assert missing.err.count("\n") == 1
+
+
+async def test_a_call_is_followed_by_the_dialers_events(
+    run: Run, redis_server: RedisServer
+) -> None:
+    placed = await document(run, "call", "--to", TO, "--from", FROM)
+    call_id = CallId(placed["call_id"])
+
+    async def go_on(bus: RedisBus) -> None:
+        for state in (CallState.RINGING, CallState.IN_PROGRESS, CallState.COMPLETED):
+            await asyncio.sleep(0.5)
+            await bus.calls.apply(CallChange(call_id, state))
+
+    async with open_bus(redis_server.url) as bus, asyncio.TaskGroup() as tasks:
+        tasks.create_task(go_on(bus))
+        async with asyncio.timeout(20):
+            ran = await run("calls", "follow", call_id)
+    states = [line.strip() for line in ran.out.splitlines()]
+    assert states[:4] == ["queued", "ringing", "in-progress", "completed"]
+    assert states[4].startswith("ended: ")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from urllib.parse import quote
 from services.dialer.cli.campaign_options import add_bad_row_option, add_create_options, spec_of
 from services.dialer.cli.failure import CommandFailed, Exit, Refused
 from services.dialer.cli.session import Session, Subparsers, command
-from services.dialer.cli.upload import open_for_reading, send_file, tell_bad_rows
+from services.dialer.cli.upload import Source, open_for_reading, send_file, tell_bad_rows
 
 _FILE_HELP = "CSV with a header line and a column `to`; -: stdin"
 
@@ -36,18 +37,19 @@ async def create(args: argparse.Namespace, session: Session) -> int:
 
     Where the rows are refused, the campaign is taken back.
     """
-    if args.file is not None:
-        with open_for_reading(args.file):  # before anything is made of it
-            pass
-    default_name = Path(args.file).stem if args.file not in {None, "-"} else "campaign"
-    spec = spec_of(args, session.settings.from_number, default_name)
-    campaign = await session.dialer.send("POST", "/v1/campaigns", spec)
-    campaign_id = str(campaign.get("id"))
-    if args.file is not None:
-        campaign = campaign | await _rows_of_new(session, campaign_id, args)
+    with ExitStack() as stack:
+        source = None
+        if args.file is not None:  # opened before anything is made of it
+            source = stack.enter_context(open_for_reading(args.file))
+        default_name = Path(args.file).stem if args.file not in {None, "-"} else "campaign"
+        spec = spec_of(args, session.settings.from_number, default_name)
+        campaign = await session.dialer.send("POST", "/v1/campaigns", spec)
+        campaign_id = str(campaign.get("id"))
+        if source is not None:
+            added = await _rows_of_new(session, campaign_id, source, args.on_bad_row)
+            campaign = campaign | added
     if args.start:
-        started = await session.dialer.send("POST", f"{_path(campaign_id)}/start")
-        campaign = campaign | {"state": started.get("state")}
+        campaign = campaign | {"state": await _start(session, campaign_id)}
     if session.screen.is_json:
         session.screen.document(campaign)
         return Exit.DONE
@@ -59,10 +61,10 @@ async def create(args: argparse.Namespace, session: Session) -> int:
 
 
 async def _rows_of_new(
-    session: Session, campaign_id: str, args: argparse.Namespace
+    session: Session, campaign_id: str, source: Source, on_bad_row: str | None
 ) -> dict[str, Any]:
     try:
-        return await _send_rows(session, campaign_id, args)
+        return await _send_rows(session, campaign_id, source, on_bad_row)
     except Refused as exc:
         tell_bad_rows(session, exc.problem)
         await _take_back(session, campaign_id)
@@ -71,6 +73,16 @@ async def _rows_of_new(
         raise CommandFailed(
             exc.status,
             f"{exc} The campaign {campaign_id} is not started; `campaign add` sends what it lacks.",
+        ) from exc
+
+
+async def _start(session: Session, campaign_id: str) -> object:
+    try:
+        return (await session.dialer.send("POST", f"{_path(campaign_id)}/start")).get("state")
+    except CommandFailed as exc:
+        raise CommandFailed(
+            exc.status,
+            f"{exc} The campaign {campaign_id} is made, and not started as far as known.",
         ) from exc
 
 
@@ -85,7 +97,8 @@ async def _take_back(session: Session, campaign_id: str) -> None:
 async def add(args: argparse.Namespace, session: Session) -> int:
     """Add rows."""
     try:
-        answer = await _send_rows(session, args.campaign, args)
+        with open_for_reading(args.file) as source:
+            answer = await _send_rows(session, args.campaign, source, args.on_bad_row)
     except Refused as exc:
         tell_bad_rows(session, exc.problem)
         raise
@@ -98,11 +111,11 @@ async def add(args: argparse.Namespace, session: Session) -> int:
 
 
 async def _send_rows(
-    session: Session, campaign_id: str, args: argparse.Namespace
+    session: Session, campaign_id: str, source: Source, on_bad_row: str | None
 ) -> dict[str, Any]:
     """Send the rows of a file; sent twice, a campaign takes each number once."""
     path = f"{_path(campaign_id)}/rows"
-    return await send_file(session, path, args.file, {"on_bad_row": args.on_bad_row})
+    return await send_file(session, path, source, {"on_bad_row": on_bad_row})
 
 
 def _path(campaign_id: str) -> str:

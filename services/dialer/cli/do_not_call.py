@@ -10,7 +10,7 @@ from services.dialer.cli.calls import say_more
 from services.dialer.cli.failure import Exit, Refused
 from services.dialer.cli.screen import Column, moment
 from services.dialer.cli.session import Session, Subparsers, add_paging, command, group
-from services.dialer.cli.upload import send_file, tell_bad_rows
+from services.dialer.cli.upload import open_for_reading, send_file, tell_bad_rows
 
 _PATH = "/v1/do-not-call"
 _COLUMNS = (
@@ -51,7 +51,8 @@ async def add(args: argparse.Namespace, session: Session) -> int:
 async def import_file(args: argparse.Namespace, session: Session) -> int:
     """Put a file's numbers on the list."""
     try:
-        answer = await send_file(session, _PATH, args.file)
+        with open_for_reading(args.file) as source:
+            answer = await send_file(session, _PATH, source)
     except Refused as exc:
         tell_bad_rows(session, exc.problem)
         raise

@@ -165,7 +165,7 @@ class Screen:
         progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(_BAR_COLUMNS),
-            TextColumn("{task.completed:g}/{task.total:g}"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TextColumn("{task.fields[more]}"),
             console=self._err,
             disable=not self.is_terminal,

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,45 +20,51 @@ _MAX_BAD_ROWS = 20
 _COLUMNS = (Column("line", is_number=True), Column("number"), Column("problem"))
 
 
-async def send_file(
-    session: Session, path: str, source: str, params: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Send a file, or stdin where it is called `-`, and return what the dialer says.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An open file; the size is None where nobody knows."""
 
-    Never more than a part of it is held.
+    file: IO[bytes]
+    name: str
+    size_bytes: int | None
+
+
+async def send_file(
+    session: Session, path: str, source: Source, params: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Send a file, and return what the dialer says. Never more than a part of it is held.
 
     Raises:
-        CommandFailed: the file can't be read, or as of `DialerClient.upload`.
+        CommandFailed: as of `DialerClient.upload`.
     """
-    with open_for_reading(source) as (file, size_bytes):
-        name = "stdin" if source == _STDIN else Path(source).name
-        with session.screen.transfer(name, size_bytes) as bar:
+    with session.screen.transfer(source.name, source.size_bytes) as bar:
 
-            async def parts() -> AsyncIterator[bytes]:
-                while part := await asyncio.to_thread(file.read, _PART_BYTES):
-                    yield part
-                    bar.advance(len(part))
+        async def parts() -> AsyncIterator[bytes]:
+            while part := await asyncio.to_thread(source.file.read, _PART_BYTES):
+                yield part
+                bar.advance(len(part))
 
-            return await session.dialer.upload(path, parts(), params)
+        return await session.dialer.upload(path, parts(), params)
 
 
 @contextmanager
-def open_for_reading(source: str) -> Iterator[tuple[IO[bytes], int | None]]:
-    """Open a file, or stdin for `-`; the size is None where nobody knows.
+def open_for_reading(name: str) -> Iterator[Source]:
+    """Open a file, or stdin for `-`.
 
     Raises:
         CommandFailed: it can't be read.
     """
-    if source == _STDIN:
-        yield sys.stdin.buffer, None
+    if name == _STDIN:
+        yield Source(sys.stdin.buffer, "stdin", None)
         return
+    path = Path(name)
     try:
-        file = Path(source).open("rb")  # noqa: SIM115 - closed below, apart from what goes wrong here
-        size_bytes = Path(source).stat().st_size
+        file = path.open("rb")
+        size_bytes = path.stat().st_size or None
     except OSError as exc:
-        raise CommandFailed(Exit.MISUSED, f"{source} can't be read: {exc.strerror}.") from exc
+        raise CommandFailed(Exit.MISUSED, f"{name} can't be read: {exc.strerror}.") from exc
     with file:
-        yield file, size_bytes
+        yield Source(file, path.name, size_bytes)
 
 
 @contextmanager

@@ -303,6 +303,17 @@ async def test_refused_rows_leave_no_campaign_behind(
     assert done[2:] == [f"POST {base}/cancel", f"DELETE {base}"]
 
 
+async def test_a_campaign_that_is_not_started_is_named(
+    dialer: ScriptedDialer, run: Run, rows_file: Path
+) -> None:
+    base = accept_rows(dialer)
+    dialer.refuse(f"POST {base}/start", 503, "records-unavailable", "Redis does not answer.")
+    ran = await run("campaign", "create", str(rows_file), "--start")
+    assert ran.status == 1
+    assert "c-5e3f1c0a4d52 is made, and not started" in ran.err
+    assert ran.err.count("\n") == 1
+
+
 async def test_a_spec_file_holds_what_options_do_not_say(
     dialer: ScriptedDialer, run: Run, tmp_path: Path
 ) -> None:
@@ -375,7 +386,7 @@ async def test_results_are_written_as_they_come(
     assert not (tmp_path / "none.csv").exists()
 
 
-STATES = [
+STATES: list[dict[str, Any]] = [
     CAMPAIGN | {"ended": 1, "total": 3},
     CAMPAIGN | {"ended": 1, "total": 3},
     CAMPAIGN | {"ended": 2, "total": 3, "state": "paused", "reason": "error_rate"},
@@ -409,6 +420,10 @@ async def test_a_bar_is_drawn_where_somebody_looks_on(dialer: ScriptedDialer, ru
     dialer.on(f"GET /v1/campaigns/{CAMPAIGN['id']}", *STATES)
     ran = await run("campaign", "watch", CAMPAIGN["id"], "--every-s", "0.1", is_terminal=True)
     assert "3/3" in ran.err
+    large = CAMPAIGN | {"state": "finished", "ended": 1_000_000, "total": 1_000_000}
+    dialer.on(f"GET /v1/campaigns/{CAMPAIGN['id']}", large)
+    again = await run("campaign", "watch", CAMPAIGN["id"], is_terminal=True)
+    assert "1000000/1000000" in again.err
     assert "1/3 ended" not in ran.out
 
 
