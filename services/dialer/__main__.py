@@ -85,7 +85,11 @@ async def run(settings: DialerSettings) -> None:
             settings, bus, vobiz, metrics, tracer=tracer, tasks=tasks, ledger=ledger
         )
         dialer = machinery.dialer
-        machinery.start(tasks, silent_for_s=settings.dialer_silent_after_s)
+        machinery.start(
+            tasks,
+            silent_for_s=settings.dialer_silent_after_s,
+            on_failure=runtime.failures_of("dialer"),
+        )
         watch = Watch(
             vobiz if settings.account is not None else None,
             metrics,

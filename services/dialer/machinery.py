@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.machine import MachineRule
@@ -32,6 +35,8 @@ from shared.vobiz.applications import VobizSetup
 from shared.vobiz.client import VobizClient
 
 _ROW_PATIENCE_S = 5.0
+_AFTER_FAILURE_S = 1.0
+_log = structlog.get_logger(__name__)
 
 
 def wall_ms() -> int:
@@ -51,16 +56,42 @@ class Machinery:
     reconciler: Reconciler
     limits: AccountLimits | None
 
-    def start(self, tasks: TaskOwner, *, silent_for_s: float) -> None:
-        """Start every loop."""
-        tasks.start(self.runner.run(), name="campaigns")
-        tasks.start(self.settler.follow(), name="settle")
-        tasks.start(self.settler.run(), name="sweep_rows")
-        tasks.start(self.reconciler.run(), name="reconcile")
+    def start(
+        self,
+        tasks: TaskOwner,
+        *,
+        silent_for_s: float,
+        on_failure: Callable[[str, BaseException], None],
+    ) -> None:
+        """Start every loop. One that fails is reported, and begins anew."""
+        loops = {
+            "campaigns": self.runner.run,
+            "settle": self.settler.follow,
+            "sweep_rows": self.settler.run,
+            "reconcile": self.reconciler.run,
+        }
+        for name, loop in loops.items():
+            tasks.start(_kept_up(name, loop, on_failure), name=name)
         sweeps = self.dialer.run_sweeps(silent_for_s=silent_for_s, looked_after=self.claims.slots)
         tasks.start(sweeps, name="sweep")
         if self.limits is not None:
             tasks.start(self.limits.run(), name="limits")
+
+
+async def _kept_up(
+    name: str,
+    loop: Callable[[], Awaitable[None]],
+    on_failure: Callable[[str, BaseException], None],
+) -> None:
+    while True:
+        try:
+            await loop()
+        except Exception as exc:  # noqa: BLE001 - campaigns must not stand still for one bad record
+            _log.error("loop_failed", task=name, exc_info=exc)
+            on_failure(name, exc)
+        else:
+            return
+        await asyncio.sleep(_AFTER_FAILURE_S)
 
 
 def build_machinery(

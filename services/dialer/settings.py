@@ -25,6 +25,8 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _MAX_HOLIDAY_CHARS = 1_048_576
 _TRIAL_NUMBER = "+918000000001"
 _VOBIZ_TIME_LIMIT_S = 14_400
+_LATE_S = 5.0
+"""A request to Vobiz may be under way for its timeout, and be dealt with a little later."""
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -79,7 +81,11 @@ class DialerSettings(ServiceSettings):
         30.0, ge=12, le=600, description="a row is taken back from a dialer that died"
     )
     dialer_reconcile_s: float = Field(
-        180.0, ge=1, le=3600, description="without news of a call for so long, Vobiz is asked"
+        180.0,
+        ge=1,
+        le=3600,
+        description="without news of a call for so long, Vobiz is asked; not while its answer may"
+        " still come",
     )
     dialer_rows_max: int = Field(
         1_000_000, ge=1, le=10_000_000, description="most rows of a campaign"
@@ -224,7 +230,7 @@ class DialerSettings(ServiceSettings):
             cps=self.dialer_cps,
             margin_s=self.dialer_pace_margin_s,
             agents_kept_free=self.dialer_agents_kept_free,
-            look_after_s=self.dialer_reconcile_s,
+            look_after_s=max(self.dialer_reconcile_s, self.dialer_vobiz_timeout_s + _LATE_S),
             call_max_s=float(self.dialer_time_limit_s or _VOBIZ_TIME_LIMIT_S),
         )
 

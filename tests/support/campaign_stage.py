@@ -310,6 +310,7 @@ class Replica:
             look_again_s=pace.look_after_s,
             recheck_s=pace.recheck_s,
             every_s=pace.tick_s,
+            held_s=1.0,
         )
 
     def start(self) -> None:
@@ -376,10 +377,13 @@ class Stage:
     async def until(
         self, campaign_id: CampaignId, state: CampaignState, *, within_s: float = 20.0
     ) -> Campaign:
-        """Wait until a campaign is in a state."""
-        async with asyncio.timeout(within_s):
-            while (campaign := await self.ledger.get(campaign_id)).state is not state:  # noqa: ASYNC110 - it is Redis that changes
-                await asyncio.sleep(0.02)
+        """Wait until a campaign is in a state; say where its rows are when that does not come."""
+        until_s = time.monotonic() + within_s
+        while (campaign := await self.ledger.get(campaign_id)).state is not state:
+            if time.monotonic() > until_s:
+                rows = [row for row in await self.rows(campaign_id) if row.outcome is None]
+                raise AssertionError((self.prefix, campaign.state, campaign.reason, rows[:5]))
+            await asyncio.sleep(0.02)
         return campaign
 
     async def rows(self, campaign_id: CampaignId) -> list[Row]:

@@ -39,8 +39,6 @@ from shared.vobiz.lookup import CallFacts, digits_of
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE: Final = 50
-_HELD_S: Final = 90.0
-"""How long those that are being asked about are left alone by other dialers."""
 _UNANSWERED_S: Final = 30.0
 _RECORD_LATE_S: Final = 10.0
 _LOOKS_FOR_RECORD: Final = 6
@@ -60,7 +58,7 @@ class Reconciled(StrEnum):
     UNANSWERED = "unanswered"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Subject:
     """A call to ask about; `not_these` are Vobiz's ids of its row's earlier calls."""
 
@@ -93,6 +91,7 @@ class Reconciler:
         recheck_s: between the two looks after which a call was not dialled: a call that has just
             ended is for a moment neither up nor in the records.
         every_s: between looks at whose time has come.
+        held_s: how long those that are being asked about are left alone by other dialers.
     """
 
     def __init__(
@@ -106,6 +105,7 @@ class Reconciler:
         look_again_s: float,
         recheck_s: float = 5.0,
         every_s: float = 2.0,
+        held_s: float = 90.0,
     ) -> None:
         self._search = search
         self._calls = calls
@@ -115,6 +115,7 @@ class Reconciler:
         self._look_again_s = look_again_s
         self._recheck_s = recheck_s
         self._every_s = every_s
+        self._held_s = held_s
         self._looks: Counter[CallId] = Counter()
         self._known: OrderedDict[str, CallFacts] = OrderedDict()
 
@@ -133,7 +134,7 @@ class Reconciler:
         Raises:
             BusUnavailable: some of them were not asked about; their time comes again.
         """
-        due = await self._claims.to_look_at(_AT_ONCE, again_s=_HELD_S)
+        due = await self._claims.to_look_at(_AT_ONCE, again_s=self._held_s)
         subjects = [await self._of_row(name, row) for name, row in due.rows]
         subjects += [await self._of_call(call_id) for call_id in due.calls]
         unnamed = []
