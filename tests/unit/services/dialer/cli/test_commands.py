@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from services.dialer.cli.settings import CliSettings
-from tests.support.dialer_api import ScriptedDialer
 from tests.support.dialer_cli import COLUMNS, Ran, run_command
+from tests.support.scripted_dialer import ScriptedDialer
 
 CALL_ID = "5e3f1c0a-4d52-4b0f-9d4e-0d6a51e1f4b7"
 TO, FROM = "+918000000002", "+918000000001"
