@@ -8,28 +8,11 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from services.dialer.access.account import AccountLook, account_routes
-from services.dialer.access.audit import AuditTrail
-from services.dialer.access.keys import KeyRing
-from services.dialer.access.rate import RedisRate
-from services.dialer.access.routes import access_routes
-from services.dialer.app import create_app
-from services.dialer.calls.actions import CallActions
-from services.dialer.calls.events import EventStreams, StreamBounds
+from services.dialer.access.account import AccountLook
+from services.dialer.assembly import Parts, assemble
 from services.dialer.calls.follow import CallFollower
-from services.dialer.calls.idempotency import Idempotency
-from services.dialer.calls.live_routes import action_routes, event_routes
-from services.dialer.calls.placing import Placing
-from services.dialer.calls.routes import call_routes
-from services.dialer.campaigns.intake import Intake
 from services.dialer.campaigns.ledger import Ledger
-from services.dialer.campaigns.requests import CampaignRequests
-from services.dialer.campaigns.routes import campaign_routes
-from services.dialer.desk.desk import Desk
-from services.dialer.desk.door import Door
 from services.dialer.machinery import build_machinery
-from services.dialer.numbers.do_not_call import DoNotCallList
-from services.dialer.numbers.routes import number_routes
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
@@ -44,8 +27,6 @@ from shared.runtime.tasks import TaskOwner
 from shared.runtime.trace_export import open_tracing
 from shared.vobiz.client import open_vobiz
 
-_PLACING_SLACK_S = 20.0
-"""Of an order beside the request to Vobiz: waiting for its turn, writing it down."""
 _log = structlog.get_logger(__name__)
 
 
@@ -99,38 +80,14 @@ async def run(settings: DialerSettings) -> None:
         )
         tasks.start(watch.run(every_s=settings.dialer_look_every_s), name="watch")
         tasks.start(LoopLag(runtime).run(), name="loop_lag")
-        keys = KeyRing(bus.store, rate_per_minute=settings.dialer_rate_per_minute)
-        trail = AuditTrail(bus.store)
-        desk = Desk(
-            Door(settings.root_key, keys, RedisRate(bus.store)),
-            settings.body_bounds,
-            settings.dialer_list_max,
-            lifecycle.draining.is_set,
-        )
-        rules = settings.campaign_rules
-        requests = CampaignRequests(
-            ledger, Intake(ledger, bus.store, rows_max=settings.dialer_rows_max), rules
-        )
-        lease_s = settings.dialer_vobiz_timeout_s + settings.dialer_pace_wait_s + _PLACING_SLACK_S
-        placing = Placing(dialer, Idempotency(bus.store, lease_s=lease_s))
-        actions = CallActions(vobiz, bus, metrics, settings.gateway)
-        bounds = StreamBounds(settings.dialer_followers_max)
-        streams = EventStreams(bus, bounds, lifecycle.draining)
         look = AccountLook(
             vobiz if settings.account is not None else None,
             machinery.pacing,
             currency=settings.dialer_balance_currency,
         )
-        routers = (
-            call_routes(dialer, placing, settings.order_rules, desk),
-            action_routes(actions, settings.dialer_number_check, desk),
-            event_routes(dialer, streams, desk),
-            access_routes(keys, trail, desk),
-            account_routes(look, desk),
-            campaign_routes(requests, ledger, desk),
-            number_routes(DoNotCallList(bus.store), desk, rules.upload),
+        app = assemble(
+            Parts(settings, bus, vobiz, dialer, metrics, registry, lifecycle.draining, look)
         )
-        app = create_app(routers, bus, registry, audit=trail, is_draining=lifecycle.draining.is_set)
         port = await stack.enter_async_context(
             serve_app(app, host=settings.dialer_host, port=settings.dialer_port)
         )

@@ -82,16 +82,26 @@ def _add_problem_handlers(app: FastAPI) -> None:
         return problem_response(Problem.of("invalid-request", detail))
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
-        kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-        return problem_response(
-            Problem(error.status_code, kind, str(error.detail)), dict(error.headers or {})
-        )
+    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(app, request) or headers.get("Allow", "")
+            return problem_response(Problem.of("method-not-allowed"), headers)
+        if error.status_code == 404:
+            return problem_response(Problem.of("not-found"), headers)
+        problem = Problem(error.status_code, "http-error", str(error.detail))
+        return problem_response(problem, headers)
 
     @app.exception_handler(Exception)
     async def on_bug(_: Request, error: Exception) -> JSONResponse:
         # Logged by the server, to which Starlette raises it again.
         return problem_response(Problem.of("internal", "This is a bug."))
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Return all methods of a path; a router names those of one of its routes alone."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(sorted(method.upper() for method in app.openapi()["paths"].get(path, {})))
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:

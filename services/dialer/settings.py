@@ -105,6 +105,12 @@ class DialerSettings(ServiceSettings):
     dialer_followers_max: int = Field(
         100, ge=1, le=10_000, description="streams of events that are open at once"
     )
+    dialer_stream_s: float = Field(
+        3600.0,
+        ge=0.05,
+        le=86_400,
+        description="then a stream of events ends, and who follows asks again",
+    )
     dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
 
     public_url: str | None = Field(None, description="gateway's public URL")

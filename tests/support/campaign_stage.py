@@ -342,6 +342,11 @@ class Stage:
         passed_s = time.monotonic() - self._began_s
         return self._began_ms + int(passed_s * 1000 * self.pace.hurry)
 
+    def set_clock(self, to: datetime) -> None:
+        """Let it be another time now."""
+        self._began_s = time.monotonic()
+        self._began_ms = int(to.timestamp() * 1000)
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Stage]:
         async with open_client(self._url, prefix=self.prefix, timeout_s=5.0) as redis:
@@ -402,3 +407,11 @@ def tries_by_number(rows: list[Row]) -> dict[str, list[str]]:
     for row in rows:
         tries[row.to_number] = [attempt.outcome.value for attempt in row.history]
     return tries
+
+
+async def becomes_true(check: Callable[[], Awaitable[bool]], *, within_s: float = 10.0) -> None:
+    """Wait until a check is true, as what it looks at is in Redis."""
+    until_s = time.monotonic() + within_s
+    while not await check():
+        assert time.monotonic() < until_s, "it did not become true"
+        await asyncio.sleep(0.03)

@@ -23,9 +23,9 @@ from services.dialer.campaigns.model import (
 )
 from services.dialer.campaigns.outcome import Outcome
 from services.dialer.campaigns.retry import RetryRules
-from services.dialer.numbers.do_not_call import DoNotCallList
+from services.dialer.numbers.do_not_call import Barred, DoNotCallList
 from shared.bus.messages import WorkerLease
-from shared.protocol.call import WorkerId
+from shared.protocol.call import CallId, WorkerId
 from shared.runtime.tasks import TaskOwner
 from shared.vobiz.errors import Verdict
 from tests.support.campaign_stage import (
@@ -35,6 +35,7 @@ from tests.support.campaign_stage import (
     Pace,
     Play,
     Stage,
+    becomes_true,
     tries_by_number,
 )
 from tests.support.campaigns import FROM, campaign_redis, filled, number
@@ -62,6 +63,12 @@ async def test_every_number_is_dialled_once_by_two_replicas(campaign_redis: Redi
         progress = await stage.ledger.progress(campaign.campaign_id)
         assert progress.outcomes == {Outcome.ANSWERED: 60} == progress.tries
         assert (progress.waiting, progress.leased, progress.open_rows) == (0, 0, 0)
+        settled = granted = 0.0
+        for replica in stage.replicas:
+            of = replica.registry.get_sample_value
+            settled += of("voice_dialer_campaign_calls_total", {"outcome": "answered"}) or 0
+            granted += of("voice_dialer_grants_total", {"answer": "go"}) or 0
+        assert (settled, granted) == (60, 60)
 
 
 async def killed_at(url: str, n: int, *, is_after: bool) -> tuple[int, Stage, list[Row], Campaign]:
@@ -262,9 +269,7 @@ async def test_numbers_that_vobiz_refuses_end_and_many_of_them_pause_the_campaig
 async def test_nobody_on_the_do_not_call_list_is_dialled(campaign_redis: RedisServer) -> None:
     async with Stage(campaign_redis.url, "{dnc}", Pace()).open() as stage:
         campaign = await filled(stage.ledger, 3, spec())
-        await DoNotCallList(stage.bus.store).add(
-            [number(2)], reason="asked", by="test", at=datetime.now(UTC)
-        )
+        await DoNotCallList(stage.bus.store).add([Barred(number(2), "asked", "", "test")])
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
         await stage.until(campaign.campaign_id, CampaignState.FINISHED)
@@ -292,7 +297,7 @@ async def test_nobody_is_dialled_for_whom_no_agent_is_free(campaign_redis: Redis
 
             async def beat() -> None:
                 while True:
-                    await stage.bus.workers.heartbeat(lease, ["inbound-call"])
+                    await stage.bus.workers.heartbeat(lease, [CallId("inbound-call")])
                     await stage.bus.workers.heartbeat(gone, [])
                     await asyncio.sleep(0.5)
 
@@ -319,9 +324,11 @@ async def test_rows_wait_for_their_hours(campaign_redis: RedisServer) -> None:
             )
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
-        async with asyncio.timeout(10):
-            while len(stage.vobiz.asked) < 10:
-                await asyncio.sleep(0.05)
+
+        async def ten_are_asked() -> bool:
+            return len(stage.vobiz.asked) >= 10
+
+        await becomes_true(ten_are_asked)
         await asyncio.sleep(0.5)
         assert set(stage.vobiz.dialled()) == {number(n) for n in range(701, 711)}
         progress = await stage.ledger.progress(campaign.campaign_id)
@@ -362,9 +369,12 @@ async def test_cancelling_in_the_midst_ends_every_row_once(campaign_redis: Redis
         await asyncio.sleep(0.6)
         cancelled = await stage.ledger.cancel(campaign.campaign_id, now_ms=stage.wall_ms())
         assert cancelled.state is CampaignState.CANCELLED
-        async with asyncio.timeout(10):
-            while (progress := await stage.ledger.progress(campaign.campaign_id)).ended < 1500:
-                await asyncio.sleep(0.05)
+
+        async def all_have_ended() -> bool:
+            return (await stage.ledger.progress(campaign.campaign_id)).ended == 1500
+
+        await becomes_true(all_have_ended)
+        progress = await stage.ledger.progress(campaign.campaign_id)
         dialled = len(stage.vobiz.asked)
         await asyncio.sleep(0.3)
         assert len(stage.vobiz.asked) == dialled < 60
@@ -387,9 +397,11 @@ async def test_a_call_of_which_vobiz_says_nothing_is_never_dialled_again_blindly
         campaign = await filled(stage.ledger, 1, spec(retry=rules))
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
-        async with asyncio.timeout(10):
-            while not stage.vobiz.searches:
-                await asyncio.sleep(0.05)
+
+        async def vobiz_is_asked() -> bool:
+            return stage.vobiz.searches > 0
+
+        await becomes_true(vobiz_is_asked)
         await asyncio.sleep(0.5)
         (row,) = await stage.rows(campaign.campaign_id)
         assert (row.state, len(stage.vobiz.asked)) == (RowState.ASKING, 1)
@@ -412,6 +424,9 @@ async def test_an_end_that_nobody_heard_of_is_found_in_vobiz_records(
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
         await stage.until(campaign.campaign_id, CampaignState.FINISHED)
         assert {row.outcome for row in await stage.rows(campaign.campaign_id)} == {Outcome.BUSY}
+        labels = {"result": "found"}
+        registry = stage.replicas[0].registry
+        assert registry.get_sample_value("voice_dialer_reconciled_total", labels) == 3
 
 
 async def test_while_vobiz_is_away_rows_wait_and_no_try_is_lost(
@@ -442,3 +457,47 @@ async def test_idling_costs_a_few_commands_a_second(campaign_redis: RedisServer)
         before = replica.store.commands
         await asyncio.sleep(3.0)
         assert replica.store.commands - before <= 3 * 4
+        of = replica.registry.get_sample_value
+        assert of("voice_dialer_campaigns", {"state": "paused"}) == 1
+        assert of("voice_dialer_rows", {"state": "waiting"}) == 2000
+
+
+async def test_a_lease_that_lapses_gives_its_row_to_another(campaign_redis: RedisServer) -> None:
+    async with Stage(campaign_redis.url, "{lapse}", Pace()).open() as stage:
+        campaign = await filled(stage.ledger, 1, spec())
+        await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
+        (row,) = await stage.claims.lease(
+            campaign.campaign_id, "dead", now_ms=stage.wall_ms(), limit=5, lease_s=0.3
+        )
+        replica = stage.replica()
+        await asyncio.sleep(0.15)
+        assert not stage.vobiz.asked
+        await stage.until(campaign.campaign_id, CampaignState.FINISHED)
+        assert replica.registry.get_sample_value("voice_dialer_leases_lapsed_total") == 1
+        due = [(row.n, stage.wall_ms())]
+        assert await stage.claims.give_back(campaign.campaign_id, "dead", due) == 0
+        assert not await stage.claims.end_row(
+            campaign.campaign_id, "dead", row.n, Outcome.REFUSED, now_ms=stage.wall_ms()
+        )
+        progress = await stage.ledger.progress(campaign.campaign_id)
+        assert progress.outcomes == {Outcome.ANSWERED: 1}
+
+
+async def test_hours_are_looked_at_in_the_last_moment(campaign_redis: RedisServer) -> None:
+    """A row that waits for its grant when the day ends is not called in the evening."""
+    async with Stage(campaign_redis.url, "{evening}", Pace(concurrency=1)).open() as stage:
+        minute = datetime.fromtimestamp(stage.wall_ms() / 1000 + 60, UTC)
+        closing = minute.replace(second=0, microsecond=0)
+        stage.set_clock(closing - timedelta(seconds=1))
+        hours = [["00:00", closing.strftime("%H:%M")]]
+        if closing.strftime("%H:%M") == "00:00":
+            hours = [["12:00", "00:00"]]
+        stage.vobiz.play = lambda to, n: Play(lasts_s=0.5)
+        wanted = spec(windows={"daily": hours, "zone": "Etc/GMT"})
+        campaign = await filled(stage.ledger, 3, wanted)
+        stage.replica()
+        await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
+        await asyncio.sleep(4)
+        assert len(stage.vobiz.asked) == 1
+        progress = await stage.ledger.progress(campaign.campaign_id)
+        assert (progress.waiting, progress.ended) == (2, 1)

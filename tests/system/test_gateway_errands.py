@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.agent.wire.network import (
@@ -26,6 +27,8 @@ from services.agent.wire.network import (
     WhoAnswered,
     network_event,
 )
+from services.dialer.calls.actions import CallActions
+from services.dialer.calls.order import GatewayAddress
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts
@@ -40,6 +43,7 @@ from shared.bus.base import Bus
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import Channel
 from shared.bus.redis import open_bus
+from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallId, CallRecord, Direction, EndClass, EndReason
 from shared.protocol.errand import TransferErrand, errand_key, serialize_errand
 from shared.protocol.worker import LinkClose
@@ -243,6 +247,35 @@ async def test_a_transfer_that_is_answered_ends_as_transferred(stage: Stage, by_
     assert verbs_run(call)[-3:] == ["Speak", "Dial", "Hangup"]
     assert len(stage.worker.calls) == 1
     assert len(stage.events) == 1
+
+
+def from_outside(stage: Stage) -> CallActions:
+    """Return what the dialer acts on calls with."""
+    metrics = DialerMetrics(CollectorRegistry())
+    return CallActions(stage.vobiz, stage.bus, metrics, GatewayAddress(stage.gateway.base))
+
+
+async def test_a_transfer_asked_for_from_outside_leaves_the_agent(stage: Stage) -> None:
+    call = stage.place()
+    link, _ = await first_link(stage, call)
+    await from_outside(stage).transfer_to_number(CallId(call.call_uuid), DESK)
+    assert await link.wait_closed() == LinkClose.NORMAL
+    await stage.until(lambda: len(stage.events) == 1)
+    assert isinstance(stage.events[0], FarPartyAnswered)
+    await over(call)
+    record = await stage.record(call.call_uuid)
+    assert (record.end_class, record.end_reason) == (EndClass.SUCCESS, EndReason.TRANSFERRED)
+
+
+async def test_who_was_not_reached_from_outside_comes_back_to_an_agent(stage: Stage) -> None:
+    call = stage.place()
+    link, _ = await first_link(stage, call)
+    await from_outside(stage).transfer_to_number(CallId(call.call_uuid), BUSY_DESK)
+    assert await link.wait_closed() == LinkClose.NORMAL
+    back = await stage.worker.call(call.call_uuid, attach=2)
+    assert (await back.next_event())["event"] == "start"
+    await say_goodbye(back)
+    await over(call)
 
 
 async def test_nobody_reached_means_back_to_the_same_session(stage: Stage) -> None:

@@ -53,7 +53,7 @@ class AuditEntry:
             "id": self.entry_id,
             "at": self.at,
             "principal": self.principal,
-            "key_id": self.key_id,
+            "key_id": self.key_id or None,
             "action": self.action,
             "subject": self.subject,
             "status": self.status,
@@ -90,6 +90,8 @@ class AuditTrail:
         Raises:
             BusUnavailable: they can't be read.
         """
+        if before is not None and set(before) <= {"0", "-"}:
+            return []  # Redis calls what is before the first possible entry an error
         upto = "+" if before is None else f"({before}"
         page = self._store.redis.xrevrange(self._name, max=upto, count=limit)
         return [_read(entry_id, f) for entry_id, f in await self._store.run("audit_read", page)]

@@ -28,7 +28,7 @@ KEYS_MAX = 1000
 _ID_BYTES = 6
 _SECRET_BYTES = 32
 _KEY = re.compile(r"parley_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-_ID = re.compile(r"[0-9a-f]{12}")
+KEY_ID = re.compile(r"^[0-9a-f]{12}$", re.ASCII)
 _NOTE_USE_EVERY_S = 60.0
 
 # ARGV: prefix, id, record, most. Room is made by forgetting keys that are revoked.
@@ -143,7 +143,7 @@ class KeyRing:
 
     async def revoke(self, key_id: str) -> bool:
         """Make a key worthless from now on, for ever; False when there is none of that id."""
-        if not _ID.fullmatch(key_id):
+        if not KEY_ID.fullmatch(key_id):
             return False
         now = _iso(datetime.now(UTC))
         return bool(await self._store.script("key_revoke", _REVOKE, key_id, now))

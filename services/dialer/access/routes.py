@@ -5,11 +5,11 @@ Annotations are evaluated here, because FastAPI could not find what they name in
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.dialer.access.audit import AuditTrail
-from services.dialer.access.keys import KeyRing, TooManyKeys
+from services.dialer.access.keys import KEY_ID, KeyRing, TooManyKeys
 from services.dialer.desk.body import read_model
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.documents import answer_of, body_of, problems
@@ -67,7 +67,7 @@ class AuditEntryView(BaseModel):
     id: str
     at: str
     principal: str
-    key_id: str
+    key_id: str | None = Field(description="null: the root key, or an open door")
     action: str
     subject: str
     status: int
@@ -164,7 +164,9 @@ def access_routes(keys: KeyRing, trail: AuditTrail, desk: Desk) -> APIRouter:
         responses=answer_of(204, None, None, "It is worth nothing any more.")
         | problems("unknown-key"),
     )
-    async def revoke_key(key_id: str) -> None:
+    async def revoke_key(
+        key_id: Annotated[str, Path(json_schema_extra={"pattern": KEY_ID.pattern})],
+    ) -> None:
         if not await keys.revoke(key_id):
             raise Refused(Problem.of("unknown-key"))
 

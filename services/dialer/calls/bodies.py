@@ -10,6 +10,7 @@ from services.dialer.calls.machine import MachineBody, MachineDetection
 from shared.protocol.call import CallRecord
 
 _Number = Annotated[str, StringConstraints(max_length=64)]
+_TO, _FROM = "+918000000002", "+918000000001"
 Strict = ConfigDict(extra="forbid", strict=True)
 
 
@@ -18,8 +19,10 @@ class OrderBody(BaseModel):
 
     model_config = Strict
 
-    to: _Number = Field(description="number to dial, international form")
-    from_: _Number | None = Field(None, alias="from", description="your caller number")
+    to: _Number = Field(description="number to dial, international form", examples=[_TO])
+    from_: _Number | None = Field(
+        None, alias="from", description="your caller number", examples=[_FROM]
+    )
     agent: str | None = Field(None, max_length=64, description="the agent that talks")
     variables: dict[str, str] | None = Field(
         None, description="fill {variables.x} in the agent's texts"
@@ -41,7 +44,7 @@ class TransferBody(BaseModel):
     url: str | None = Field(
         None, max_length=2000, pattern=r"^https?://[^\s]+$", description="of XML that takes over"
     )
-    to: _Number | None = Field(None, description="number of whoever takes over, see the agent file")
+    to: _Number | None = Field(None, description="number of whoever takes over", examples=[_TO])
 
     @model_validator(mode="after")
     def _is_one(self) -> TransferBody:

@@ -89,16 +89,15 @@ class EventStreams:
     def follow(self, wanted: Wanted) -> Response:
         """Return an answer that streams; that about a call begins with its record as it stands.
 
-        Raises:
-            Refused: 503, too many follow, or the process is stopping.
+        It turns out to be Refused, 503, where too many follow, or the process is stopping.
         """
+        return _EventStream(self, wanted)
+
+    def __enter__(self) -> None:
         if self.draining.is_set():
             raise Refused(Problem.of("draining", "Try another one.", retry_after_s=1))
         if self._open >= self.bounds.most:
             raise Refused(Problem.of("too-many-followers", retry_after_s=5))
-        return _EventStream(self, wanted)
-
-    def __enter__(self) -> None:
         self._open += 1
 
     def __exit__(self, *_: object) -> None:
@@ -164,7 +163,8 @@ class _EventStream(Response):
         while loop.time() < until_s:
             # A task of its own, because a wait that is given up would end the iterator.
             coming = coming or tasks.start(_next(events), name="next")
-            await asyncio.wait({coming, *ends}, timeout=quiet_s, return_when="FIRST_COMPLETED")
+            left_s = max(0.0, min(quiet_s, until_s - loop.time()))
+            await asyncio.wait({coming, *ends}, timeout=left_s, return_when="FIRST_COMPLETED")
             if any(end.done() for end in ends):
                 return
             if coming.done():

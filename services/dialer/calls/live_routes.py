@@ -18,11 +18,11 @@ from services.dialer.calls.bodies import (
     TransferBody,
 )
 from services.dialer.calls.dialer import Dialer
-from services.dialer.calls.events import MEDIA_TYPE, EventStreams, Wanted
-from services.dialer.calls.routes import checked_id
+from services.dialer.calls.events import EventStreams, Wanted
+from services.dialer.calls.routes import CallIdPath, checked_id
 from services.dialer.desk.body import read_model
 from services.dialer.desk.desk import Desk
-from services.dialer.desk.documents import answer_of, body_of, problems, text_answer
+from services.dialer.desk.documents import answer_of, body_of, events_answer, problems
 from services.dialer.desk.door import Principal, Scope
 from services.dialer.numbers.e164 import NumberCheck, e164
 from services.dialer.problems import VOBIZ_PROBLEMS
@@ -36,10 +36,10 @@ _ACTION_PROBLEMS = problems(
 )
 _FOLLOW_PROBLEMS = ("draining", "too-many-followers")
 LastEventId = Annotated[
-    str | None,
+    str,
     Header(
         alias="Last-Event-ID",
-        pattern=r"^[0-9]{1,15}-[0-9]{1,15}$",
+        pattern=r"^([0-9]{1,15}-[0-9]{1,15})?$",
         description="the last event that is known: those after it follow, an hour back at most",
     ),
 ]
@@ -78,7 +78,7 @@ def action_routes(actions: CallActions, check: NumberCheck, desk: Desk) -> APIRo
         responses=documents("transfer", "Vobiz hands the call over; who is not reached leaves it."),
     )
     async def transfer(
-        call_id: str, body: Annotated[TransferBody, Depends(read_transfer)]
+        call_id: CallIdPath, body: Annotated[TransferBody, Depends(read_transfer)]
     ) -> dict[str, Any]:
         known = checked_id(call_id)
         if body.url is not None:
@@ -94,7 +94,7 @@ def action_routes(actions: CallActions, check: NumberCheck, desk: Desk) -> APIRo
         responses=documents("dtmf", "Vobiz presses the keys."),
     )
     async def press(
-        call_id: str, body: Annotated[DigitsBody, Depends(read_digits)]
+        call_id: CallIdPath, body: Annotated[DigitsBody, Depends(read_digits)]
     ) -> dict[str, Any]:
         known = checked_id(call_id)
         await actions.send_digits(known, body.digits)
@@ -107,7 +107,7 @@ def action_routes(actions: CallActions, check: NumberCheck, desk: Desk) -> APIRo
         responses=documents("speak", "Vobiz reads the text out."),
     )
     async def speak(
-        call_id: str, body: Annotated[SpeakBody, Depends(read_speak)]
+        call_id: CallIdPath, body: Annotated[SpeakBody, Depends(read_speak)]
     ) -> dict[str, Any]:
         known = checked_id(call_id)
         await actions.speak(known, body.text, voice=body.voice, language=body.language)
@@ -126,24 +126,24 @@ def event_routes(dialer: Dialer, streams: EventStreams, desk: Desk) -> APIRouter
         "/calls/{call_id}/events",
         response_class=Response,
         dependencies=[may_read],
-        responses=text_answer(200, MEDIA_TYPE, EVENTS_EXAMPLE, f"{about} Ends with the call.")
+        responses=events_answer(EVENTS_EXAMPLE, f"{about} Ends with the call.")
         | problems("unknown-call", *_FOLLOW_PROBLEMS),
     )
-    async def follow_call(call_id: str, last_event_id: LastEventId = None) -> Response:
+    async def follow_call(call_id: CallIdPath, last_event_id: LastEventId = "") -> Response:
         record = await dialer.get(checked_id(call_id))
-        return streams.follow(Wanted(_OF_CALLS, record.call_id, last_event_id))
+        return streams.follow(Wanted(_OF_CALLS, record.call_id, last_event_id or None))
 
     @router.get(
         "/events",
         response_class=Response,
-        responses=text_answer(200, MEDIA_TYPE, EVENTS_EXAMPLE, about) | problems(*_FOLLOW_PROBLEMS),
+        responses=events_answer(EVENTS_EXAMPLE, about) | problems(*_FOLLOW_PROBLEMS),
     )
     async def follow_all(
-        who: Annotated[Principal, may_read], last_event_id: LastEventId = None
+        who: Annotated[Principal, may_read], last_event_id: LastEventId = ""
     ) -> Response:
         channels = _OF_CALLS
         if Scope.CAMPAIGNS_READ in who.scopes:
-            channels |= {channel for channel in Channel if channel.value == "campaigns"}
-        return streams.follow(Wanted(channels, None, last_event_id))
+            channels |= {Channel.CAMPAIGNS}
+        return streams.follow(Wanted(channels, None, last_event_id or None))
 
     return router

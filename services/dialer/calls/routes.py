@@ -6,17 +6,18 @@ Annotations are evaluated here, because FastAPI could not find what they name in
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
 
 from services.dialer.calls.bodies import (
     CALL_EXAMPLE,
+    CALL_ID,
     ORDER_EXAMPLES,
     CallsView,
     OrderBody,
 )
 from services.dialer.calls.dialer import Dialer
-from services.dialer.calls.idempotency import fingerprint_of, read_key
+from services.dialer.calls.idempotency import KEY_PATTERN, fingerprint_of, read_key
 from services.dialer.calls.listing import CallFilter
 from services.dialer.calls.machine import MachineDetection, MachineRule
 from services.dialer.calls.order import CallOrder, check_order
@@ -31,6 +32,14 @@ from services.dialer.problems import VOBIZ_PROBLEMS
 from shared.protocol.call import CallId, CallRecord, CallState, Direction
 
 _MAX_ID_CHARS = 128
+CallIdPath = Annotated[
+    str,
+    Path(
+        json_schema_extra={"minLength": 1, "maxLength": _MAX_ID_CHARS},
+        description="the platform's id of a call",
+        examples=[CALL_ID],
+    ),
+]
 Name = Annotated[str | None, Query(max_length=64)]
 
 
@@ -104,13 +113,13 @@ def call_routes(dialer: Dialer, placing: Placing, rules: OrderRules, desk: Desk)
         who: Annotated[Principal, may_write],
         body: Annotated[OrderBody, Depends(read_order)],
         idempotency_key: Annotated[
-            str | None,
+            str,
             Header(
-                max_length=202,
+                pattern=KEY_PATTERN,
                 description="names this request for 24 hours: the same again is answered the same,"
                 " and dialled once",
             ),
-        ] = None,
+        ] = "",
     ) -> JSONResponse:
         order = rules.order_of(body)
         said = body.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -151,7 +160,7 @@ def call_routes(dialer: Dialer, placing: Placing, rules: OrderRules, desk: Desk)
     @router.get(
         "/{call_id}", dependencies=[may_read], responses=one_call | problems("unknown-call")
     )
-    async def get_call(call_id: str) -> dict[str, Any]:
+    async def get_call(call_id: CallIdPath) -> dict[str, Any]:
         return (await dialer.get(checked_id(call_id))).to_json()
 
     @router.delete(
@@ -161,7 +170,7 @@ def call_routes(dialer: Dialer, placing: Placing, rules: OrderRules, desk: Desk)
         responses=answer_of(204, None, None, "Hung up, or over already.")
         | problems("unknown-call", "not-placed-yet", *VOBIZ_PROBLEMS),
     )
-    async def hang_up_call(call_id: str) -> None:
+    async def hang_up_call(call_id: CallIdPath) -> None:
         await dialer.hang_up(checked_id(call_id))
 
     return router

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from services.dialer.calls.machine import MachineDetection
+from services.dialer.calls.machine import MachineBody, MachineDetection
 from services.dialer.campaigns.judge import PauseRules
 from services.dialer.campaigns.model import CampaignSpec
 from services.dialer.campaigns.retry import RetryRules
@@ -61,7 +61,7 @@ RETRY_SCHEMA: dict[str, Any] = {
             "properties": {
                 "max_attempts": {"type": "integer", "minimum": 1, "maximum": 20},
                 "after_s": {
-                    "type": "object",
+                    "type": ["object", "null"],
                     "additionalProperties": {"type": "array", "items": {"type": "number"}},
                 },
             },
@@ -122,7 +122,9 @@ class CampaignBody(BaseModel):
     variables: dict[str, str] = Field(
         default_factory=dict, description="of every row; its own go before them"
     )
-    machine_detection: MachineDetection | None = Field(None, description="null: as configured")
+    machine_detection: MachineDetection | MachineBody | None = Field(
+        None, description="off, detect or hangup, or an object with more to say; null: as set up"
+    )
     ring_timeout_s: int | None = Field(None, ge=5, le=600, strict=True)
     time_limit_s: int | None = Field(None, ge=10, le=86_400, strict=True)
     priority: int = Field(5, ge=1, le=9, strict=True, description="9 goes before 1")
@@ -150,7 +152,7 @@ class CampaignBody(BaseModel):
             agent=self.agent,
             from_number=e164(self.from_, "from", check) if self.from_ is not None else None,
             variables=self.variables,
-            machine_detection=self.machine_detection.value if self.machine_detection else None,
+            machine_detection=self._machine_detection,
             ring_timeout_s=self.ring_timeout_s,
             time_limit_s=self.time_limit_s,
             priority=self.priority,
@@ -161,6 +163,13 @@ class CampaignBody(BaseModel):
             pause_rules=PauseRules.from_json(self.pause_rules),
             needs_agent=self.require_free_agent,
         )
+
+    @property
+    def _machine_detection(self) -> Any:
+        wanted = self.machine_detection
+        if isinstance(wanted, MachineBody):
+            return wanted.model_dump(mode="json", exclude_none=True)
+        return wanted.value if wanted is not None else None
 
 
 class RowsBody(BaseModel):

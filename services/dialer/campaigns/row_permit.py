@@ -34,6 +34,7 @@ _ACCOUNT_FAULTS: Final = frozenset(
 """They hold for every call: campaigns pause until somebody has put it right."""
 _LONGEST_BACKOFF_S: Final = 30.0
 _NO_NUMBER: Final = "country code"
+_CLOSED: Final = Grant(GrantAnswer.WAIT, why="closed")
 
 
 class NotGranted(DialerError):
@@ -81,6 +82,7 @@ class RowPermit:
         campaign: whose row.
         row: the row.
         lease: by which it is held.
+        is_open: whether the person may be called at this hour, asked right before the grant.
         on_granted: called once, with the first grant.
     """
 
@@ -90,12 +92,15 @@ class RowPermit:
         campaign: Campaign,
         row: Row,
         lease: str,
+        *,
+        is_open: Callable[[], bool],
         on_granted: Callable[[], None],
     ) -> None:
         spec = campaign.spec
         self._tools = tools
         self._place = RowPlace(campaign.campaign_id, row.n)
         self._lease = lease
+        self._is_open = is_open
         self._on_granted = on_granted
         self._grant: Grant | None = None
         self._is_barred = False
@@ -116,6 +121,8 @@ class RowPermit:
         """
         until_s = time.monotonic() + self._tools.patience_s
         while True:
+            if not self._is_open():
+                raise NotGranted(_CLOSED)
             grant = await self._tools.pacing.ask(call_id, self._claimant)
             if grant.answer is GrantAnswer.GO:
                 if self._grant is None:
@@ -171,8 +178,14 @@ class RowPermit:
 
     async def _give_back(self, call_id: CallId) -> None:
         claims, due_ms = self._tools.claims, self._tools.wall_ms()
-        if not await claims.not_dialled(self._place, call_id, due_ms=due_ms):
-            await claims.give_back(self._place.campaign_id, self._lease, [(self._place.n, due_ms)])
+        campaign_id, n = self._place.campaign_id, self._place.n
+        if await claims.not_dialled(self._place, call_id, due_ms=due_ms):
+            return
+        if self._is_barred:
+            barred = Outcome.DO_NOT_CALL
+            await claims.end_row(campaign_id, self._lease, n, barred, now_ms=due_ms)
+        else:
+            await claims.give_back(campaign_id, self._lease, [(n, due_ms)])
 
     async def _pause_all(self, verdict: Verdict) -> None:
         """Every running campaign: they dial from the same account."""

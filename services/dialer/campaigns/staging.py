@@ -22,6 +22,13 @@ T = TypeVar("T")
 _KEPT_S: Final = 1800
 _WAITS_S: Final = (0.1, 0.5)
 
+# ARGV: prefix, name, place, rows, seconds. Harmless when it comes twice.
+_PUT: Final = """
+local key = ARGV[1] .. ':dial:staged:' .. ARGV[2]
+redis.call('HSET', key, ARGV[3], ARGV[4])
+return redis.call('EXPIRE', key, ARGV[5])
+"""
+
 
 class Stage:
     """The rows of one upload, in their order."""
@@ -41,10 +48,7 @@ class Stage:
         text = "\n".join(rows)  # a row's text is JSON: it has no line break
 
         async def put_once() -> None:
-            pipe = self._store.redis.pipeline(transaction=True)
-            pipe.hset(self._key, str(self._batches), text)
-            pipe.expire(self._key, _KEPT_S)
-            await self._store.run("upload_put", pipe.execute())
+            await self._store.script("upload_put", _PUT, self.name, self._batches, text, _KEPT_S)
 
         await try_again(put_once)
         self._batches += 1

@@ -82,7 +82,7 @@ class Windows:
         return told
 
 
-def parse_windows(wanted: Mapping[str, Any] | None) -> Windows:
+def parse_windows(wanted: object) -> Windows:
     """Return windows as asked for; None: nine to nine each day where the phone rings.
 
     Args:
@@ -95,6 +95,8 @@ def parse_windows(wanted: Mapping[str, Any] | None) -> Windows:
     """
     if wanted is None:
         wanted = {}
+    if not isinstance(wanted, Mapping):
+        raise _bad('must be like {"daily": [["09:00", "21:00"]]}')
     unknown = set(wanted) - {"always", "daily", "days", "holidays", "zone"}
     if unknown:
         raise _bad(f"has {min(map(str, unknown))[:40]!r}, which is no part of it")
@@ -369,8 +371,7 @@ def _pieces(zone: str, day: int) -> tuple[tuple[int, int, int], ...]:
     for probe in range(begin + _PROBE_S, (day + 1) * _DAY_S + 1, _PROBE_S):
         if _offset_s(zone, probe) != offset_s:
             change = _change(zone, probe - _PROBE_S, probe, offset_s)
-            if change > begin:
-                pieces.append((begin, change, offset_s))
+            pieces.append((begin, change, offset_s))
             begin, offset_s = change, _offset_s(zone, probe)
     if begin < (day + 1) * _DAY_S:
         pieces.append((begin, (day + 1) * _DAY_S, offset_s))

@@ -15,6 +15,8 @@ route's documents depend on no other's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -37,8 +39,14 @@ class ProblemView(BaseModel):
     retry_after_s: int | None = Field(None, description="as the header Retry-After")
 
 
-def schema_of(model: type[Any]) -> dict[str, Any]:
+def schema_of(model: type[object]) -> dict[str, Any]:
     """Return the JSON schema, without references, of a pydantic model or a dataclass."""
+    known: Any = model  # mypy holds a class to its instances' __hash__
+    return deepcopy(_schema_of(known))
+
+
+@cache
+def _schema_of(model: Any) -> dict[str, Any]:
     schema = TypeAdapter(model).json_schema(mode="validation", by_alias=True)
     definitions = schema.pop("$defs", {})
     inlined = _inlined(schema, definitions)
@@ -67,7 +75,7 @@ def body_of(
 
 def answer_of(
     status: int,
-    model: type[Any] | None,
+    model: type[object] | None,
     example: Any,
     description: str,
     *,
@@ -94,6 +102,14 @@ def text_answer(
     """Return a part of a route's `responses`: a good answer that is text of another kind."""
     content = {media_type: {"schema": {"type": "string"}, "example": example}}
     return {status: {"description": description, "content": content}}
+
+
+def events_answer(example: str, description: str) -> dict[int | str, dict[str, Any]]:
+    """Return a part of a route's `responses`: server-sent events; the schema is that of each."""
+    texts = {name: {"type": "string"} for name in ("id", "event", "data")}
+    schema = {"type": "object", "properties": texts, "required": ["data"]}
+    content = {"text/event-stream": {"schema": schema, "example": example}}
+    return {200: {"description": description, "content": content}}
 
 
 def problems(

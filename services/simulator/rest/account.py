@@ -1,4 +1,4 @@
-"""PURE. One account of the simulated cloud: its limits, faults asked for, numbers, applications."""
+"""PURE. One account of the simulated cloud: limits, numbers, applications, trouble."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.simulator.calls.plan import Target
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A status that the next requests get instead of an answer."""
-
-    status: int
-    operation: str = ""  # a request whose operation's name begins so; empty: every one
+from services.simulator.rest.faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +30,9 @@ class AccountState:
 
     `numbers` are those it owns, None stands for every number there is. `make_call_status` is the
     status of an accepted Make Call, 200 or 201. `answers_first` holds that response back until
-    the answer webhook has been sent, as happens in a race. `keeps_attachments` makes attaching a
-    number of another Application a 409; otherwise the later one counts: accounts differ.
+    the answer webhook has been sent, as happens in a race. `lists_objects` gives the live and
+    queued lists the older shape: who is called by whom, beside the id. `keeps_attachments` makes
+    attaching a number of another Application a 409; otherwise the later one counts.
     """
 
     cps: int = 10
@@ -47,6 +41,7 @@ class AccountState:
     numbers: frozenset[str] | None = None
     make_call_status: int = 201
     answers_first: bool = False
+    lists_objects: bool = False
     is_active: bool = True
     keeps_attachments: bool = False
 
@@ -77,7 +72,7 @@ class Account:
         self.token = token
         self.state = state or AccountState()
         self.applications: dict[str, Application] = {}
-        self._faults: list[tuple[Fault, int]] = []
+        self.faults = Faults()
         self._begun_s: deque[float] = deque()
 
     def is_authentic(self, headers: Mapping[str, str]) -> bool:
@@ -116,21 +111,6 @@ class Account:
         if channels + calls > self.state.concurrency:
             return Limit("concurrency", self.state.concurrency, channels + calls)
         self._begun_s.extend([now_s] * calls)
-        return None
-
-    def inject(self, fault: Fault, count: int) -> None:
-        """Give the next `count` matching requests this status."""
-        self._faults.append((fault, count))
-
-    def take_fault(self, operation: str) -> int | None:
-        """Return the status this request is to fail with, and use it up."""
-        for index, (fault, count) in enumerate(self._faults):
-            if operation.startswith(fault.operation):
-                if count > 1:
-                    self._faults[index] = (fault, count - 1)
-                else:
-                    del self._faults[index]
-                return fault.status
         return None
 
 

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from services.simulator.calls.session_recording import CONTENT_TYPES
-from services.simulator.rest.calls import BASE, check_access
-from services.simulator.rest.cdr import detail_record
+from services.simulator.rest.access import BASE, check_access
+from services.simulator.rest.cdr import CdrQuery
 from services.simulator.rest.state import ApiError, api_id, rest_state
 
+_MAX_PER_PAGE = 1000
 me = APIRouter(prefix=BASE)
 account = APIRouter(prefix=f"{BASE}/Account/{{auth_id}}", dependencies=[Depends(check_access)])
 
@@ -21,7 +22,7 @@ account = APIRouter(prefix=f"{BASE}/Account/{{auth_id}}", dependencies=[Depends(
 async def who_am_i(request: Request) -> dict[str, Any]:
     """Say whose credentials these are, and what the account may do."""
     state = rest_state(request)
-    check_access(state.account.auth_id, request)
+    await check_access(state.account.auth_id, request)
     may = state.account.state
     return {
         "type": "account",
@@ -86,32 +87,34 @@ async def recording(call_uuid: str, name: str, request: Request) -> Response:
     return Response(file, media_type=CONTENT_TYPES[session.file_format])
 
 
-@account.get("/cdr/{call_uuid}")
-async def show_record(call_uuid: str, request: Request) -> dict[str, Any]:
-    """Show the CDR of a call; 404 until shortly after its end."""
-    call = rest_state(request).cloud.finished.get(call_uuid)
-    if call is None or not call.is_recorded:
-        raise ApiError(404, "CDR not found")
-    return {"data": detail_record(call), "success": True}
-
-
 @account.get("/cdr")
 @account.get("/cdr/recent")
 @account.get("/cdr/search")
 async def list_records(request: Request, page: int = 1, per_page: int = 20) -> dict[str, Any]:
-    """List CDRs, newest first."""
-    finished = reversed(rest_state(request).cloud.finished.values())
-    records = [detail_record(call) for call in finished if call.is_recorded]
-    start = max(0, page - 1) * per_page
-    pagination = {"page": page, "per_page": per_page, "total": len(records)}
+    """List CDRs, newest first, those alone that the query asks for."""
+    state = rest_state(request)
+    query = CdrQuery.of(request.query_params)
+    records = list(state.records.find(query, state.cloud.clock.wall()))
+    start, most = max(0, page - 1) * per_page, min(max(per_page, 1), _MAX_PER_PAGE)
+    pagination = {"page": page, "per_page": most, "total": len(records)}
     summary = {
         "total_calls": len(records),
         "answered_calls": sum(record["billsec"] > 0 for record in records),
         "total_cost": round(sum(record["total_cost"] for record in records), 5),
     }
     return {
-        "data": records[start : start + per_page],
+        "data": records[start : start + most],
         "pagination": pagination,
         "summary": summary,
         "success": True,
     }
+
+
+@account.get("/cdr/{call_uuid}")
+async def show_record(call_uuid: str, request: Request) -> dict[str, Any]:
+    """Show the CDR of a call; 404 until shortly after its end."""
+    state = rest_state(request)
+    record = state.records.get(call_uuid, state.cloud.clock.wall())
+    if record is None:
+        raise ApiError(404, "CDR not found")
+    return {"data": record, "success": True}

@@ -9,13 +9,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
+from services.simulator.rest.access import BASE, check_access
 from services.simulator.rest.account import Application
 from services.simulator.rest.application_body import (
     BadApplication,
     changed_application,
     new_application,
 )
-from services.simulator.rest.calls import BASE, check_access
 from services.simulator.rest.state import ApiError, api_id, rest_state
 
 _PAGE_MAX = 20

@@ -1,4 +1,4 @@
-"""Routes that the real cloud does not have: scripting people, injecting faults, reading reports.
+"""Routes that the real cloud does not have: changing the cloud, reading reports.
 
 They need no credentials; the simulator listens on loopback unless told otherwise.
 """
@@ -26,23 +26,12 @@ from services.simulator.calls.knobs import (
 from services.simulator.calls.plan import CallPlan, Target
 from services.simulator.line.line import LineQuality
 from services.simulator.person.people import PersonBody
-from services.simulator.rest.account import Fault
-from services.simulator.rest.calls import media_base
+from services.simulator.rest.dialling import media_base
 from services.simulator.rest.state import ApiError, RestState, rest_state
 from services.simulator.results.call_report import build_report
 from shared.protocol.call import Direction
 
 control = APIRouter(prefix="/simulator")
-
-
-class FaultBody(BaseModel):
-    """Statuses that requests get instead of an answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: int = Field(ge=400, le=599)
-    count: int = Field(1, ge=1, le=1000)
-    operation: str = Field("", description='"POST /Account/MA_LOCAL/Call/" or its beginning')
 
 
 class AccountBody(BaseModel):
@@ -56,6 +45,7 @@ class AccountBody(BaseModel):
     numbers: list[str] | None = Field(None, description="empty: every number is its own")
     make_call_status: Literal[200, 201] | None = None
     answers_first: bool | None = None
+    lists_objects: bool | None = None
     is_active: bool | None = None
     keeps_attachments: bool | None = None
 
@@ -74,21 +64,6 @@ class InboundBody(BaseModel):
     from_number: str = "+918000000001"
     to_number: str = "+918000000002"
     person: PersonBody = Field(default_factory=PersonBody)
-
-
-@control.post("/people")
-async def script_person(person: PersonBody, request: Request) -> dict[str, str]:
-    """Say who picks up when a number is dialled, and what happens then."""
-    rest_state(request).people.add(person)
-    return {"number": person.number, "outcome": person.outcome}
-
-
-@control.post("/faults")
-async def inject_faults(fault: FaultBody, request: Request) -> dict[str, int]:
-    """Let the next REST requests fail."""
-    account = rest_state(request).account
-    account.inject(Fault(fault.status, fault.operation), fault.count)
-    return {"status": fault.status, "count": fault.count}
 
 
 @control.post("/account")
@@ -118,9 +93,10 @@ async def change_knobs(change: dict[str, Any], request: Request) -> dict[str, An
 
 @control.post("/reset")
 async def reset(request: Request) -> dict[str, str]:
-    """Forget scripted people and go back to the usual knobs; limits and calls stay."""
+    """Forget people and trouble, go back to the usual knobs; limits, calls and books stay."""
     state = rest_state(request)
     state.people.forget()
+    state.account.faults.forget()
     state.knobs, state.quality = Knobs(), LineQuality()
     return {"state": "as at the start"}
 

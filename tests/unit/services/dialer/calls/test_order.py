@@ -178,3 +178,45 @@ def test_reasons_of_refusals_can_be_told_apart() -> None:
 def test_a_call_without_news_ends_for_an_unknown_reason() -> None:
     change = lost_change(CALL)
     assert (change.state, change.fields["end_reason"]) == (CallState.FAILED, EndReason.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {f"n{n}": "" for n in range(51)},
+        {"": "x"},
+        {"n" * 65: "x"},
+        {"x": "y" * 513},
+        {"x": "\ud800"},
+        {f"n{n}": "☎" * 100 for n in range(6)},
+    ],
+)
+def test_variables_that_a_worker_could_not_be_told_are_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check_order(to=TO, caller=FROM, agent=None, metadata=None, variables=variables)
+    assert caught.value.field == "variables"
+
+
+def test_what_an_order_says_of_times_goes_before_the_installations() -> None:
+    wanted = check_order(
+        to=TO, caller=FROM, agent=None, metadata=None, ring_timeout_s=20, variables={"a.b-c": "d"}
+    )
+    limits = CallLimits(ring_timeout_s=60, time_limit_s=900)
+    body = make_call_body(wanted, CallId("call-1"), GatewayAddress("http://127.0.0.1:5000"), limits)
+    assert (body["ring_timeout"], body["time_limit"]) == (20, 900)
+    assert queued_change(wanted, CallId("call-1")).fields["variables"] == {"a.b-c": "d"}
+
+
+@pytest.mark.parametrize(
+    ("field", "times"),
+    [
+        ("ring_timeout_s", {"ring_timeout_s": 4}),
+        ("ring_timeout_s", {"ring_timeout_s": 601}),
+        ("time_limit_s", {"time_limit_s": 9}),
+        ("time_limit_s", {"time_limit_s": 86_401}),
+    ],
+)
+def test_times_are_bounded(field: str, times: dict[str, int]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check_order(to=TO, caller=FROM, agent=None, metadata=None, **times)  # type: ignore[arg-type] # each is one of these
+    assert caught.value.field == field
