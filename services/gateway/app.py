@@ -244,7 +244,10 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
     async def ready() -> Mapping[str, str]:
         return await readiness(state, bus)
 
-    app.router.routes.extend(ops_routes(registry, ready))
+    def facts() -> Mapping[str, str | None]:
+        return {"public_url": state.public_base}  # a tunnel's is known to this process alone
+
+    app.router.routes.extend(ops_routes(registry, ready, facts=facts))
     app.include_router(recording_routes.router)
     app.include_router(call_routes.router)
     app.include_router(media.router)
