@@ -90,10 +90,17 @@ async def talking(gateway: Process, calls: int) -> AsyncIterator[list[Talk]]:
     """Callers in conversation, who are listening while the context lasts."""
     talks = [await Talk.begin(gateway) for _ in range(calls)]
     listening = [asyncio.ensure_future(talk.listen()) for talk in talks]
-    yield talks
+    try:
+        yield talks
+    finally:
+        await hang_up(talks)
+        await asyncio.gather(*listening)
+
+
+async def hang_up(talks: list[Talk]) -> None:
+    """End the calls, while there is a worker yet; those that have ended stay so."""
     for talk in talks:
         await talk.caller.close()
-    await asyncio.gather(*listening)
 
 
 async def speak_while(talks: list[Talk], seconds: float, trouble: Callable[[], None]) -> None:
@@ -168,4 +175,4 @@ async def test_with_another_worker_there_the_calls_are_moved_within_about_a_seco
         record_property("back_s", back_s)
         assert max(back_s) < 1.5
         assert await replaced(gateway) == {"silent": CALLS}
-        os.kill(pid, signal.SIGCONT)
+        await hang_up(talks)
