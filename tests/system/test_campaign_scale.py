@@ -16,7 +16,7 @@ from tests.support.dial_judge import Limits
 from tests.support.processes import Process
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.system, pytest.mark.soak]
+pytestmark = [pytest.mark.system, pytest.mark.soak, pytest.mark.timeout(400)]
 
 ROWS = 100_000
 MOST_MB = 150.0
