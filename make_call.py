@@ -24,8 +24,8 @@ import httpx
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.dialer.calls.order import check_order
 from services.dialer.errors import InvalidOrder
-from services.dialer.order import check_order
 from shared.vobiz.account import VobizAccount
 from shared.vobiz.client import open_vobiz
 from shared.vobiz.errors import VobizFailure

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from services.dialer.app import create_app
-from services.dialer.dialer import Dialer
-from services.dialer.follow import CallFollower
+from services.dialer.assembly import Parts, assemble
+from services.dialer.calls.follow import CallFollower
+from services.dialer.campaigns.ledger import Ledger
+from services.dialer.machinery import build_machinery
 from services.dialer.settings import DialerSettings
 from services.dialer.watch import Watch, certificate_end
 from shared.bus.redis import open_bus
@@ -55,19 +56,20 @@ async def run(settings: DialerSettings) -> None:
         tracer = await stack.enter_async_context(
             open_tracing("dialer", settings, TracingMetrics(registry), SystemClock())
         )
-        dialer = Dialer(
-            vobiz,
-            bus.calls,
-            metrics,
-            gateway=settings.gateway,
-            limits=settings.limits,
-            tracer=tracer,
-        )
         tasks = await stack.enter_async_context(
             TaskOwner("dialer", on_failure=runtime.failures_of("dialer"))
         )
         tasks.start(CallFollower(bus, metrics).run(), name="follow")
-        tasks.start(dialer.run_sweeps(silent_for_s=settings.dialer_silent_after_s), name="sweep")
+        ledger = Ledger(bus.store, rows_max=settings.dialer_rows_max)
+        machinery = build_machinery(
+            settings, bus, vobiz, metrics, tracer=tracer, tasks=tasks, ledger=ledger
+        )
+        dialer = machinery.dialer
+        machinery.start(
+            tasks,
+            silent_for_s=settings.dialer_silent_after_s,
+            on_failure=runtime.failures_of("dialer"),
+        )
         watch = Watch(
             vobiz if settings.account is not None else None,
             metrics,
@@ -77,18 +79,13 @@ async def run(settings: DialerSettings) -> None:
         )
         tasks.start(watch.run(every_s=settings.dialer_look_every_s), name="watch")
         tasks.start(LoopLag(runtime).run(), name="loop_lag")
-        app = create_app(
-            dialer,
-            bus,
-            registry,
-            desk=settings.desk,
-            is_draining=lifecycle.draining.is_set,
-        )
+        app = assemble(Parts(settings, bus, vobiz, dialer, metrics, registry, lifecycle.draining))
         port = await stack.enter_async_context(
             serve_app(app, host=settings.dialer_host, port=settings.dialer_port)
         )
         _announce(settings, port)
         await lifecycle.draining.wait()
+        machinery.runner.stop()
         if not await lifecycle.drain(dialer.until_idle, drain_s=settings.dialer_drain_s):
             _log.warning("stopped_while_dialling", hint="the sweep of the next start settles it")
 

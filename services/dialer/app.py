@@ -1,20 +1,19 @@
-"""The dialer's HTTP application."""
+"""The dialer's HTTP application: routers put together, errors as problems, writes on the trail."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
-from services.dialer.dialer import Dialer
+from services.dialer.access.audit import Audited, AuditTrail
 from services.dialer.errors import DialerError
-from services.dialer.problems import MEDIA_TYPE, Problem, bus_problem, problem_of
-from services.dialer.routes import OrderDesk, Refused, call_routes
+from services.dialer.problems import MEDIA_TYPE, Problem, Refused, bus_problem, problem_of
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.server import ops_routes
 from shared.vobiz.errors import VobizFailure
@@ -23,20 +22,20 @@ _log = structlog.get_logger(__name__)
 
 
 def create_app(
-    dialer: Dialer,
+    routers: Iterable[APIRouter],
     bus: Bus,
     registry: CollectorRegistry,
     *,
-    desk: OrderDesk,
+    audit: AuditTrail | None = None,
     is_draining: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """Return the application.
 
     Args:
-        dialer: places the calls.
+        routers: of the API, each with its own way through the door.
         bus: asked for readiness.
         registry: what /metrics shows.
-        desk: the rules of the desk: key, limits, default caller.
+        audit: where writes are written down; None: nowhere.
         is_draining: called for readiness; true while the process is stopping.
     """
 
@@ -46,9 +45,17 @@ def create_app(
             states["dialer"] = "draining"
         return states
 
-    app = FastAPI(title="Parley dialer", docs_url=None, redoc_url=None)
-    app.include_router(call_routes(dialer, desk, is_draining=is_draining))
+    app = FastAPI(
+        title="Parley dialer",
+        description="Outbound calls: one by one, and in campaigns.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    for router in routers:
+        app.include_router(router)
     app.router.routes.extend(ops_routes(registry, ready))
+    if audit is not None:
+        app.add_middleware(Audited, trail=audit)
     _add_problem_handlers(app)
     return app
 
@@ -72,19 +79,29 @@ def _add_problem_handlers(app: FastAPI) -> None:
     async def on_bad_parameters(_: Request, error: RequestValidationError) -> JSONResponse:
         places = ", ".join(str(fault["loc"][-1]) for fault in error.errors())
         detail = f"These can't be read: {places}."
-        return problem_response(Problem(422, "invalid-request", "Bad parameters", detail))
+        return problem_response(Problem.of("invalid-request", detail))
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_: Request, error: HTTPException) -> JSONResponse:
-        kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-        return problem_response(
-            Problem(error.status_code, kind, str(error.detail)), dict(error.headers or {})
-        )
+    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = _allowed(app, request) or headers.get("Allow", "")
+            return problem_response(Problem.of("method-not-allowed"), headers)
+        if error.status_code == 404:
+            return problem_response(Problem.of("not-found"), headers)
+        problem = Problem(error.status_code, "http-error", str(error.detail))
+        return problem_response(problem, headers)
 
     @app.exception_handler(Exception)
     async def on_bug(_: Request, error: Exception) -> JSONResponse:
         # Logged by the server, to which Starlette raises it again.
-        return problem_response(Problem(500, "internal", "The dialer failed", "This is a bug."))
+        return problem_response(Problem.of("internal", "This is a bug."))
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Return all methods of a path; a router names those of one of its routes alone."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(sorted(method.upper() for method in app.openapi()["paths"].get(path, {})))
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.dialer.order import CallLimits, GatewayAddress, MachineDetection, NumberCheck
-from services.dialer.routes import OrderDesk
+from services.dialer.calls.machine import MachineDetection
+from services.dialer.calls.order import CallLimits, GatewayAddress
+from services.dialer.calls.routes import OrderRules
+from services.dialer.campaigns.holidays import NO_HOLIDAYS, Holidays, parse_holidays
+from services.dialer.campaigns.pacing import PaceRules
+from services.dialer.campaigns.requests import LIST_MAX_BYTES, CampaignRules
+from services.dialer.desk.body import BodyBounds
+from services.dialer.desk.upload import UploadBounds
+from services.dialer.numbers.e164 import NumberCheck
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_MAX_HOLIDAY_CHARS = 1_048_576
 _TRIAL_NUMBER = "+918000000001"
+_VOBIZ_TIME_LIMIT_S = 14_400
+_LATE_S = 5.0
+"""A request to Vobiz may be under way for its timeout, and be dealt with a little later."""
 _PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -47,6 +59,58 @@ class DialerSettings(ServiceSettings):
     dialer_body_max_bytes: int = Field(65_536, ge=1024, le=1_048_576, description="of a request")
     dialer_body_timeout_s: float = Field(10.0, gt=0, le=60, description="to receive a body")
     dialer_list_max: int = Field(200, ge=1, le=1000, description="most records in one list")
+    dialer_rate_per_minute: int | None = Field(
+        600, ge=1, le=100_000, description="requests of a key that says nothing of it; None: any"
+    )
+    dialer_cps: float = Field(
+        1.0, gt=0, le=1000, description="new calls per second that the account may have"
+    )
+    dialer_concurrency: int | None = Field(
+        None, ge=1, le=100_000, description="calls at once; None: Vobiz is asked, 3 until it says"
+    )
+    dialer_pace_margin_s: float = Field(
+        0.1, ge=0.02, le=2, description="added to each second in which calls are counted"
+    )
+    dialer_pace_wait_s: float = Field(
+        5.0, ge=0, le=60, description="a single call may wait so long for its turn"
+    )
+    dialer_agents_kept_free: int = Field(
+        0, ge=0, le=100_000, description="agents that campaigns leave to inbound calls"
+    )
+    dialer_lease_s: float = Field(
+        30.0, ge=12, le=600, description="a row is taken back from a dialer that died"
+    )
+    dialer_reconcile_s: float = Field(
+        180.0,
+        ge=1,
+        le=3600,
+        description="without news of a call for so long, Vobiz is asked; not while its answer may"
+        " still come",
+    )
+    dialer_rows_max: int = Field(
+        1_000_000, ge=1, le=10_000_000, description="most rows of a campaign"
+    )
+    dialer_upload_max_bytes: int = Field(
+        268_435_456, ge=1024, le=4_294_967_296, description="of a table of rows or numbers"
+    )
+    dialer_upload_timeout_s: float = Field(
+        600.0, gt=0, le=86_400, description="to receive a table, all of it"
+    )
+    dialer_upload_pause_s: float = Field(
+        30.0, gt=0, le=600, description="longest silence while a table is received"
+    )
+    dialer_holidays_file: Path | None = Field(
+        None, description="days on which no campaign calls; see README"
+    )
+    dialer_followers_max: int = Field(
+        100, ge=1, le=10_000, description="streams of events that are open at once"
+    )
+    dialer_stream_s: float = Field(
+        3600.0,
+        ge=0.05,
+        le=86_400,
+        description="then a stream of events ends, and who follows asks again",
+    )
     dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
 
     public_url: str | None = Field(None, description="gateway's public URL")
@@ -73,6 +137,16 @@ class DialerSettings(ServiceSettings):
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("must have no user, query or fragment")
         return value.rstrip("/")
+
+    @field_validator("dialer_holidays_file")
+    @classmethod
+    def _has_holidays(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                _read_holidays(value)
+            except (OSError, ValueError) as exc:
+                raise ValueError(f"can't be used: {exc}") from exc
+        return value
 
     @field_validator("vobiz_auth_id")
     @classmethod
@@ -147,17 +221,62 @@ class DialerSettings(ServiceSettings):
         return _TRIAL_NUMBER if is_trial else None
 
     @property
-    def desk(self) -> OrderDesk:
-        """The rules of the API."""
-        return OrderDesk(
-            api_key=_text(self.dialer_api_key),
+    def order_rules(self) -> OrderRules:
+        """What single calls are held against."""
+        return OrderRules(
             from_number=self.from_number or self._trial_number,
             number_check=self.dialer_number_check,
-            body_max_bytes=self.dialer_body_max_bytes,
-            body_timeout_s=self.dialer_body_timeout_s,
-            list_max=self.dialer_list_max,
             machine_detection=self.dialer_machine_detection,
         )
+
+    @property
+    def pace_rules(self) -> PaceRules:
+        """How fast may be dialled."""
+        return PaceRules(
+            cps=self.dialer_cps,
+            margin_s=self.dialer_pace_margin_s,
+            agents_kept_free=self.dialer_agents_kept_free,
+            look_after_s=max(self.dialer_reconcile_s, self.dialer_vobiz_timeout_s + _LATE_S),
+            call_max_s=float(self.dialer_time_limit_s or _VOBIZ_TIME_LIMIT_S),
+        )
+
+    @property
+    def campaign_rules(self) -> CampaignRules:
+        """What campaigns are held against."""
+        file = self.dialer_holidays_file
+        return CampaignRules(
+            has_caller=self.order_rules.from_number is not None,
+            number_check=self.dialer_number_check,
+            holidays=_read_holidays(file) if file is not None else NO_HOLIDAYS,
+            list_body=BodyBounds(LIST_MAX_BYTES, self.dialer_upload_pause_s),
+            upload=self.upload_bounds,
+        )
+
+    @property
+    def upload_bounds(self) -> UploadBounds:
+        """Of tables."""
+        return UploadBounds(
+            self.dialer_upload_max_bytes, self.dialer_upload_timeout_s, self.dialer_upload_pause_s
+        )
+
+    @property
+    def root_key(self) -> str | None:
+        """The key that may do everything; None: the door is open."""
+        return _text(self.dialer_api_key)
+
+    @property
+    def body_bounds(self) -> BodyBounds:
+        """Of the bodies of requests."""
+        return BodyBounds(self.dialer_body_max_bytes, self.dialer_body_timeout_s)
+
+
+def _read_holidays(path: Path) -> Holidays:
+    """Read the file. Raises OSError, ValueError."""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(_MAX_HOLIDAY_CHARS + 1)
+    if len(text) > _MAX_HOLIDAY_CHARS:
+        raise ValueError(f"has more than {_MAX_HOLIDAY_CHARS} characters")
+    return parse_holidays(text)
 
 
 def _text(secret: SecretStr | None) -> str | None:

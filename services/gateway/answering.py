@@ -19,6 +19,7 @@ from services.gateway.routing import (
     callback_query,
     hold_answer,
     link_metadata,
+    link_variables,
     parting_answer,
     stream_answer,
 )
@@ -253,6 +254,7 @@ class Answering:
             to_number=webhook.to_number,
             direction=Direction.OUTBOUND if is_outbound else Direction.INBOUND,
             metadata=link_metadata(webhook, record),
+            variables=link_variables(record),
         )
 
     async def _open_link(self, held: HeldCall) -> SocketLink | None:

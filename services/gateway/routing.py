@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from shared.protocol.call import CallId, CallRecord, Direction
 from shared.protocol.webhook import Webhook
+from shared.protocol.worker import VARIABLES_CHARS
 from shared.protocol.xml import Hangup, Record, Redirect, Response, Speak, Stream, Wait
 
 HANGUP_EVENT = "Hangup"
@@ -208,6 +209,11 @@ def link_metadata(webhook: Webhook, record: CallRecord | None) -> dict[str, str]
         found["machine"] = "true" if webhook.machine else "false"
     sip = {k: v for k, v in webhook.fields.items() if k.upper().startswith(("X-PH-", "X-VH-"))}
     return fitting_metadata({**found, **sip})
+
+
+def link_variables(record: CallRecord | None) -> dict[str, str]:
+    """Return what an order brought for the agent's own texts, as much of it as fits."""
+    return fitting_metadata(record.variables, VARIABLES_CHARS) if record else {}
 
 
 def fitting_metadata(

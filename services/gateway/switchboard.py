@@ -35,6 +35,7 @@ from services.gateway.routing import (
     Texts,
     agent_name,
     fitting_metadata,
+    link_variables,
     parting_answer,
     read_parting,
     resolve_call_id,
@@ -247,6 +248,7 @@ class Switchboard:
             to_number=record.to_number or "",
             direction=record.direction or Direction.INBOUND,
             metadata=fitting_metadata(record.metadata),
+            variables=link_variables(record),
             call_uuid=record.call_uuid or call_id,
             webhook_base=address.webhook_base if address else "",
             # Says it too where the bus did not answer when asked who held the socket.

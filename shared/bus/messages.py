@@ -13,13 +13,14 @@ from shared.protocol.call import CallChange, CallId, CallRecord, CallState, Work
 class Channel(StrEnum):
     """The bus's channels.
 
-    `calls` carries every change of a call's state, `hangups` each call's end once, and `workers`
-    what concerns the pool.
+    `calls` carries every change of a call's state, `hangups` each call's end once, `workers` what
+    concerns the pool, and `campaigns` how the dialer's campaigns go.
     """
 
     CALLS = "calls"
     HANGUPS = "hangups"
     WORKERS = "workers"
+    CAMPAIGNS = "campaigns"
 
 
 @dataclass(frozen=True, slots=True)

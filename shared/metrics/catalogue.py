@@ -738,3 +738,44 @@ class DialerMetrics:
             ["subject"],
             registry=registry,
         )
+        self.campaign_calls = Counter(
+            "voice_dialer_campaign_calls_total",
+            "Tries of campaigns' rows that are over, by outcome; counted where they were settled.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.grants = Counter(
+            "voice_dialer_grants_total",
+            "Answers to calls that asked whether they may be dialled: go, stopped, lost, "
+            "do_not_call, or what they wait for: held, rate, channels, campaign_rate, "
+            "campaign_channels, no_agent.",
+            ["answer"],
+            registry=registry,
+        )
+        self.campaigns = Gauge(
+            "voice_dialer_campaigns",
+            "Campaigns that are running, paused or cancelled with calls still up, by state; every "
+            "dialer shows all of them.",
+            ["state"],
+            registry=registry,
+        )
+        self.rows = Gauge(
+            "voice_dialer_rows",
+            "Rows of these campaigns, by where they stand: waiting, leased, open; every dialer "
+            "shows all of them.",
+            ["state"],
+            registry=registry,
+        )
+        self.reconciled = Counter(
+            "voice_dialer_reconciled_total",
+            "Looks at calls of which nothing was heard for long, by result: ended (their record "
+            "had it), live, found (Vobiz knew the call), not_dialled, lost, unanswered (Vobiz did "
+            "not say).",
+            ["result"],
+            registry=registry,
+        )
+        self.leases_lapsed = Counter(
+            "voice_dialer_leases_lapsed_total",
+            "Rows that a dialer had taken and not dialled in time: it died, or was held up.",
+            registry=registry,
+        )

@@ -219,7 +219,7 @@ class CallRecord:
     in order of time. `usage` holds UsageEntry, `summary` is a CallSummary, `marks` holds Mark.
     `recording` has `duration_ms`, and `stopped` where it was given up; empty: the call was not
     recorded. `retention_s`: the record is gone that long after its last change; None leaves it to
-    the store.
+    the store. `variables` are what an order brought for the agent's own texts.
     """
 
     call_id: CallId
@@ -252,6 +252,7 @@ class CallRecord:
     recording: dict[str, Any] = field(default_factory=dict)
     retention_s: float | None = None
     marks: list[dict[str, Any]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-ready fields, enums as their texts."""

@@ -25,6 +25,8 @@ from shared.protocol.trace import SpanPlace, parse_traceparent
 _PATH_PREFIX = "/calls/"
 _AUTH_LIFETIME_S = 60.0
 _MAX_HEADER_CHARS = 8192
+VARIABLES_CHARS = 3000
+"""How much of a link's header the variables of a call may take, written as JSON."""
 
 
 class LinkClose(IntEnum):
@@ -68,6 +70,7 @@ class LinkRequest:
     direction: Direction = Direction.INBOUND
     resume: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     call_uuid: str = ""
     webhook_base: str = field(default="", repr=False)
     trace: SpanPlace | None = None
@@ -100,6 +103,7 @@ class LinkRequest:
                 "direction": self.direction,
                 "resume": self.resume,
                 "metadata": self.metadata,
+                "variables": self.variables,
                 "call_uuid": self.call_uuid,
                 "webhook_base": self.webhook_base,
             },
@@ -142,6 +146,7 @@ class LinkRequest:
                 resume=bool(data["resume"]),
                 metadata={str(k): str(v) for k, v in dict(data["metadata"]).items()},
                 # A gateway of an earlier version does not say these.
+                variables={str(k): str(v) for k, v in dict(data.get("variables", {})).items()},
                 call_uuid=str(data.get("call_uuid", "")),
                 webhook_base=str(data.get("webhook_base", "")),
                 trace=parse_traceparent(headers.get(TRACE_HEADER, "")),

@@ -205,7 +205,7 @@ class RedisPool:
         )
 
     async def play(self, schedule: list[Step], seed: int) -> list[Any]:
-        store = self.bus._store
+        store = self.bus.store
         await store.redis.flushall()
 
         async def advance(seconds: int) -> None:

@@ -70,6 +70,15 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def kept_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis for the tests of one module, each of which takes a prefix of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRedis:
     """A Redis that is kept for the whole session: its URL, and those of its single servers."""

@@ -14,9 +14,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.dialer.app import create_app
-from services.dialer.dialer import Dialer
-from services.dialer.order import CallLimits, GatewayAddress, NumberCheck
-from services.dialer.routes import OrderDesk
+from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.order import CallLimits, GatewayAddress
+from services.dialer.calls.placing import Placing
+from services.dialer.calls.routes import OrderRules, call_routes
+from services.dialer.desk.body import BodyBounds
+from services.dialer.desk.desk import Desk
+from services.dialer.desk.door import Door
 from shared.bus.base import BusUnavailable
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import Applied
@@ -57,7 +61,7 @@ async def open_bench(
     bus = bus or MemoryBus()
     registry, draining = CollectorRegistry(), asyncio.Event()
     account = VobizAccount("MA_EXAMPLE1", "example-token", api_base) if api_base else None
-    desk = OrderDesk(key, None, NumberCheck.POSSIBLE, 65_536, 0.5, 100)
+    desk = Desk(Door(key), BodyBounds(65_536, 0.5), 100, draining.is_set)
     async with open_vobiz(account, timeout_s=ANSWER_TIMEOUT_S, connect_timeout_s=0.4) as vobiz:
         dialer = Dialer(
             vobiz,
@@ -66,7 +70,8 @@ async def open_bench(
             gateway=GatewayAddress("http://127.0.0.1:5000"),
             limits=CallLimits(),
         )
-        app = create_app(dialer, bus, registry, desk=desk, is_draining=draining.is_set)
+        routers = [call_routes(dialer, Placing(dialer, None), OrderRules(), desk)]
+        app = create_app(routers, bus, registry, is_draining=draining.is_set)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://dialer",

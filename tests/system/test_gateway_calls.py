@@ -521,6 +521,21 @@ async def test_a_claimed_id_of_another_call_is_not_believed(
     assert (await record_of(bus, victim)).state is CallState.RINGING
 
 
+async def test_a_verdict_that_comes_with_the_answer_is_known_before_the_agent_speaks(
+    bus: MemoryBus, worker: FakeWorker, gateway: RunningGateway
+) -> None:
+    """Detection without a URL of its own: Vobiz asks for the answer when it has judged."""
+    call_id = new_call_id()
+    fields = {"variables": {"name": "Asha"}, "direction": Direction.OUTBOUND}
+    await bus.calls.apply(CallChange(CallId(call_id), CallState.QUEUED, fields))
+    answer = await gateway.answer(call_id, Direction="outbound", Machine="true")
+    assert answer.status_code == 200
+    link = await worker.call(call_id)
+    assert link.request.metadata["machine"] == "true"
+    assert link.request.variables == {"name": "Asha"}
+    assert (await record_of(bus, call_id)).metadata == {"machine": "true"}
+
+
 async def test_machine_detection_is_written_down(bus: MemoryBus, gateway: RunningGateway) -> None:
     call_id = new_call_id()
     fields = {"Event": "MachineDetection", "CallUUID": call_id, "Machine": "true"}

@@ -48,6 +48,23 @@ async def test_keys_are_sent_to_the_callers_leg(vobiz: VobizStandIn, client: Vob
     assert sent.body == {"digits": "1w2#", "leg": "aleg"}
 
 
+async def test_words_are_said_to_the_caller_in_a_voice_of_choice(
+    vobiz: VobizStandIn, client: VobizClient
+) -> None:
+    vobiz.answers = [Answer(202), Answer(202)]
+    assert await client.speak("uuid-1", "One moment.") is CallAction.DONE
+    await client.speak("uuid-1", "Ek minute.", voice="WOMAN", language="hi-IN")
+    first, second = vobiz.seen
+    assert (first.method, first.path) == ("POST", f"{CALL}/Speak/")
+    assert first.body == {"text": "One moment.", "legs": "aleg"}
+    assert second.body == {
+        "text": "Ek minute.",
+        "legs": "aleg",
+        "voice": "WOMAN",
+        "language": "hi-IN",
+    }
+
+
 @pytest.mark.parametrize("status", [401, 404])
 async def test_the_paths_other_form_is_tried_once(
     vobiz: VobizStandIn, client: VobizClient, status: int

@@ -85,4 +85,5 @@ class Aftermath:
             to_number=record.to_number or call.to_number or None,
             agent=record.agent or call.agent,
             metadata={**call.metadata, **record.metadata},
+            variables=record.variables or dict(call.variables),
         )

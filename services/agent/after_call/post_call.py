@@ -14,7 +14,7 @@ Body, JSON:
     duration_s  from the answer
     end         {"class", "reason", "cause"}
     transcript, usage, summary, milestones           as in the call's record
-    metadata    what the call was placed with; never redacted
+    metadata, variables    what the call was placed with; never redacted
     kept        {"text": whether words were kept, "redacted": ["numbers", "emails"]}
 """
 
@@ -108,6 +108,7 @@ def compose_body(record: CallRecord, redaction: Redaction) -> dict[str, Any]:
         "summary": record.summary,
         "milestones": record.milestones,
         "metadata": record.metadata,
+        "variables": record.variables,
         "kept": {
             "text": redaction.keep_text,
             "redacted": [name for name in ("numbers", "emails") if getattr(redaction, name)],

@@ -184,8 +184,9 @@ class HttpTool(Part):
     """A tool that is an HTTP request.
 
     `url` and the values of `headers`, `query` and `body` are templates: `{name}` is an argument of
-    the model's, `{call.from}`, `{call.to}`, `{call.id}` and `{metadata.x}` are facts of the call,
-    and `{secret.NAME}` is a secret of `secrets`, by the name of its environment variable.
+    the model's, `{call.from}`, `{call.to}`, `{call.id}`, `{metadata.x}` and `{variables.x}` are
+    facts of the call, and `{secret.NAME}` is a secret of `secrets`, by the name of its environment
+    variable.
     """
 
     name: ToolName
@@ -281,8 +282,9 @@ class AgentFile(Part):
     Attributes:
         numbers: called numbers that this agent answers.
         greeting: said first; empty: that of the flow, and without one the caller speaks first.
-        prompt: the system prompt of a language model; `{metadata.x}`, `{call.from}`, `{call.to}`
-            and `{call.id}` are filled in, in the greeting and the machine's message too.
+        prompt: the system prompt of a language model; `{variables.x}`, `{metadata.x}`,
+            `{call.from}`, `{call.to}` and `{call.id}` are filled in, in the greeting and the
+            machine's message too.
         flow: what the offline dialogue does: a name of the folder `flows/` beside the file, or the
             flow itself, see flow_file.py.
         transfer: names people may be transferred to, with their numbers.

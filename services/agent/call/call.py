@@ -988,4 +988,5 @@ def _facts(request: LinkRequest, cast: Cast) -> base.CallFacts:
         request.to_number,
         request.metadata,
         cast.file.language,
+        request.variables,
     )

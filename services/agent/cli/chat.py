@@ -55,6 +55,9 @@ def add_parser(
     parser.add_argument(
         "--metadata", nargs="+", default=[], metavar="NAME=VALUE", help="the call's metadata"
     )
+    parser.add_argument(
+        "--variables", nargs="+", default=[], metavar="NAME=VALUE", help="the call's variables"
+    )
 
     def run(args: argparse.Namespace) -> int:
         return _main(
@@ -78,13 +81,17 @@ def _main(args: argparse.Namespace, load: LoadAgent, lines: Iterable[str], out: 
         return 0
 
 
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    return dict(text.split("=", 1) for text in texts if "=" in text)
+
+
 async def _talk(
     args: argparse.Namespace,
     agent: AgentAtHand,
     lines: Iterable[str],
     out: TextIO,
 ) -> int:
-    metadata = dict(pair.split("=", 1) for pair in args.metadata if "=" in pair)
+    metadata, variables = _pairs(args.metadata), _pairs(args.variables)
     facts = CallFacts(
         CallId("chat"),
         agent.file.name,
@@ -93,6 +100,7 @@ async def _talk(
         args.to_number,
         metadata,
         agent.file.language,
+        variables,
     )
     tools = agent.open_tools()
     try:

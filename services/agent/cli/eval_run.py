@@ -83,6 +83,7 @@ async def run_scenarios(
                 scenario.to_number,
                 scenario.metadata,
                 scenario.language or file.language,
+                scenario.variables,
             )
             used = tools if is_live else canned_tools(tools, scenario.tools)
             async with agent.open_brain(used) as brain:

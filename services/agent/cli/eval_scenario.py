@@ -131,6 +131,7 @@ class Scenario(Part):
     from_number: str = "+918000000001"
     to_number: str = "+918000000002"
     metadata: dict[str, str] = Field(default_factory=dict)
+    variables: dict[str, str] = Field(default_factory=dict)
     language: Language | None = None
     tools: dict[str, Any] = Field(default_factory=dict)
     greeting: Expected = Expected()

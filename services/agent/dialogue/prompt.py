@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.agent.dialogue.asides import Aside, find_place
 from services.agent.providers.base import CallFacts, ChatMessage, Message, ToolCall
 
-_PLACE = re.compile(r"{(metadata\.[\w.-]{1,64}|call\.(?:from|to|id))}")
+_PLACE = re.compile(r"{((?:metadata|variables)\.[\w.-]{1,64}|call\.(?:from|to|id))}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 _MAX_FACT_CHARS = 500
 _MAX_MESSAGE_CHARS = 4000
@@ -42,14 +42,14 @@ class Bounds:
 def fill_facts(text: str, call: CallFacts) -> str:
     """Put the facts of a call into a text; other braces stay as they are.
 
-    A fact is one line of at most 500 characters and is never read for places itself. Metadata the
-    call has not got is nothing.
+    A fact is one line of at most 500 characters and is never read for places itself. Metadata and
+    variables the call has not got are nothing.
     """
 
     def fact(match: re.Match[str]) -> str:
         kind, _, name = match[1].partition(".")
-        if kind == "metadata":
-            value = call.metadata.get(name, "")
+        if kind != "call":
+            value = (call.metadata if kind == "metadata" else call.variables).get(name, "")
         else:
             value = {"from": call.from_number, "to": call.to_number, "id": call.call_id}[name]
         return _CONTROL.sub(" ", value)[:_MAX_FACT_CHARS].strip()

@@ -209,7 +209,10 @@ class EndOfTurn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What a dialogue may know of its call. Numbers are as the network gave them, or empty."""
+    """What a dialogue may know of its call. Numbers are as the network gave them, or empty.
+
+    `metadata` is what came with the call, `variables` what its order brought for the agent's texts.
+    """
 
     call_id: CallId
     agent: str
@@ -218,6 +221,7 @@ class CallFacts:
     to_number: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ _MAX_RESULT_CHARS = 4000
 _MAX_ERROR_CHARS = 500
 _MAX_CONNECTIONS = 20
 _FACTS = frozenset({"call.from", "call.to", "call.id"})
+_BROUGHT = ("metadata.", "variables.")
 _BODYLESS = frozenset({"GET", "DELETE"})
 _OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "accept-encoding", "connection", "upgrade"}
@@ -169,7 +170,7 @@ def _check(declared: HttpTool) -> None:
         *templates.places_in(declared.headers),
         *templates.places_in(declared.body),
     )
-    unknown = [p for p in places if p not in known and not p.startswith("metadata.")]
+    unknown = [p for p in places if p not in known and not p.startswith(_BROUGHT)]
     for name in declared.headers:
         if name.lower() in _OWN_HEADERS or not _HEADER_NAME.fullmatch(name):
             fault = fault or f"the header {name!r} cannot be set"
@@ -189,6 +190,7 @@ def _facts(call: CallFacts) -> dict[str, str]:
         "call.to": call.to_number,
         "call.id": call.call_id,
         **{f"metadata.{name}": value for name, value in call.metadata.items()},
+        **{f"variables.{name}": value for name, value in call.variables.items()},
     }
 
 

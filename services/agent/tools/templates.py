@@ -1,6 +1,7 @@
 """PURE. The parts of an HTTP tool's request, filled from a model's arguments and a call's facts.
 
-Places are `{name}`, `{call.from}`, `{call.to}`, `{call.id}`, `{metadata.x}` and `{secret.NAME}`.
+Places are `{name}`, `{call.from}`, `{call.to}`, `{call.id}`, `{metadata.x}`,
+`{variables.x}` and `{secret.NAME}`.
 What fills a place stays within it: in a URL it is percent-encoded whole, so that it can add neither
 a path segment nor a parameter; in a header it is one line.
 """
@@ -29,7 +30,7 @@ class Values:
 
     Attributes:
         arguments: of the model, fitting the tool's schema.
-        facts: `call.from` and the like, `metadata.x`.
+        facts: `call.from` and the like, `metadata.x`, `variables.x`.
         secrets: by name; in no error and no result.
     """
 

@@ -28,7 +28,8 @@ _MOST_SEARCHED = 5000
 _AWAY = "Redis does not answer."
 _FRESH = {"cache-control": "no-store"}
 _SHOWN = sorted(
-    {field.name for field in fields(CallRecord)} - {"transcript", "marks", "usage", "metadata"}
+    {field.name for field in fields(CallRecord)}
+    - {"transcript", "marks", "usage", "metadata", "variables"}
 )
 
 State = Annotated[GatewayState, Depends(gateway_state)]

@@ -43,7 +43,7 @@ class RedisBus:
     """All parts on one Redis."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self.events = RedisEvents(store)
         self.calls = RedisCalls(store)
         self.workers = RedisWorkers(store)
@@ -57,7 +57,7 @@ class RedisBus:
         """Whether the server that has our keys answers in time."""
         try:
             # Unlike PING, the wrong node of a Cluster does not answer this.
-            await self._store.run("ping", self._store.redis.exists(f"{self._store.prefix}:events"))
+            await self.store.run("ping", self.store.redis.exists(f"{self.store.prefix}:events"))
         except BusUnavailable:
             return False
         return True

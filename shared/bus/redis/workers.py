@@ -10,14 +10,16 @@ from shared.bus.messages import BOOKING_S, LEASE_S, WorkerLease
 from shared.bus.redis.store import Store
 from shared.protocol.call import CallId, WorkerId
 
-_NOW_MS = """
+# Shared with scripts that look at the pool from elsewhere: `now_ms`, then `counted()`, which needs
+# `prefix` and returns rows of worker id, lease JSON, bookings.
+NOW_MS = """
 local now = redis.call('TIME')
 local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
 """
 
 # ARGV: prefix, worker id, lease JSON, lease_ms, then call ids
 _HEARTBEAT = (
-    _NOW_MS
+    NOW_MS
     + """
 local prefix, worker, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 redis.call('ZADD', prefix .. ':workers', now_ms + lease_ms, worker)
@@ -38,7 +40,7 @@ return 1
 """
 )
 
-_COUNTED_WORKERS = """
+COUNTED_WORKERS = """
 redis.call('ZREMRANGEBYSCORE', prefix .. ':workers', '-inf', now_ms)
 local function counted()
   local rows = {}
@@ -54,14 +56,14 @@ local function counted()
 end
 """
 
-_WORKERS = _NOW_MS + "local prefix = ARGV[1]\n" + _COUNTED_WORKERS + "return counted()"
+_WORKERS = NOW_MS + "local prefix = ARGV[1]\n" + COUNTED_WORKERS + "return counted()"
 
 # ARGV: prefix, call id, booking_ms, zone, two draws, lag of a full worker, then excluded ids.
 # The choice is that of shared/bus/choice.py.
 _RESERVE = (
-    _NOW_MS
+    NOW_MS
     + "local prefix, call, booking_ms, zone = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]\n"
-    + _COUNTED_WORKERS
+    + COUNTED_WORKERS
     + """
 local excluded = {}
 for i = 8, #ARGV do excluded[ARGV[i]] = true end

@@ -35,8 +35,8 @@ from services.agent.providers.base import (
 # --- what a flow is made of ---------------------------------------------------------------------
 
 Texts: TypeAlias = tuple[str, ...]
-"""Ways to say one thing, used in turn. `{name}` is replaced by that variable, `{metadata.x}`,
-`{call.from}`, `{call.to}` and `{call.id}` by what is known of the call."""
+"""Ways to say one thing, used in turn. `{name}` is replaced by that variable, `{variables.x}`,
+`{metadata.x}`, `{call.from}`, `{call.to}` and `{call.id}` by what is known of the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,8 @@ class FlowBrain:
 
 def _facts(call: CallFacts) -> dict[str, str]:
     known = {"call.from": call.from_number, "call.to": call.to_number, "call.id": call.call_id}
-    return known | {f"metadata.{name}": value for name, value in call.metadata.items()}
+    known |= {f"metadata.{name}": value for name, value in call.metadata.items()}
+    return known | {f"variables.{name}": value for name, value in call.variables.items()}
 
 
 class FlowConversation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from services.dialer.order import MachineDetection
+from services.dialer.calls.machine import MachineDetection
 from services.dialer.settings import DialerSettings
 from shared.vobiz.account import VOBIZ_API_BASE
 
@@ -17,15 +17,15 @@ def settings(**values: object) -> DialerSettings:
 
 
 def test_orders_that_say_nothing_of_machines_go_by_the_setting() -> None:
-    assert settings().desk.machine_detection is MachineDetection.OFF
-    chosen = settings(dialer_machine_detection="detect").desk
+    assert settings().order_rules.machine_detection is MachineDetection.OFF
+    chosen = settings(dialer_machine_detection="detect").order_rules
     assert chosen.machine_detection is MachineDetection.DETECT
 
 
 def test_a_local_trial_needs_nothing() -> None:
     plain = settings()
     assert plain.gateway.base == "http://127.0.0.1:5000"
-    assert plain.desk.api_key is None
+    assert plain.root_key is None
     assert plain.account is None
     assert not plain.is_public
 
@@ -41,7 +41,7 @@ def test_a_local_trial_needs_nothing() -> None:
 def test_a_public_gateway_needs_a_key(public: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="DIALER_API_KEY"):
         settings(**public)
-    assert settings(**public, **KEY).desk.api_key == "k"
+    assert settings(**public, **KEY).root_key == "k"
 
 
 def test_the_dialers_own_gateway_url_wins() -> None:
@@ -104,11 +104,11 @@ def test_limits_are_left_to_vobiz_unless_set() -> None:
 
 def test_a_trial_makes_its_caller_number_up_and_an_account_does_not() -> None:
     trial = settings(dialer_trial_api_base="http://127.0.0.1:5003/api/v1")
-    assert (trial.desk.from_number or "").startswith("+91800000")
+    assert (trial.order_rules.from_number or "").startswith("+91800000")
     given = settings(dialer_trial_api_base="http://s/api/v1", from_number="+918000000077")
-    assert given.desk.from_number == "+918000000077"
+    assert given.order_rules.from_number == "+918000000077"
     account = settings(
         dialer_trial_api_base="http://s/api/v1", vobiz_auth_id="MA_X", vobiz_auth_token="t"
     )
-    assert account.desk.from_number is None
-    assert settings().desk.from_number is None
+    assert account.order_rules.from_number is None
+    assert settings().order_rules.from_number is None

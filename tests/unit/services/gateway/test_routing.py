@@ -20,6 +20,7 @@ from services.gateway.routing import (
     is_call_id,
     is_private_host,
     link_metadata,
+    link_variables,
     parting_answer,
     read_parting,
     resolve_call_id,
@@ -185,13 +186,23 @@ def test_metadata_that_does_not_fit_is_left_out_from_the_first_entry_that_does_n
     assert fitting_metadata({"a": "☎" * 600, "b": "☎" * 600}) == {"a": "☎" * 600}
 
 
-@given(st.dictionaries(st.text(max_size=40), st.text(max_size=3000), max_size=30))
-def test_metadata_of_any_size_fits_a_header(metadata: dict[str, str]) -> None:
-    record = CallRecord(OURS, CallState.QUEUED, metadata=metadata)
-    kept = link_metadata(WEBHOOK, record)
+_TEXTS = st.dictionaries(st.text(max_size=40), st.text(max_size=3000), max_size=30)
+
+
+@given(_TEXTS, _TEXTS)
+def test_metadata_and_variables_of_any_size_fit_a_header(
+    metadata: dict[str, str], variables: dict[str, str]
+) -> None:
+    record = CallRecord(OURS, CallState.QUEUED, metadata=metadata, variables=variables)
+    kept, told = link_metadata(WEBHOOK, record), link_variables(record)
     assert kept.items() <= metadata.items()
-    headers = LinkRequest(OURS, metadata=kept).headers("secret", 1_790_921_506)
-    assert len(headers["Parley-Call"]) < 8000
+    assert told.items() <= variables.items()
+    headers = LinkRequest(OURS, metadata=kept, variables=told).headers("secret", 1_790_921_506)
+    assert len(headers["Parley-Call"]) < 7500
+
+
+def test_an_unknown_call_brings_no_variables() -> None:
+    assert link_variables(None) == {}
 
 
 @pytest.mark.parametrize(

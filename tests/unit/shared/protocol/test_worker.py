@@ -21,6 +21,7 @@ REQUEST = LinkRequest(
     direction=Direction.OUTBOUND,
     resume=True,
     metadata={"name": "Zoë", "note": "two\nlines"},
+    variables={"when": "tomorrow", "sum": "₹ 400"},
     call_uuid="0b7d1c9e-5a42-4f0e-9a6d-2f1c33b0a8d4",
     webhook_base="https://voice.example.com/0123456789abcdef",
     trace=SpanPlace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
@@ -37,11 +38,13 @@ def test_a_gateway_of_an_earlier_version_is_understood() -> None:
     class Earlier(LinkRequest):
         def _body(self) -> str:
             body = json.loads(super()._body())
-            return json.dumps({k: body[k] for k in body if k not in ("call_uuid", "webhook_base")})
+            later = ("call_uuid", "webhook_base", "variables")
+            return json.dumps({k: body[k] for k in body if k not in later})
 
     request = Earlier(CallId("c"), epoch=2, webhook_base="https://voice.example.com")
     read = LinkRequest.from_headers(request.path, request.headers("s", 5.0), "s", 5.0)
     assert (read.epoch, read.call_uuid, read.webhook_base) == (2, "", "")
+    assert read.variables == {}
 
 
 def test_the_secret_in_the_webhooks_path_is_not_shown() -> None:

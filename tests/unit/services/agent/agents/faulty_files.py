@@ -384,7 +384,7 @@ FAULTY_FILES: dict[str, tuple[str, str]] = {
         _TOOL + "    query:\n      d: '{day}'\n",
         (
             "agent.yaml:6: tools[0].query.d: {day} is nothing that can be filled in; there "
-            "are: call.from, call.id, call.to, metadata.x"
+            "are: call.from, call.id, call.to, metadata.x, variables.x"
         ),
     ),
     "a secret that is not listed": (

@@ -399,8 +399,13 @@ def test_the_readme_promises_nothing_that_the_agent_does_not_understand() -> Non
 
 
 async def test_facts_of_the_call_are_filled_in() -> None:
-    flow = replace(PARLEY, greeting=("Hello {metadata.name}, you called {call.to}{metadata.no}.",))
-    facts = replace(FACTS, to_number="+918000000001", metadata={"name": "Asha"})
+    flow = replace(
+        PARLEY,
+        greeting=("Hello {metadata.name}{variables.who}, you called {call.to}{metadata.no}.",),
+    )
+    facts = replace(
+        FACTS, to_number="+918000000001", metadata={"name": "As"}, variables={"who": "ha"}
+    )
     talk = FlowBrain(flow).open(facts, {})
     texts = [piece.text async for piece in talk.greet() if isinstance(piece, Say)]
     assert texts == ["Hello Asha, you called +918000000001."]

@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from urllib.parse import urlencode
 
-import phonenumbers
-
+from services.dialer.calls.machine import MachineRule
 from services.dialer.errors import InvalidOrder
+from services.dialer.numbers.e164 import NumberCheck, e164
 from shared.protocol.call import CallChange, CallId, CallState, Direction, EndClass, EndReason
+from shared.protocol.worker import VARIABLES_CHARS
 from shared.vobiz.errors import Verdict
 
 DEFAULT_AGENT = "default"
 _AGENT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_VARIABLE = re.compile(r"[\w.-]{1,64}")
+_MAX_VARIABLES = 50
 _MAX_METADATA = 32
 _MAX_KEY_CHARS = 64
 _MAX_VALUE_CHARS = 512
 
 
-class NumberCheck(StrEnum):
-    """How strictly numbers are judged.
-
-    `POSSIBLE` looks at the country code and the length, `VALID` also at the ranges in use, which
-    are younger than any list of them.
-    """
-
-    POSSIBLE = "possible"
-    VALID = "valid"
-
-
-class MachineDetection(StrEnum):
-    """Whether Vobiz listens for an answering machine, and what it does about one.
-
-    `DETECT` tells the agent, who decides; `HANGUP` ends the call. Either way the call goes on
-    meanwhile: the verdict takes some seconds, which the person called must not hear as silence.
-    """
-
-    OFF = "off"
-    DETECT = "detect"
-    HANGUP = "hangup"
-
-
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """A call that is wanted. Make it by `check_order`."""
+    """A call that is wanted. Make it by `check_order`.
+
+    `variables` fill the agent's own texts, `metadata` is what the call is filed under. Times None:
+    as the installation says. `needs_agent`: not to be dialled while no agent is free.
+    """
 
     to_number: str
     from_number: str
     agent: str = DEFAULT_AGENT
     metadata: Mapping[str, str] = field(default_factory=dict)
-    machine_detection: MachineDetection = MachineDetection.OFF
+    machine_detection: MachineRule = field(default_factory=MachineRule)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    ring_timeout_s: int | None = None
+    time_limit_s: int | None = None
+    needs_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,11 @@ def check_order(
     agent: str | None,
     metadata: Mapping[str, str] | None,
     check: NumberCheck = NumberCheck.POSSIBLE,
-    machine_detection: MachineDetection = MachineDetection.OFF,
+    machine_detection: MachineRule | None = None,
+    variables: Mapping[str, str] | None = None,
+    ring_timeout_s: int | None = None,
+    time_limit_s: int | None = None,
+    needs_agent: bool = False,
 ) -> CallOrder:
     """Return a sound order.
 
@@ -94,6 +86,10 @@ def check_order(
         metadata: up to 32 short texts that stay with the call's record.
         check: how strictly numbers are judged.
         machine_detection: what is done about answering machines.
+        variables: what fills the agent's own texts, see `check_variables`.
+        ring_timeout_s: 5 to 600; None: as the installation says.
+        time_limit_s: 10 to 86400; None: as the installation says.
+        needs_agent: not to be dialled while no agent is free.
 
     Raises:
         InvalidOrder: the first field that is wrong.
@@ -105,8 +101,15 @@ def check_order(
         from_number=e164(caller, "from", check),
         agent=agent or DEFAULT_AGENT,
         metadata=dict(metadata or {}),
-        machine_detection=machine_detection,
+        machine_detection=machine_detection or MachineRule(),
+        variables=dict(variables or {}),
+        ring_timeout_s=ring_timeout_s,
+        time_limit_s=time_limit_s,
+        needs_agent=needs_agent,
     )
+    _check_bounds(ring_timeout_s, "ring_timeout_s", 5, 600)
+    _check_bounds(time_limit_s, "time_limit_s", 10, 86_400)
+    check_variables(order.variables)
     if not _AGENT.fullmatch(order.agent):
         raise InvalidOrder("agent", "1 to 64 letters, digits, dots, - or _")
     if len(order.metadata) > _MAX_METADATA:
@@ -116,31 +119,37 @@ def check_order(
             raise InvalidOrder(
                 "metadata", f"keys of 1 to {_MAX_KEY_CHARS}, values of up to {_MAX_VALUE_CHARS}"
             )
-        if any("\ud800" <= sign <= "\udfff" for sign in key + value):
-            raise InvalidOrder("metadata", "holds text that is not Unicode")
+        _check_unicode(key + value, "metadata")
     return order
 
 
-def e164(text: str, field_name: str, check: NumberCheck = NumberCheck.POSSIBLE) -> str:
-    """Return a number as +E.164; blanks, dots, dashes and brackets may be in it.
+def check_variables(variables: Mapping[str, str]) -> None:
+    """Look at variables for an agent's texts.
 
     Raises:
-        InvalidOrder: not international, of a country code or length that can't be, or (VALID)
-            of no known range.
+        InvalidOrder: more than 50, names that no text could hold (letters, digits, _ . and -, up to
+            64), values of more than 512 characters, or more in all than a worker can be told.
     """
-    digits = re.sub(r"[\s().-]", "", text)
-    if not re.fullmatch(r"\+[0-9]{7,15}", digits):
-        raise InvalidOrder(field_name, "must be an international number such as +918000000001")
-    try:
-        number = phonenumbers.parse(digits, None)
-    except phonenumbers.NumberParseException as exc:
-        raise InvalidOrder(field_name, "has no country code that is in use") from exc
-    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    if written != digits or not phonenumbers.is_possible_number(number):
-        raise InvalidOrder(field_name, "is too short, too long or otherwise no number there")
-    if check is NumberCheck.VALID and not phonenumbers.is_valid_number(number):
-        raise InvalidOrder(field_name, "is in no number range that is in use")
-    return digits
+    if len(variables) > _MAX_VARIABLES:
+        raise InvalidOrder("variables", f"at most {_MAX_VARIABLES} entries")
+    for name, value in variables.items():
+        if not _VARIABLE.fullmatch(name):
+            raise InvalidOrder("variables", "names are 1 to 64 letters, digits, _ . or -")
+        if len(value) > _MAX_VALUE_CHARS:
+            raise InvalidOrder("variables", f"values of up to {_MAX_VALUE_CHARS} characters")
+        _check_unicode(name + value, "variables")
+    if sum(len(json.dumps(pair)) for pair in variables.items()) > VARIABLES_CHARS:
+        raise InvalidOrder("variables", f"at most {VARIABLES_CHARS} characters in all, as JSON")
+
+
+def _check_unicode(text: str, field_name: str) -> None:
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise InvalidOrder(field_name, "holds text that is not Unicode")
+
+
+def _check_bounds(value: int | None, field_name: str, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        raise InvalidOrder(field_name, f"must be {least} to {most}")
 
 
 def make_call_body(
@@ -162,17 +171,14 @@ def make_call_body(
     ):
         body[f"{name}_url"] = gateway.url(path, **query)
         body[f"{name}_method"] = "POST"
-    if limits.ring_timeout_s is not None:
-        body["ring_timeout"] = limits.ring_timeout_s
-    if limits.time_limit_s is not None:
-        body["time_limit"] = limits.time_limit_s
-    if order.machine_detection is not MachineDetection.OFF:
-        # Texts: a JSON boolean is not understood. The URL makes it asynchronous.
-        is_hangup = order.machine_detection is MachineDetection.HANGUP
-        body["machine_detection"] = "hangup" if is_hangup else "true"
-        body["machine_detection_url"] = gateway.url("machine-detection", **query)
-        body["machine_detection_method"] = "POST"
-    return body
+    ring_timeout_s = order.ring_timeout_s or limits.ring_timeout_s
+    time_limit_s = order.time_limit_s or limits.time_limit_s
+    if ring_timeout_s is not None:
+        body["ring_timeout"] = ring_timeout_s
+    if time_limit_s is not None:
+        body["time_limit"] = time_limit_s
+    verdict_url = gateway.url("machine-detection", **query)
+    return body | order.machine_detection.fields(verdict_url)
 
 
 def queued_change(order: CallOrder, call_id: CallId) -> CallChange:
@@ -186,6 +192,7 @@ def queued_change(order: CallOrder, call_id: CallId) -> CallChange:
             "to_number": order.to_number,
             "agent": order.agent,
             "metadata": dict(order.metadata),
+            "variables": dict(order.variables),
         },
     )
 

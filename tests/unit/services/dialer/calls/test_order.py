@@ -9,20 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dialer.errors import InvalidOrder
-from services.dialer.order import (
+from services.dialer.calls.machine import MachineDetection, MachineRule
+from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
-    MachineDetection,
-    NumberCheck,
     check_order,
-    e164,
     lost_change,
     make_call_body,
     queued_change,
     refused_change,
 )
+from services.dialer.errors import InvalidOrder
 from shared.protocol.call import CallId, CallState, EndReason, merge_change
 from shared.vobiz.errors import Verdict
 
@@ -67,14 +65,6 @@ def test_numbers_are_written_as_e164(text: str) -> None:
 def test_what_is_no_international_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidOrder, match="to: "):
         order(text)
-
-
-def test_a_number_of_no_known_range_passes_unless_ranges_are_asked_for() -> None:
-    assert e164("+15550100001", "to") == "+15550100001"
-    for text in ("+15550100001", "+91800000000", "+9180000000020"):
-        with pytest.raises(InvalidOrder, match="range"):
-            e164(text, "to", NumberCheck.VALID)
-    assert e164("+12025550123", "to", NumberCheck.VALID) == "+12025550123"
 
 
 def test_an_order_without_a_caller_is_refused() -> None:
@@ -145,7 +135,8 @@ def test_without_a_secret_agent_or_limits_the_request_has_none() -> None:
     ("detection", "text"), [(MachineDetection.DETECT, "true"), (MachineDetection.HANGUP, "hangup")]
 )
 def test_machines_are_listened_for_beside_the_call(detection: MachineDetection, text: str) -> None:
-    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=detection)
+    rule = MachineRule(detection)
+    wanted = check_order(to=TO, caller=FROM, agent=None, metadata=None, machine_detection=rule)
     body = make_call_body(wanted, CALL, GatewayAddress("http://127.0.0.1:5000"), CallLimits())
     assert body["machine_detection"] == text
     assert body["machine_detection_url"] == "http://127.0.0.1:5000/machine-detection?c=call-1"
@@ -187,3 +178,44 @@ def test_reasons_of_refusals_can_be_told_apart() -> None:
 def test_a_call_without_news_ends_for_an_unknown_reason() -> None:
     change = lost_change(CALL)
     assert (change.state, change.fields["end_reason"]) == (CallState.FAILED, EndReason.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {f"n{n}": "" for n in range(51)},
+        {"a b": "x"},
+        {"x": "y" * 513},
+        {"x": "\ud800"},
+        {f"n{n}": "☎" * 100 for n in range(6)},
+    ],
+)
+def test_variables_that_a_worker_could_not_be_told_are_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check_order(to=TO, caller=FROM, agent=None, metadata=None, variables=variables)
+    assert caught.value.field == "variables"
+
+
+def test_what_an_order_says_of_times_goes_before_the_installations() -> None:
+    wanted = check_order(
+        to=TO, caller=FROM, agent=None, metadata=None, ring_timeout_s=20, variables={"a.b-c": "d"}
+    )
+    limits = CallLimits(ring_timeout_s=60, time_limit_s=900)
+    body = make_call_body(wanted, CallId("call-1"), GatewayAddress("http://127.0.0.1:5000"), limits)
+    assert (body["ring_timeout"], body["time_limit"]) == (20, 900)
+    assert queued_change(wanted, CallId("call-1")).fields["variables"] == {"a.b-c": "d"}
+
+
+@pytest.mark.parametrize(
+    ("field", "times"),
+    [
+        ("ring_timeout_s", {"ring_timeout_s": 4}),
+        ("ring_timeout_s", {"ring_timeout_s": 601}),
+        ("time_limit_s", {"time_limit_s": 9}),
+        ("time_limit_s", {"time_limit_s": 86_401}),
+    ],
+)
+def test_times_are_bounded(field: str, times: dict[str, int]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check_order(to=TO, caller=FROM, agent=None, metadata=None, **times)  # type: ignore[arg-type] # each is one of these
+    assert caught.value.field == field

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry
 
-from services.dialer.dialer import Dialer, new_call_id
-from services.dialer.follow import ActiveCalls, CallFollower
-from services.dialer.order import CallLimits, GatewayAddress
+from services.dialer.calls.dialer import Dialer, new_call_id
+from services.dialer.calls.follow import ActiveCalls, CallFollower
+from services.dialer.calls.order import CallLimits, GatewayAddress
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import BusEvent, Channel
 from shared.metrics.catalogue import DialerMetrics
@@ -79,7 +79,7 @@ async def test_figures_follow_calls_that_began_before_and_after() -> None:
 class NoVobiz:
     """A CallControl that nobody should ask."""
 
-    async def make_call(self, body: object) -> str | None:
+    async def make_call(self, body: object, *, before_sending: object = None) -> str | None:
         raise AssertionError(body)
 
     async def hang_up(self, call_uuid: str) -> HangupOutcome:

@@ -1,8 +1,8 @@
-"""Placing calls and hanging them up: the order of record, network and record again.
+"""Placing calls and hanging them up: the order of permit, record, network and record again.
 
-A call is written down before Vobiz is asked, so that whatever happens then, there is a record
-that webhooks can find. From then on its state is the webhooks' matter: they reach the record by
-way of the gateway.
+Once there is a connection to Vobiz a permit is obtained, then the call is written down, and only
+then Vobiz is asked: whatever happens from there on, there is a record that webhooks can find. From
+then on its state is the webhooks' matter: they reach the record by way of the gateway.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
 
-from services.dialer.errors import NotPlacedYet, UnknownCall
-from services.dialer.order import (
+from services.dialer.calls.listing import CallFilter, page_of_calls
+from services.dialer.calls.order import (
     CallLimits,
     CallOrder,
     GatewayAddress,
@@ -26,6 +27,8 @@ from services.dialer.order import (
     queued_change,
     refused_change,
 )
+from services.dialer.calls.permit import NoPermit, Permit
+from services.dialer.errors import DialerError, NotPlacedYet, UnknownCall
 from shared.bus.base import BusUnavailable, CallStore
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallRecord, CallState, Direction
@@ -56,6 +59,7 @@ class Dialer:
         limits: what Vobiz enforces for each call.
         make_id: makes ids.
         tracer: told of each call that is dialled.
+        permit_for: gives leave to orders that bring no permit.
     """
 
     def __init__(
@@ -68,7 +72,9 @@ class Dialer:
         limits: CallLimits,
         make_id: Callable[[], CallId] = new_call_id,
         tracer: Tracer = NO_TRACER,
+        permit_for: Callable[[CallOrder], Permit] = lambda _: NoPermit(),
     ) -> None:
+        self._permit_for = permit_for
         self._tracer = tracer
         self._control = control
         self._calls = calls
@@ -80,23 +86,36 @@ class Dialer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def place(self, order: CallOrder) -> CallRecord:
-        """Record a call as queued, ask Vobiz to dial it, once, and return its record.
+    async def place(
+        self, order: CallOrder, *, call_id: CallId | None = None, permit: Permit | None = None
+    ) -> CallRecord:
+        """Obtain a permit, record a call as queued, ask Vobiz to dial it, once; return its record.
+
+        Args:
+            order: what is wanted.
+            call_id: of the call, where it must be known before. However often one id is placed, the
+                call is dialled once: all but the first get its record.
+            permit: leave to dial it. Where it brings its own, an attempt that did not come as far
+                as a permit leaves no record.
 
         Raises:
-            BusUnavailable: there is no record, and nothing was dialled.
+            DialerError: the permit's reason; nothing was dialled.
+            BusUnavailable: nothing was dialled.
             VobizFailure: with the call's id; its record has ended, or, where the phone may be
                 ringing, stays as it is with the error noted.
         """
         self._under_way += 1
         self._metrics.under_way.set(self._under_way)
         self._idle.clear()
-        call_id = self._make_id()
+        call_id = call_id or self._make_id()
         concern = self._tracer.concern(call_id)
         turn_to(concern)
         began_s, error = self._tracer.now_s(), "not_placed"
+        placing = _Placing(
+            order, call_id, permit or self._permit_for(order), is_recorded=permit is None
+        )
         try:
-            record = await self._place(order, call_id)
+            record = await self._place(placing)
             error = ""
             return record
         except VobizFailure as failure:
@@ -110,25 +129,74 @@ class Dialer:
             if not self._under_way:
                 self._idle.set()
 
-    async def _place(self, order: CallOrder, call_id: CallId) -> CallRecord:
+    async def _place(self, placing: _Placing) -> CallRecord:
+        call_id, permit = placing.call_id, placing.permit
         log = _log.bind(call_id=call_id)
-        record = (await self._calls.apply(queued_change(order, call_id))).record
-        body = make_call_body(order, call_id, self._gateway, self._limits)
-        started_s = time.perf_counter()
+        body = make_call_body(placing.order, call_id, self._gateway, self._limits)
         try:
-            call_uuid = await self._timed("make_call", self._control.make_call(body))
+            call_uuid = await self._control.make_call(
+                body, before_sending=lambda: self._prepare(placing)
+            )
         except VobizFailure as failure:
             self._metrics.requests.labels(failure.verdict).inc()
-            await self._note(refused_change(call_id, failure.verdict, ADVICE[failure.verdict]))
+            self._observe("make_call", placing)
+            await self._refused(placing, failure)
             log.warning("call_refused", verdict=failure.verdict, status=failure.status)
             failure.call_id = call_id
             raise
+        except _PlacedBefore as before:
+            return before.record
+        except (DialerError, BusUnavailable):
+            await self._not_sent(placing)
+            raise
+        assert placing.record is not None  # nothing is sent without
         self._metrics.requests.labels(Verdict.ACCEPTED).inc()
-        accepted_ms = round((time.perf_counter() - started_s) * 1000, 1)
+        accepted_ms = self._observe("make_call", placing)
         fields = {"call_uuid": call_uuid, "milestones": {"vobiz_accepted_ms": accepted_ms}}
         noted = await self._note(CallChange(call_id, None, fields))
+        await permit.accepted(call_id)
         log.info("call_placed", call_uuid=call_uuid, vobiz_ms=accepted_ms)
-        return noted or record
+        return noted or placing.record
+
+    async def _prepare(self, placing: _Placing) -> None:
+        """Obtain the permit, write the record, and renew the permit where that took too long."""
+        while True:
+            await placing.permit.obtain(placing.call_id)
+            if placing.record is None:
+                change = queued_change(placing.order, placing.call_id)
+                queued = await self._calls.apply(change)
+                if not queued.state_changed:
+                    raise _PlacedBefore(queued.record)
+                placing.record = queued.record
+            if placing.permit.is_good():
+                placing.sent_s = time.perf_counter()
+                return
+
+    async def _refused(self, placing: _Placing, failure: VobizFailure) -> None:
+        """Note what Vobiz said: with the permit first, because the record's end is news to all."""
+        call_id, verdict = placing.call_id, failure.verdict
+        if verdict.may_have_dialled:
+            await placing.permit.unsure(call_id, failure)
+        else:
+            await placing.permit.refused(call_id, failure)
+        if placing.record is None and not placing.is_recorded:
+            return
+        if placing.record is None:
+            await self._note(queued_change(placing.order, call_id))
+        await self._note(refused_change(call_id, verdict, ADVICE[verdict]))
+
+    async def _not_sent(self, placing: _Placing) -> None:
+        await placing.permit.refused(placing.call_id, None)
+        if placing.record is not None:
+            await self._note(
+                refused_change(placing.call_id, Verdict.RATE_LIMITED, "It was not dialled.")
+            )
+
+    def _observe(self, operation: str, placing: _Placing) -> float:
+        """Take the time since the request went out; return it in ms."""
+        taken_s = time.perf_counter() - placing.sent_s
+        self._metrics.vobiz_seconds.labels(operation).observe(taken_s)
+        return round(taken_s * 1000, 1)
 
     async def until_idle(self) -> None:
         """Wait until no call is being placed: only then is every outcome written down."""
@@ -146,11 +214,7 @@ class Dialer:
         record = await self.get(call_id)
         if record.state.is_final:
             return
-        call_uuid = record.call_uuid
-        if call_uuid is None and record.direction is Direction.INBOUND:
-            call_uuid = record.call_id
-        if call_uuid is None:
-            raise NotPlacedYet(call_id)
+        call_uuid = vobiz_id_of(record)
         try:
             outcome = await self._timed("hang_up", self._control.hang_up(call_uuid))
         except VobizFailure as failure:
@@ -174,14 +238,19 @@ class Dialer:
             raise UnknownCall(call_id)
         return record
 
-    async def recent(self, limit: int) -> list[CallRecord]:
-        """Return the newest records, inbound ones too, newest first."""
-        return await self._calls.recent(limit)
+    async def page(
+        self, wanted: CallFilter, *, limit: int, before: CallId | None = None
+    ) -> tuple[list[CallRecord], CallId | None]:
+        """Return a page of records, see `page_of_calls`."""
+        return await page_of_calls(self._calls, wanted, limit=limit, before=before)
 
-    async def sweep(self, *, now: datetime, silent_for_s: float) -> int:
+    async def sweep(
+        self, *, now: datetime, silent_for_s: float, looked_after: Collection[CallId] = ()
+    ) -> int:
         """End the records of calls of which nothing was heard for too long; return how many.
 
-        Those are calls whose dialling had an unknown outcome, or a dialer that died in it.
+        Those are calls whose dialling had an unknown outcome, or a dialer that died in it. Calls
+        that are looked after by others are left to them.
         """
         limit = now - timedelta(seconds=silent_for_s)
         swept, oldest = 0, now
@@ -189,7 +258,7 @@ class Dialer:
             queued_at = _queued_at(record)
             if queued_at is None:
                 continue
-            if queued_at < limit:
+            if queued_at < limit and record.call_id not in looked_after:
                 applied = await self._calls.apply(lost_change(record.call_id))
                 swept += applied.became_final
             else:
@@ -200,11 +269,19 @@ class Dialer:
             _log.warning("calls_without_news_ended", number=swept)
         return swept
 
-    async def run_sweeps(self, *, silent_for_s: float) -> None:
+    async def run_sweeps(
+        self,
+        *,
+        silent_for_s: float,
+        looked_after: Callable[[], Awaitable[Collection[CallId]]] | None = None,
+    ) -> None:
         """Sweep until cancelled; an absent bus is waited for."""
         while True:
             try:
-                await self.sweep(now=datetime.now(UTC), silent_for_s=silent_for_s)
+                others = set(await looked_after()) if looked_after is not None else set()
+                await self.sweep(
+                    now=datetime.now(UTC), silent_for_s=silent_for_s, looked_after=others
+                )
             except BusUnavailable as exc:
                 _log.warning("sweep_skipped", error=str(exc))
             await asyncio.sleep(SWEEP_EVERY_S)
@@ -220,6 +297,39 @@ class Dialer:
     async def _timed(self, operation: str, request: Awaitable[T]) -> T:
         with self._metrics.vobiz_seconds.labels(operation).time():
             return await request
+
+
+class _PlacedBefore(Exception):
+    """Somebody has placed this call already; the permit, obtained again, is theirs."""
+
+    def __init__(self, record: CallRecord) -> None:
+        super().__init__(record.call_id)
+        self.record = record
+
+
+@dataclass(slots=True)
+class _Placing:
+    """A call on its way to Vobiz. `is_recorded`: even when it comes to nothing before that."""
+
+    order: CallOrder
+    call_id: CallId
+    permit: Permit
+    is_recorded: bool
+    record: CallRecord | None = None
+    sent_s: float = field(default_factory=time.perf_counter)
+
+
+def vobiz_id_of(record: CallRecord) -> str:
+    """Return what Vobiz calls a call.
+
+    Raises:
+        NotPlacedYet: it has not said so.
+    """
+    if record.call_uuid is not None:
+        return record.call_uuid
+    if record.direction is Direction.INBOUND:
+        return record.call_id
+    raise NotPlacedYet(record.call_id)
 
 
 def _queued_at(record: CallRecord) -> datetime | None:

@@ -1,0 +1,1 @@
+"""Campaigns: many numbers, dialled by rules, by any number of dialers at once."""

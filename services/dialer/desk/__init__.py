@@ -1,0 +1,1 @@
+"""What every route of the API needs: who asks, how a body is read, how it is documented."""

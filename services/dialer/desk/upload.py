@@ -1,0 +1,62 @@
+"""Reading a body that is too long to be held: piece by piece, within bounds of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from services.dialer.problems import Problem, Refused
+
+CSV = "text/csv"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBounds:
+    """How large an upload may be, how long it may take in all and pause between two pieces."""
+
+    max_bytes: int = 268_435_456
+    timeout_s: float = 600.0
+    pause_s: float = 30.0
+
+
+async def upload_parts(request: Request, bounds: UploadBounds) -> AsyncIterator[bytes]:
+    """Yield the body as it comes. The sender is held back as long as nobody asks for more.
+
+    Raises:
+        Refused: 413 when it is too large, declared or not, 408 when it takes too long, 400 when it
+            breaks off; the connection is closed, with the rest of it unread.
+    """
+    if _declared(request) > bounds.max_bytes:
+        raise _too_large(bounds)
+    deadline_s = asyncio.get_running_loop().time() + bounds.timeout_s
+    read_bytes = 0
+    parts = request.stream()
+    while True:
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(bounds.pause_s, left_s)):
+                part = await anext(parts, None)
+        except TimeoutError as exc:
+            raise Refused(Problem.of("too-slow"), {"Connection": "close"}) from exc
+        except ClientDisconnect as exc:
+            raise Refused(Problem.of("upload-broken"), {"Connection": "close"}) from exc
+        if part is None:
+            return
+        read_bytes += len(part)
+        if read_bytes > bounds.max_bytes:
+            raise _too_large(bounds)
+        yield part
+
+
+def _declared(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared[:16]) if declared.isascii() and declared.isdigit() else 0
+
+
+def _too_large(bounds: UploadBounds) -> Refused:
+    detail = f"An upload is limited to {bounds.max_bytes} bytes."
+    return Refused(Problem.of("too-large", detail), {"Connection": "close"})

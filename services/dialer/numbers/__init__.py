@@ -1,0 +1,1 @@
+"""Telephone numbers: how they are written, where they ring, and which are never dialled."""
