@@ -59,7 +59,7 @@ class CampaignApi:
     async def keys(self) -> set[str]:
         """Return the names of all keys of the dialer."""
         found = await self.bus.store.redis.keys(f"{self.bus.store.prefix}:dial:*")
-        return {name.removeprefix(f"{self.bus.store.prefix}:dial:") for name in found}
+        return {str(name).removeprefix(f"{self.bus.store.prefix}:dial:") for name in found}
 
 
 @dataclass

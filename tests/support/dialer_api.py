@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.dialer.assembly import Parts, assemble
-from services.dialer.calls.dialer import NO_PACE, Dialer, Pace
+from services.dialer.calls.dialer import Dialer
+from services.dialer.calls.permit import NoPermit, Permit
 from services.dialer.settings import DialerSettings
 from shared.bus.redis import open_bus
 from shared.bus.redis.bus import RedisBus
@@ -38,8 +39,15 @@ class WillingVobiz:
     acts: list[tuple[Any, ...]] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def make_call(self, body: Mapping[str, str | int]) -> str | None:
+    async def make_call(
+        self,
+        body: Mapping[str, str | int],
+        *,
+        before_sending: Callable[[], Awaitable[None]] | None = None,
+    ) -> str | None:
         """Dial; waits for `holds` to be set where there is one."""
+        if before_sending is not None:
+            await before_sending()
         self.made.append(dict(body))
         self.asked.set()
         if self.holds is not None:
@@ -118,7 +126,7 @@ async def open_dialer_api(
     redis_url: str,
     *,
     prefix: str = "{parley}",
-    pace: Pace = NO_PACE,
+    permit: Permit | None = None,
     timeout_s: float = 1.0,
     **settings: Any,
 ) -> AsyncIterator[DialerApi]:
@@ -128,7 +136,12 @@ async def open_dialer_api(
     metrics = DialerMetrics(registry)
     async with open_bus(redis_url, prefix=prefix, timeout_s=timeout_s) as bus:
         dialer = Dialer(
-            vobiz, bus.calls, metrics, gateway=made.gateway, limits=made.limits, pace=pace
+            vobiz,
+            bus.calls,
+            metrics,
+            gateway=made.gateway,
+            limits=made.limits,
+            permit_for=lambda _: permit or NoPermit(),
         )
         app = assemble(Parts(made, bus, vobiz, dialer, metrics, registry, draining))
         async with _client(app, ROOT_KEY) as api:

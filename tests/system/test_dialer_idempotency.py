@@ -13,6 +13,7 @@ import pytest
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.idempotency import Begun, Idempotency, fingerprint_of
 from services.dialer.calls.order import CallOrder
+from services.dialer.calls.permit import NoPermit
 from services.dialer.desk.door import ROOT
 from services.dialer.errors import AtLimit, DoNotCall
 from shared.protocol.call import CallChange, CallId, CallState
@@ -25,13 +26,13 @@ pytestmark = pytest.mark.system
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
 
-class Turns:
-    """Pace that refuses as told."""
+class Turns(NoPermit):
+    """A Permit that refuses as told."""
 
     def __init__(self) -> None:
         self.refusals: list[Exception] = []
 
-    async def take_turn(self, call_id: CallId, order: CallOrder) -> None:
+    async def obtain(self, call_id: CallId) -> None:
         """Refuse with the next refusal, if there is one."""
         if self.refusals:
             raise self.refusals.pop(0)
@@ -44,7 +45,7 @@ def turns() -> Turns:
 
 @pytest.fixture
 async def desk(kept_redis: str, turns: Turns) -> AsyncIterator[DialerApi]:
-    async with open_dialer_api(kept_redis, prefix=new_prefix(), pace=turns) as made:
+    async with open_dialer_api(kept_redis, prefix=new_prefix(), permit=turns) as made:
         yield made
 
 
@@ -209,7 +210,8 @@ async def lapse(desk: DialerApi) -> None:
 
 
 class _DiesFirst:
-    async def make_call(self, body: Any) -> str | None:
+    async def make_call(self, body: Any, *, before_sending: Any) -> str | None:
+        await before_sending()
         raise Died
 
 
