@@ -402,3 +402,11 @@ def tries_by_number(rows: list[Row]) -> dict[str, list[str]]:
     for row in rows:
         tries[row.to_number] = [attempt.outcome.value for attempt in row.history]
     return tries
+
+
+async def becomes_true(check: Callable[[], Awaitable[bool]], *, within_s: float = 10.0) -> None:
+    """Wait until a check is true, as what it looks at is in Redis."""
+    until_s = time.monotonic() + within_s
+    while not await check():
+        assert time.monotonic() < until_s, "it did not become true"
+        await asyncio.sleep(0.03)

@@ -23,7 +23,7 @@ from services.dialer.campaigns.model import (
 )
 from services.dialer.campaigns.outcome import Outcome
 from services.dialer.campaigns.retry import RetryRules
-from services.dialer.numbers.do_not_call import DoNotCallList
+from services.dialer.numbers.do_not_call import Barred, DoNotCallList
 from shared.bus.messages import WorkerLease
 from shared.protocol.call import WorkerId
 from shared.runtime.tasks import TaskOwner
@@ -35,6 +35,7 @@ from tests.support.campaign_stage import (
     Pace,
     Play,
     Stage,
+    becomes_true,
     tries_by_number,
 )
 from tests.support.campaigns import FROM, campaign_redis, filled, number
@@ -262,9 +263,7 @@ async def test_numbers_that_vobiz_refuses_end_and_many_of_them_pause_the_campaig
 async def test_nobody_on_the_do_not_call_list_is_dialled(campaign_redis: RedisServer) -> None:
     async with Stage(campaign_redis.url, "{dnc}", Pace()).open() as stage:
         campaign = await filled(stage.ledger, 3, spec())
-        await DoNotCallList(stage.bus.store).add(
-            [number(2)], reason="asked", by="test", at=datetime.now(UTC)
-        )
+        await DoNotCallList(stage.bus.store).add([Barred(number(2), "asked", "", "test")])
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
         await stage.until(campaign.campaign_id, CampaignState.FINISHED)
@@ -319,9 +318,11 @@ async def test_rows_wait_for_their_hours(campaign_redis: RedisServer) -> None:
             )
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
-        async with asyncio.timeout(10):
-            while len(stage.vobiz.asked) < 10:
-                await asyncio.sleep(0.05)
+
+        async def ten_are_asked() -> bool:
+            return len(stage.vobiz.asked) >= 10
+
+        await becomes_true(ten_are_asked)
         await asyncio.sleep(0.5)
         assert set(stage.vobiz.dialled()) == {number(n) for n in range(701, 711)}
         progress = await stage.ledger.progress(campaign.campaign_id)
@@ -362,9 +363,12 @@ async def test_cancelling_in_the_midst_ends_every_row_once(campaign_redis: Redis
         await asyncio.sleep(0.6)
         cancelled = await stage.ledger.cancel(campaign.campaign_id, now_ms=stage.wall_ms())
         assert cancelled.state is CampaignState.CANCELLED
-        async with asyncio.timeout(10):
-            while (progress := await stage.ledger.progress(campaign.campaign_id)).ended < 1500:
-                await asyncio.sleep(0.05)
+
+        async def all_have_ended() -> bool:
+            return (await stage.ledger.progress(campaign.campaign_id)).ended == 1500
+
+        await becomes_true(all_have_ended)
+        progress = await stage.ledger.progress(campaign.campaign_id)
         dialled = len(stage.vobiz.asked)
         await asyncio.sleep(0.3)
         assert len(stage.vobiz.asked) == dialled < 60
@@ -387,9 +391,11 @@ async def test_a_call_of_which_vobiz_says_nothing_is_never_dialled_again_blindly
         campaign = await filled(stage.ledger, 1, spec(retry=rules))
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
-        async with asyncio.timeout(10):
-            while not stage.vobiz.searches:
-                await asyncio.sleep(0.05)
+
+        async def vobiz_is_asked() -> bool:
+            return stage.vobiz.searches > 0
+
+        await becomes_true(vobiz_is_asked)
         await asyncio.sleep(0.5)
         (row,) = await stage.rows(campaign.campaign_id)
         assert (row.state, len(stage.vobiz.asked)) == (RowState.ASKING, 1)

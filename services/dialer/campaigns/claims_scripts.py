@@ -119,11 +119,11 @@ return 1
 """
 )
 
-# ARGV: prefix, call id. The channel is free in the next second.
+# ARGV: prefix, call id. The channel is free in the next second, however often this comes.
 FREE: Final = (
     OF_CAMPAIGN
     + """
-redis.call('ZADD', D .. 'slots', 'XX', now_ms + 1000, ARGV[2])
+redis.call('ZADD', D .. 'slots', 'XX', 'LT', now_ms + 1000, ARGV[2])
 return redis.call('ZREM', D .. 'asked', ARGV[2])
 """
 )
@@ -135,8 +135,8 @@ SETTLE: Final = (
     + """
 local id, n, call, outcome = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 redis.call('DEL', D .. 'of-call:' .. call)
-redis.call('ZADD', D .. 'slots', 'XX', now_ms + 1000, call)
-redis.call('ZADD', key('slots', id), 'XX', now_ms + 1000, call)
+redis.call('ZADD', D .. 'slots', 'XX', 'LT', now_ms + 1000, call)
+redis.call('ZADD', key('slots', id), 'XX', 'LT', now_ms + 1000, call)
 local row, state = news_of(id, n), state_of(id)
 if not row or (row.s ~= 'asking' and row.s ~= 'placed') or row.c ~= call then return '' end
 redis.call('ZREM', key('open', id), n)

@@ -171,8 +171,14 @@ class RowPermit:
 
     async def _give_back(self, call_id: CallId) -> None:
         claims, due_ms = self._tools.claims, self._tools.wall_ms()
-        if not await claims.not_dialled(self._place, call_id, due_ms=due_ms):
-            await claims.give_back(self._place.campaign_id, self._lease, [(self._place.n, due_ms)])
+        campaign_id, n = self._place.campaign_id, self._place.n
+        if await claims.not_dialled(self._place, call_id, due_ms=due_ms):
+            return
+        if self._is_barred:
+            barred = Outcome.DO_NOT_CALL
+            await claims.end_row(campaign_id, self._lease, n, barred, now_ms=due_ms)
+        else:
+            await claims.give_back(campaign_id, self._lease, [(n, due_ms)])
 
     async def _pause_all(self, verdict: Verdict) -> None:
         """Every running campaign: they dial from the same account."""
