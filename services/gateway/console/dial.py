@@ -40,5 +40,5 @@ def _order(body: Mapping[str, Any]) -> dict[str, Any]:
     if agent:
         order["agent"] = agent
     if variables:
-        order["metadata"] = {str(name): str(value) for name, value in variables.items()}
+        order["variables"] = {str(name): str(value) for name, value in variables.items()}
     return order

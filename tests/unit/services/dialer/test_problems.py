@@ -33,7 +33,11 @@ def test_what_is_wrong_with_a_campaign_is_told() -> None:
     unknown = problem_of(UnknownCampaign("c-1"))
     assert (unknown.status, unknown.kind) == (404, "unknown-campaign")
     stands = problem_of(CampaignStands("c-1", "add_rows", "finished"))
-    assert (stands.status, stands.kind, stands.extra) == (409, "campaign-state", {"state": "finished"})
+    assert (stands.status, stands.kind, stands.extra) == (
+        409,
+        "campaign-state",
+        {"state": "finished"},
+    )
     assert "add rows" in stands.detail
     full = problem_of(CampaignFull("c-1", 1000))
     assert (full.status, full.kind) == (409, "campaign-full")
