@@ -82,8 +82,10 @@ export class CampaignView {
     try {
       const campaign = await get(`campaigns/${encodeURIComponent(id)}`);
       if (id === this.id) this.draw(campaign);
-      this.problem.textContent = "";
+      if (this.isAway) this.problem.textContent = "";
+      this.isAway = false;
     } catch (error) {
+      this.isAway = true;
       this.problem.textContent = error.message;
       if (error.status === 404) this.hide();
       return;
@@ -163,7 +165,7 @@ class Rows {
     this.body = h("tbody", {});
     this.table = h(
       "table",
-      { class: "list" },
+      { class: "list", hidden: true },
       h("thead", {}, h("tr", {}, ["Number", "State", "Tries", "Next try", "Calls"].map((name) => h("th", { scope: "col" }, name)))),
       this.body,
     );

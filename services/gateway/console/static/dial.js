@@ -116,8 +116,7 @@ export class DialView {
 export async function fillAgents(select) {
   if (select.options.length) return;
   const { agents } = await get("agents");
-  select.replaceChildren(...agents.map(({ name }) => h("option", { value: name }, words(name))));
-  if (agents.some(({ name }) => name === "default")) select.value = "default";
+  select.replaceChildren(...agents.map(({ name }) => h("option", { value: name, selected: name === "default" }, words(name))));
 }
 
 /** Read lines of `name: value`. */

@@ -62,7 +62,8 @@ export class Upload {
     this.progress(0, file.size);
     let report;
     try {
-      if (/[\0\ufffd]/.test(await file.slice(0, HEAD_BYTES).text())) throw new Error("That is no text in UTF-8. Save the table as CSV first.");
+      const head = (await file.slice(0, HEAD_BYTES).text()).replace(/\ufffd+$/, ""); // a letter that was cut
+      if (/[\0\ufffd]/.test(head)) throw new Error("That is no text in UTF-8. Save the table as CSV first.");
       report = await upload(`campaigns/${campaignId}/rows?on_bad_row=${onBadRow}`, file, (sent) => this.progress(sent, file.size));
     } catch (error) {
       report = { ...error.more, problem: error.message };
