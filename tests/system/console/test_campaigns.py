@@ -125,10 +125,10 @@ def test_a_campaign_is_made_filled_and_started_and_its_bad_rows_are_told(
 ) -> None:
     show(page, api, "dial/new")
     choose(page, "#campaign-table", TABLE)
-    expect(page.get_by_label("Name")).to_have_value("Renewals")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Renewals")
     page.get_by_label("Caller number").fill("+918000000099")
     page.get_by_label("Calls a second").fill("0.5")
-    page.get_by_label("From").fill("10:30")
+    page.get_by_label("From", exact=True).fill("10:30")
     page.get_by_label("Sun").uncheck()
     page.get_by_label("By the clock").fill("Asia/Kolkata")
     page.get_by_label("Begin to call at once").check()
@@ -310,7 +310,7 @@ def test_a_campaign_is_made_by_keyboard_alone(page: Page, api: ConsoleApi) -> No
             break
     assert reached[-1] == "New campaign"
     page.keyboard.press("Enter")
-    page.get_by_label("Name").focus()
+    page.get_by_label("Name", exact=True).focus()
     page.keyboard.type("By hand")
     ids = []
     for _ in range(30):
