@@ -35,6 +35,9 @@ from shared.metrics.catalogue import DialerMetrics
 _PLACING_SLACK_S = 20.0
 """Of an order beside the request to Vobiz: waiting for its turn, writing it down."""
 
+_FILLING_S = 120.0
+"""Of a list that has been read: adding its rows to a campaign."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -80,8 +83,9 @@ def _list_routes(
 ) -> tuple[APIRouter, APIRouter]:
     """Return the routes of campaigns and of the do-not-call list."""
     ledger, rules = Ledger(bus.store, rows_max=settings.dialer_rows_max), settings.campaign_rules
+    keys = Idempotency(bus.store, lease_s=_FILLING_S)
     intake = Intake(ledger, bus.store, rows_max=settings.dialer_rows_max)
     return (
-        campaign_routes(CampaignRequests(ledger, intake, rules), ledger, desk),
+        campaign_routes(CampaignRequests(ledger, intake, rules, keys), ledger, desk),
         number_routes(DoNotCallList(bus.store), desk, rules.upload),
     )

@@ -21,7 +21,6 @@ from services.simulator.results.call_report import build_report
 from services.simulator.results.outputs import CallFiles, human_lines, write_files
 from services.simulator.results.platform_record import fetch_record
 from services.simulator.settings import SimulatorSettings
-from shared.runtime.http import serve_app
 from shared.runtime.lifecycle import Lifecycle
 
 _log = structlog.get_logger(__name__)
@@ -86,6 +85,7 @@ def _print_call(report: dict[str, Any], files: CallFiles, *, as_json: bool) -> N
 async def run_serve(options: argparse.Namespace, settings: SimulatorSettings) -> int:
     """Offer the REST API until told to stop; calls that are up are cut."""
     from services.simulator.rest.app import create_app  # calls need no web framework
+    from services.simulator.rest.server import serve_cloud
 
     lifecycle = Lifecycle()
     lifecycle.install_signals()
@@ -93,7 +93,7 @@ async def run_serve(options: argparse.Namespace, settings: SimulatorSettings) ->
     port = settings.simulator_port if options.port is None else options.port
     async with Cloud(SimulatedClock(settings.simulator_speed)) as cloud:
         app = create_app(cloud, settings)
-        async with serve_app(app, host=host, port=port) as bound:
+        async with serve_cloud(app, host=host, port=port) as bound:
             _log.info("simulator_ready", url=f"http://{host}:{bound}/api/v1")
             await lifecycle.draining.wait()
             _log.info("simulator_stopping", calls=len(cloud.live))

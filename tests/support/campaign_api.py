@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.dialer.app import create_app
+from services.dialer.calls.idempotency import Idempotency
 from services.dialer.campaigns.intake import Intake
 from services.dialer.campaigns.ledger import Ledger
 from services.dialer.campaigns.requests import CampaignRequests, CampaignRules
@@ -87,7 +88,8 @@ async def open_campaign_api(
     async with open_bus(redis_url, timeout_s=2.0) as bus:
         ledger, desk = Ledger(bus.store, rows_max=rows_max), Desk(Door(ROOT_KEY, OneReader()))
         intake = Intake(ledger, bus.store, rows_max=rows_max)
-        requests = CampaignRequests(ledger, intake, rules, clock)
+        keys = Idempotency(bus.store, lease_s=30)
+        requests = CampaignRequests(ledger, intake, rules, keys, clock)
         routers = [
             campaign_routes(requests, ledger, desk),
             number_routes(DoNotCallList(bus.store), desk, rules.upload),

@@ -342,6 +342,11 @@ class Stage:
         passed_s = time.monotonic() - self._began_s
         return self._began_ms + int(passed_s * 1000 * self.pace.hurry)
 
+    def set_clock(self, to: datetime) -> None:
+        """Let it be another time now."""
+        self._began_s = time.monotonic()
+        self._began_ms = int(to.timestamp() * 1000)
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Stage]:
         async with open_client(self._url, prefix=self.prefix, timeout_s=5.0) as redis:

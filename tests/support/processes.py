@@ -135,7 +135,7 @@ def sample_key(name: str, labels: Mapping[str, str] | None = None) -> str:
 
 @dataclass
 class Crew:
-    """Gateways behind a splitter, workers, a dialer and the simulator's REST side.
+    """Gateways behind a splitter, workers, dialers and the simulator's REST side.
 
     The agent is one file in `agents`; `settings` are every process's.
     """
@@ -145,9 +145,11 @@ class Crew:
     gateways_wanted: int = 1
     workers_wanted: int = 2
     has_dialer: bool = False
+    dialers_wanted: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)
     gateways: list[Process] = field(init=False)
     workers: list[Process] = field(init=False)
+    dialers: list[Process] = field(init=False)
     others: list[Process] = field(init=False)
     url: str = field(init=False)
     dialer_url: str = field(init=False)
@@ -157,11 +159,12 @@ class Crew:
         logs = self.directory / "logs"
         logs.mkdir()
         (self.directory / "agents").mkdir()
-        splitter, dialer, simulator, *ports = free_ports(
-            3 + self.gateways_wanted + 2 * self.workers_wanted
+        splitter, simulator, *ports = free_ports(
+            2 + self.dialers_wanted + self.gateways_wanted + 2 * self.workers_wanted
         )
+        dialer_ports = [ports.pop() for _ in range(self.dialers_wanted)]
         self.url = f"http://{_HOST}:{splitter}"
-        self.dialer_url = f"http://{_HOST}:{dialer}"
+        self.dialer_url = f"http://{_HOST}:{dialer_ports[0]}"
         self.simulator_url = f"http://{_HOST}:{simulator}"
         common = {
             "REDIS_URL": self.redis_url,
@@ -177,7 +180,6 @@ class Crew:
             "DIALER_GATEWAY_URL": self.url,
             "DIALER_HOST": _HOST,
             **({"CONSOLE_DIALER_URL": self.dialer_url} if self.has_dialer else {}),
-            "DIALER_PORT": str(dialer),
             "SIMULATOR_HOST": _HOST,
             "SIMULATOR_PORT": str(simulator),
             **self.settings,
@@ -208,11 +210,14 @@ class Crew:
         self.others = [
             process("splitter", "tests.support.splitter", splitter, str(splitter), *backends)
         ]
+        self.dialers = []
         if self.has_dialer:
-            self.others += [
-                process("simulator", "services.simulator", simulator, "serve"),
-                process("dialer", "services.dialer", dialer),
+            self.dialers = [
+                process(f"dialer-{number}", "services.dialer", port, DIALER_PORT=str(port))
+                for number, port in enumerate(dialer_ports, 1)
             ]
+            simulated = process("simulator", "services.simulator", simulator, "serve")
+            self.others += [simulated, *self.dialers]
 
     def write_agent(self, greeting: str, **more: Any) -> None:
         """Write the agent's file: offline, says its greeting, and goodbye to whoever does."""

@@ -47,7 +47,7 @@ class Seen:
 class VobizStandIn:
     """Answers in turn what `answers` holds, then accepts everything.
 
-    Requests for the balance count only where `tells_balance`.
+    Requests for the balance count only where `tells_balance`, those for the limits never.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,8 @@ class VobizStandIn:
         self._closing = asyncio.Event()
 
     async def _on_request(self, request: Request) -> Response:
-        if "/balance" in request.url.path and not self.tells_balance:
+        is_balance = "/balance" in request.url.path and not self.tells_balance
+        if is_balance or request.url.path.endswith("/concurrency"):
             # A dialer asks by itself, now and then: no part of what a test is about.
             return Response(status_code=404)
         body = await request.body()

@@ -25,7 +25,7 @@ from services.dialer.campaigns.outcome import Outcome
 from services.dialer.campaigns.retry import RetryRules
 from services.dialer.numbers.do_not_call import Barred, DoNotCallList
 from shared.bus.messages import WorkerLease
-from shared.protocol.call import WorkerId
+from shared.protocol.call import CallId, WorkerId
 from shared.runtime.tasks import TaskOwner
 from shared.vobiz.errors import Verdict
 from tests.support.campaign_stage import (
@@ -63,6 +63,12 @@ async def test_every_number_is_dialled_once_by_two_replicas(campaign_redis: Redi
         progress = await stage.ledger.progress(campaign.campaign_id)
         assert progress.outcomes == {Outcome.ANSWERED: 60} == progress.tries
         assert (progress.waiting, progress.leased, progress.open_rows) == (0, 0, 0)
+        settled = granted = 0.0
+        for replica in stage.replicas:
+            of = replica.registry.get_sample_value
+            settled += of("voice_dialer_campaign_calls_total", {"outcome": "answered"}) or 0
+            granted += of("voice_dialer_grants_total", {"answer": "go"}) or 0
+        assert (settled, granted) == (60, 60)
 
 
 async def killed_at(url: str, n: int, *, is_after: bool) -> tuple[int, Stage, list[Row], Campaign]:
@@ -108,15 +114,15 @@ async def test_a_replica_killed_at_any_command_loses_no_row_and_dials_none_twice
 
     The order of commands is not the same each time, so that runs meet other places.
     """
-    places = [(n, n % 2 == 0) for n in range(1, 91)]
+    places = [(n, n % 2 == 0) for n in range(4, 80)]
     found = []
-    for first in range(0, len(places), 45):
-        found += await asyncio.gather(
-            *(
-                killed_at(campaign_redis.url, n, is_after=is_after)
-                for n, is_after in places[first : first + 45]
-            )
-        )
+    for first in range(0, len(places), 38):
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(killed_at(campaign_redis.url, n, is_after=is_after))
+                for n, is_after in places[first : first + 38]
+            ]
+        found += [task.result() for task in running]
     for (n, is_after), (_, stage, rows, _) in zip(places, found, strict=True):
         dialled = stage.vobiz.dialled()
         assert set(dialled.values()) <= {1}, (n, is_after)
@@ -131,14 +137,14 @@ async def test_rate_and_calls_at_once_are_never_exceeded(campaign_redis: RedisSe
     pace = Pace(cps=8, concurrency=5, margin_s=0.2)
     async with Stage(campaign_redis.url, "{caps}", pace).open() as stage:
         stage.vobiz.play = lambda to, n: Play(lasts_s=0.3)
-        campaigns = [await filled(stage.ledger, 15, spec()) for _ in range(2)]
+        campaigns = [await filled(stage.ledger, 9, spec()) for _ in range(2)]
         for _ in range(3):
             stage.replica()
         for campaign in campaigns:
             await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
         for campaign in campaigns:
             await stage.until(campaign.campaign_id, CampaignState.FINISHED)
-        assert len(stage.vobiz.asked) == 30
+        assert len(stage.vobiz.asked) == 18
         assert 3 <= stage.vobiz.most_in_a_second() <= 8
         assert 3 <= stage.vobiz.most_at_once() <= 5
 
@@ -280,7 +286,7 @@ async def test_nobody_on_the_do_not_call_list_is_dialled(campaign_redis: RedisSe
 async def test_nobody_is_dialled_for_whom_no_agent_is_free(campaign_redis: RedisServer) -> None:
     async with Stage(campaign_redis.url, "{agents}", Pace()).open() as stage:
         stage.vobiz.play = lambda to, n: Play(lasts_s=0.3)
-        campaign = await filled(stage.ledger, 6, spec(needs_agent=True))
+        campaign = await filled(stage.ledger, 3, spec(needs_agent=True))
         stage.replica()
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
         await asyncio.sleep(0.5)
@@ -291,7 +297,7 @@ async def test_nobody_is_dialled_for_whom_no_agent_is_free(campaign_redis: Redis
 
             async def beat() -> None:
                 while True:
-                    await stage.bus.workers.heartbeat(lease, ["inbound-call"])
+                    await stage.bus.workers.heartbeat(lease, [CallId("inbound-call")])
                     await stage.bus.workers.heartbeat(gone, [])
                     await asyncio.sleep(0.5)
 
@@ -418,6 +424,9 @@ async def test_an_end_that_nobody_heard_of_is_found_in_vobiz_records(
         await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
         await stage.until(campaign.campaign_id, CampaignState.FINISHED)
         assert {row.outcome for row in await stage.rows(campaign.campaign_id)} == {Outcome.BUSY}
+        labels = {"result": "found"}
+        registry = stage.replicas[0].registry
+        assert registry.get_sample_value("voice_dialer_reconciled_total", labels) == 3
 
 
 async def test_while_vobiz_is_away_rows_wait_and_no_try_is_lost(
@@ -448,3 +457,47 @@ async def test_idling_costs_a_few_commands_a_second(campaign_redis: RedisServer)
         before = replica.store.commands
         await asyncio.sleep(3.0)
         assert replica.store.commands - before <= 3 * 4
+        of = replica.registry.get_sample_value
+        assert of("voice_dialer_campaigns", {"state": "paused"}) == 1
+        assert of("voice_dialer_rows", {"state": "waiting"}) == 2000
+
+
+async def test_a_lease_that_lapses_gives_its_row_to_another(campaign_redis: RedisServer) -> None:
+    async with Stage(campaign_redis.url, "{lapse}", Pace()).open() as stage:
+        campaign = await filled(stage.ledger, 1, spec())
+        await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
+        (row,) = await stage.claims.lease(
+            campaign.campaign_id, "dead", now_ms=stage.wall_ms(), limit=5, lease_s=0.3
+        )
+        replica = stage.replica()
+        await asyncio.sleep(0.15)
+        assert not stage.vobiz.asked
+        await stage.until(campaign.campaign_id, CampaignState.FINISHED)
+        assert replica.registry.get_sample_value("voice_dialer_leases_lapsed_total") == 1
+        due = [(row.n, stage.wall_ms())]
+        assert await stage.claims.give_back(campaign.campaign_id, "dead", due) == 0
+        assert not await stage.claims.end_row(
+            campaign.campaign_id, "dead", row.n, Outcome.REFUSED, now_ms=stage.wall_ms()
+        )
+        progress = await stage.ledger.progress(campaign.campaign_id)
+        assert progress.outcomes == {Outcome.ANSWERED: 1}
+
+
+async def test_hours_are_looked_at_in_the_last_moment(campaign_redis: RedisServer) -> None:
+    """A row that waits for its grant when the day ends is not called in the evening."""
+    async with Stage(campaign_redis.url, "{evening}", Pace(concurrency=1)).open() as stage:
+        minute = datetime.fromtimestamp(stage.wall_ms() / 1000 + 60, UTC)
+        closing = minute.replace(second=0, microsecond=0)
+        stage.set_clock(closing - timedelta(seconds=1))
+        hours = [["00:00", closing.strftime("%H:%M")]]
+        if closing.strftime("%H:%M") == "00:00":
+            hours = [["12:00", "00:00"]]
+        stage.vobiz.play = lambda to, n: Play(lasts_s=0.5)
+        wanted = spec(windows={"daily": hours, "zone": "Etc/GMT"})
+        campaign = await filled(stage.ledger, 3, wanted)
+        stage.replica()
+        await stage.ledger.start(campaign.campaign_id, now_ms=stage.wall_ms())
+        await asyncio.sleep(2.5)
+        assert len(stage.vobiz.asked) == 1
+        progress = await stage.ledger.progress(campaign.campaign_id)
+        assert (progress.waiting, progress.ended) == (2, 1)

@@ -14,6 +14,8 @@ from services.dialer.campaigns.requests import CampaignRules
 from services.dialer.desk.body import BodyBounds
 from services.dialer.desk.upload import UploadBounds
 from shared.bus.base import BusUnavailable
+from shared.runtime.http import serve_app
+from shared.runtime.tasks import TaskOwner
 from tests.support.campaign_api import CSV, READERS_KEY, CampaignApi, open_campaign_api
 
 pytestmark = [
@@ -155,7 +157,7 @@ async def test_what_is_no_table_adds_nothing(dialer: CampaignApi, text: bytes, w
 async def test_an_upload_that_breaks_off_adds_nothing(dialer: CampaignApi) -> None:
     """The client goes away in the middle of the body: what was read is forgotten again."""
     lines = b"".join(b"+9180%08d\n" % n for n in range(1200))
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": b"to\n" + lines, "more_body": True},
         {"type": "http.disconnect"},
     ]
@@ -218,6 +220,25 @@ async def test_lists_are_bounded_in_rows_bytes_and_time(redis_url: str) -> None:
         assert (await dialer.api.get(f"/v1/campaigns/{campaign['id']}")).json()["total"] == 2
 
 
+async def test_no_more_than_eight_lists_are_read_at_once(dialer: CampaignApi) -> None:
+    done = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"to\n"
+        await done.wait()
+
+    async def upload() -> httpx.Response:
+        return await dialer.api.post("/v1/campaigns?name=l", content=slow(), headers=CSV)
+
+    async with TaskOwner("test") as tasks, asyncio.timeout(20):
+        waiting = [tasks.start(upload(), name=f"upload-{n}") for n in range(9)]
+        refused, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert [problem(task.result()) for task in refused] == [(503, "too-many-uploads")]
+        done.set()
+        assert [(await task).status_code for task in others] == [201] * 8
+    assert made(await dialer.upload(f"to\n{A}\n"))["total"] == 1
+
+
 async def test_rows_are_added_while_it_runs_and_known_numbers_are_not(dialer: CampaignApi) -> None:
     campaign = made(await dialer.upload(f"to\n{A}\n", "/v1/campaigns?name=l&start=true"))
     assert campaign["state"] == "running"
@@ -269,11 +290,95 @@ async def test_what_is_no_campaign_is_refused(
     assert await dialer.keys() == set()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 60_000,
+        b'{"name":' + b"[" * 60_000,
+        b'{"name":"l","rows":' + b"[" * 60_000,
+        b'{"name":"l","rows":{}}',
+        b'{"name":"l","rows":null}',
+        b'{"name":"\\ud800"}',
+        b'{"name":"l","rows":[{"to":"\\ud800"}]}',
+        b'{"name":"l","rows":[' + b"[" * 5000 + b"]" * 5000 + b"]}",
+    ],
+)
+async def test_what_is_no_json_is_refused(dialer: CampaignApi, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await dialer.api.post("/v1/campaigns", content=content, headers=headers)
+    assert problem(answer) == (422, "invalid-request")
+    assert await dialer.keys() == set()
+
+
+async def test_rows_of_json_that_are_no_rows_are_bad_ones(dialer: CampaignApi) -> None:
+    content = b'{"name":"l","rows":[1e999,"x",null,{"to":"+918000000001"}]}'
+    headers = {"Content-Type": "application/json"}
+    campaign = made(await dialer.api.post("/v1/campaigns", content=content, headers=headers))
+    assert (campaign["total"], campaign["refused"]) == (1, 3)
+
+
+async def test_a_request_that_comes_again_makes_no_second_campaign(dialer: CampaignApi) -> None:
+    path, keyed = "/v1/campaigns?name=l&start=true", {**CSV, "Idempotency-Key": "list-of-monday"}
+    first = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    again = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    assert made(again) == made(first)
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    for text, other in ((f"to\n{B}\n", path), (f"to\n{A}\nx\n", f"{path}&cps=1")):
+        answer = await dialer.api.post(other, content=text, headers=keyed)
+        assert problem(answer) == (409, "key-used-otherwise")
+    await dialer.api.post(f"/v1/campaigns/{first.json()['id']}/cancel")
+    assert made(await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)) == first.json()
+    await dialer.api.delete(f"/v1/campaigns/{first.json()['id']}")
+    forgotten = await dialer.api.post(path, content=f"to\n{A}\nx\n", headers=keyed)
+    assert problem(forgotten) == (409, "key-used-otherwise")
+    body = {"name": "l", "rows": [{"to": A}]}
+    answers = [
+        await dialer.api.post("/v1/campaigns", json=body, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert made(answers[0])["id"] == made(answers[1])["id"]
+    assert len((await dialer.api.get("/v1/campaigns")).json()["campaigns"]) == 1
+
+
+async def test_a_request_that_failed_half_way_is_completed_when_it_comes_again(
+    dialer: CampaignApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows, left = dialer.ledger.add_rows, [1]
+
+    async def failing(*args: Any, **named: Any) -> Any:
+        if not left:
+            raise BusUnavailable("away")
+        left.pop()
+        return await add_rows(*args, **named)
+
+    text = "to\n" + "".join(f"+9180{n:08}\n" for n in range(600))
+    path, keyed = "/v1/campaigns?name=l&start=true", {**CSV, "Idempotency-Key": "k"}
+    monkeypatch.setattr(dialer.ledger, "add_rows", failing)
+    failed = await dialer.api.post(path, content=text, headers=keyed)
+    assert problem(failed) == (503, "records-unavailable")
+    (held,) = (await dialer.api.get("/v1/campaigns")).json()["campaigns"]
+    assert (held["state"], held["total"]) == ("ready", 250)
+    monkeypatch.setattr(dialer.ledger, "add_rows", add_rows)
+    campaign = made(await dialer.api.post(path, content=text, headers=keyed))
+    assert campaign["id"] == held["id"]
+    assert (campaign["state"], campaign["total"]) == ("running", 600)
+
+
 async def test_options_stand_where_they_belong(dialer: CampaignApi) -> None:
     answer = await dialer.api.post("/v1/campaigns?cps=1", json={"name": "l"})
     assert problem(answer) == (422, "invalid-request")
     assert problem(await dialer.upload("to\n", "/v1/campaigns")) == (422, "invalid-request")
     assert problem(await dialer.upload("to\n", "/v1/campaigns?name=l&priority=x"))[0] == 422
+    path = f"/v1/campaigns/{made(await dialer.upload('to'))['id']}/rows?on_bad_row=refuse"
+    answer = await dialer.api.post(path, json={"rows": []})
+    assert problem(answer) == (422, "invalid-request")
+    assert problem(await dialer.upload("to\nx\n", path)) == (422, "bad-rows")
     answer = await dialer.api.post("/v1/campaigns", content="to\n", headers={"Content-Type": "a/b"})
     assert problem(answer) == (415, "not-a-list")
 
@@ -452,3 +557,26 @@ async def test_a_batch_whose_answer_is_lost_is_added_once(
     monkeypatch.setattr(dialer.ledger, "add_rows", forgetful)
     campaign = made(await dialer.upload(f"to\n{A}\n{B}\nx\n"))
     assert (campaign["total"], campaign["duplicates"], campaign["refused"]) == (2, 0, 1)
+
+
+async def test_results_that_cannot_be_read_to_their_end_break_off(
+    dialer: CampaignApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads them must not take a part for the whole."""
+    text = "to\n" + "".join(f"+9180{n:08}\n" for n in range(1100))
+    path = f"/v1/campaigns/{made(await dialer.upload(text))['id']}/results.csv"
+    rows = dialer.ledger.rows
+
+    async def failing(*args: Any, after: int = 0, **named: Any) -> Any:
+        if after >= 1000:
+            raise BusUnavailable("away")
+        return await rows(*args, after=after, **named)
+
+    async with serve_app(dialer.app, host="127.0.0.1", port=0) as port:
+        headers = dict(dialer.api.headers)
+        url = f"http://127.0.0.1:{port}{path}"
+        async with httpx.AsyncClient(headers=headers, trust_env=False) as api:
+            assert (await api.get(url)).text.count("\r\n") == 1101
+            monkeypatch.setattr(dialer.ledger, "rows", failing)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await api.get(url)

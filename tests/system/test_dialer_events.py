@@ -151,13 +151,19 @@ async def test_the_stream_of_a_call_that_is_over_ends_at_once(served: Served) ->
 
 async def test_all_events_come_and_campaigns_only_to_who_may_read_them(served: Served) -> None:
     key = await served.desk.make_key("calls:read")
-    async with served.follow("/v1/events") as everything, served.follow("/v1/events", key=key):
+    async with (
+        served.follow("/v1/events") as everything,
+        served.follow("/v1/events", key=key) as of_calls,
+    ):
         await served.change(CallState.QUEUED)
+        started = BusEvent(Channel.CAMPAIGNS, "started", None, {"campaign": "c-1"})
+        await served.desk.bus.events.publish(started)
         await served.change(CallState.BUSY, CallId("call-2"))
-        told = await take(everything, 3)
-    assert named(told) == ["state queued", "state busy", "hangup busy"]
+        told, less = await take(everything, 4), await take(of_calls, 3)
+    assert named(told) == ["state queued", "started", "state busy", "hangup busy"]
+    assert named(less) == ["state queued", "state busy", "hangup busy"]
     ids = [one.id for one in told if isinstance(one, Heard)]
-    assert len(set(ids)) == 3
+    assert len(set(ids)) == 4
 
 
 async def test_the_number_of_followers_is_bounded_and_who_leaves_makes_room(

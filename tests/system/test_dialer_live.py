@@ -71,7 +71,6 @@ async def test_an_order_brings_variables_times_and_its_own_machine_detection(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"variables": {"a b": "x"}},
         {"variables": {"": "x"}},
         {"variables": {"x": "y" * 513}},
         {"variables": {f"n{n}": "y" for n in range(51)}},

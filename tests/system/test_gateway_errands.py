@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.agent.wire.network import (
@@ -26,6 +27,8 @@ from services.agent.wire.network import (
     WhoAnswered,
     network_event,
 )
+from services.dialer.calls.actions import CallActions
+from services.dialer.calls.order import GatewayAddress
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
 from services.simulator.calls.forms import CallFacts
@@ -40,7 +43,8 @@ from shared.bus.base import Bus
 from shared.bus.memory import MemoryBus
 from shared.bus.messages import Channel
 from shared.bus.redis import open_bus
-from shared.protocol.call import CallId, CallRecord, Direction, EndClass, EndReason
+from shared.metrics.catalogue import DialerMetrics
+from shared.protocol.call import CallId, CallRecord, CallState, Direction, EndClass, EndReason
 from shared.protocol.errand import TransferErrand, errand_key, serialize_errand
 from shared.protocol.worker import LinkClose
 from shared.runtime.http import serve_app
@@ -243,6 +247,40 @@ async def test_a_transfer_that_is_answered_ends_as_transferred(stage: Stage, by_
     assert verbs_run(call)[-3:] == ["Speak", "Dial", "Hangup"]
     assert len(stage.worker.calls) == 1
     assert len(stage.events) == 1
+
+
+async def transfer_from_outside(stage: Stage, call: Call, to_number: str) -> None:
+    """Hand a call over as the dialer does, once its media has begun."""
+    metrics, gateway = DialerMetrics(CollectorRegistry()), GatewayAddress(stage.gateway.base)
+    actions = CallActions(stage.vobiz, stage.bus, metrics, gateway)
+    async with asyncio.timeout(5):
+        # The record has no event to wait for.
+        while (await stage.record(call.call_uuid)).state is not CallState.IN_PROGRESS:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await actions.transfer_to_number(CallId(call.call_uuid), to_number)
+
+
+async def test_a_transfer_asked_for_from_outside_leaves_the_agent(stage: Stage) -> None:
+    call = stage.place()
+    link, _ = await first_link(stage, call)
+    await transfer_from_outside(stage, call, DESK)
+    assert await link.wait_closed() == LinkClose.NORMAL
+    await stage.until(lambda: len(stage.events) == 1)
+    assert isinstance(stage.events[0], FarPartyAnswered)
+    await over(call)
+    record = await stage.record(call.call_uuid)
+    assert (record.end_class, record.end_reason) == (EndClass.SUCCESS, EndReason.TRANSFERRED)
+
+
+async def test_who_was_not_reached_from_outside_comes_back_to_an_agent(stage: Stage) -> None:
+    call = stage.place()
+    link, _ = await first_link(stage, call)
+    await transfer_from_outside(stage, call, BUSY_DESK)
+    assert await link.wait_closed() == LinkClose.NORMAL
+    back = await stage.worker.call(call.call_uuid, attach=2)
+    assert (await back.next_event())["event"] == "start"
+    await say_goodbye(back)
+    await over(call)
 
 
 async def test_nobody_reached_means_back_to_the_same_session(stage: Stage) -> None:

@@ -4,96 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from services.simulator.calls.cloud import Cloud
-from services.simulator.calls.wheel import SimulatedClock
-from services.simulator.rest.app import create_app
-from services.simulator.settings import SimulatorSettings
-from shared.runtime.http import serve_app
-from tests.support.simulated_call import no_voice
-from tests.support.vendor_server import VendorServer
+from tests.support.simulator_rest import AUTH_ID, CALLS, TO, TOKEN, Rest, open_rest
 
 pytestmark = pytest.mark.system
-
-AUTH_ID, TOKEN = "MA_TEST", "test-token"
-CALLS = f"/Account/{AUTH_ID}/Call/"
-TO = "+918000000002"
-
-
-@dataclass
-class Rest:
-    """The API, an application behind it, and the cloud they share."""
-
-    client: httpx.AsyncClient
-    server: VendorServer
-    cloud: Cloud
-
-    def body(self, **changes: Any) -> dict[str, Any]:
-        url = self.server.url
-        return {
-            "from": "+918000000001",
-            "to": TO,
-            "answer_url": f"{url}/answer?c=our-id",
-            "hangup_url": f"{url}/hangup?c=our-id",
-            "ring_url": f"{url}/ring?c=our-id",
-        } | changes
-
-    async def dial(self, **changes: Any) -> httpx.Response:
-        return await self.client.post(CALLS, json=self.body(**changes))
-
-    async def person(self, **person: Any) -> None:
-        person = {"after_s": 0.1, "hangup_after_s": 1.0} | person
-        response = await self.client.post(f"{self.root}/simulator/people", json=person)
-        assert response.status_code == 200, response.text
-
-    @property
-    def root(self) -> str:
-        return str(self.client.base_url).removesuffix("/api/v1/")
-
-    async def over(self, call_uuid: str) -> None:
-        call = self.cloud.find(call_uuid)
-        assert call is not None
-        async with asyncio.timeout(20):
-            await call.over.wait()
-
-    async def cdr(self, call_uuid: str) -> dict[str, Any]:
-        """The record, as soon as it can be read: up to three seconds after the end."""
-        async with asyncio.timeout(10):
-            while True:
-                response = await self.client.get(f"/Account/{AUTH_ID}/cdr/{call_uuid}")
-                if response.status_code == 200:
-                    data: dict[str, Any] = response.json()["data"]
-                    return data
-                assert response.status_code == 404
-                await asyncio.sleep(0.1)
 
 
 @pytest.fixture
 async def rest() -> AsyncIterator[Rest]:
-    settings = SimulatorSettings(
-        vobiz_auth_id=AUTH_ID,
-        vobiz_auth_token=SecretStr(TOKEN),
-        simulator_say="",
-        simulator_answer_after_s=0.1,
-        simulator_cps=5,
-        simulator_concurrency=4,
-    )
-    async with (
-        VendorServer() as server,
-        Cloud(SimulatedClock(), open_engine=no_voice) as cloud,
-        serve_app(create_app(cloud, settings), host="127.0.0.1", port=0) as port,
-        httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}/api/v1",
-            headers={"X-Auth-ID": AUTH_ID, "X-Auth-Token": TOKEN},
-        ) as client,
-    ):
-        yield Rest(client, server, cloud)
+    async with open_rest() as opened:
+        yield opened
 
 
 async def test_an_outbound_call_rings_is_answered_talks_and_ends(rest: Rest) -> None:
@@ -386,20 +310,86 @@ async def test_synchronous_machine_detection_delays_the_answer_webhook(rest: Res
     assert rest.server.webhook("Hangup").fields["HangupCauseCode"] == "9100"
 
 
+APPLICATION = {"app_name": "parley", "answer_url": "https://voice.example.com/answer"}
+NUMBER = "+918000000001"
+ATTACH = f"/Account/{AUTH_ID}/numbers/%2B918000000001/application"
+
+
+async def make_application(rest: Rest, **fields: Any) -> str:
+    made = await rest.client.post(f"/Account/{AUTH_ID}/Application/", json=APPLICATION | fields)
+    assert made.status_code == 201, made.text
+    app_id: str = made.json()["app_id"]
+    return app_id
+
+
 async def test_applications_and_numbers_live_in_memory(rest: Rest) -> None:
     client, base = rest.client, f"/Account/{AUTH_ID}"
-    made = await client.post(f"{base}/Application/", json={"app_name": "parley", "answer_url": "x"})
-    assert made.status_code == 201
-    app_id = made.json()["app_id"]
-    assert (await client.post(f"{base}/Application/", json={"app_name": "no!"})).status_code == 400
-    attach = f"{base}/numbers/%2B918000000001/application"
-    assert (await client.post(attach, json={"application_id": app_id})).status_code == 200
+    app_id = await make_application(rest)
+    for faulty in ({"app_name": "no!"}, {"answer_url": "x"}, {"hangup_method": "PUT"}):
+        answer = await client.post(f"{base}/Application/", json=APPLICATION | faulty)
+        assert answer.status_code == 400, faulty
+    assert (await client.post(ATTACH, json={"application_id": app_id})).status_code == 200
     numbers = (await client.get(f"{base}/numbers")).json()
-    assert numbers["items"] == [{"e164": "+918000000001", "application_id": app_id}]
+    (item,) = numbers["items"]
+    assert (item["e164"], item["application_id"]) == (NUMBER, app_id)
     assert (await client.delete(f"{base}/Application/{app_id}/")).status_code == 409
-    assert (await client.delete(attach)).status_code == 204
+    assert (await client.delete(ATTACH)).status_code == 204
     assert (await client.delete(f"{base}/Application/{app_id}/")).status_code == 204
     assert (await client.get(f"{base}/Application/{app_id}/")).status_code == 404
+
+
+async def test_an_applications_change_leaves_what_it_does_not_name_but_one_flag(rest: Rest) -> None:
+    path = f"/Account/{AUTH_ID}/Application/{await make_application(rest)}/"
+    await rest.client.post(path, json={"default_endpoint_app": True, "hangup_method": "GET"})
+    assert (await rest.client.get(path)).json()["default_endpoint_app"] is True
+    changed = await rest.client.post(path, json={"answer_url": "https://other.example.com/a"})
+    assert (changed.status_code, changed.json()["message"]) == (200, "changed")
+    shown = (await rest.client.get(path)).json()
+    assert shown["answer_url"] == "https://other.example.com/a"
+    assert (shown["hangup_method"], shown["app_name"]) == ("GET", "parley")
+    assert shown["default_endpoint_app"] is False
+
+
+async def test_applications_are_listed_by_twenty(rest: Rest) -> None:
+    made = [await make_application(rest) for _ in range(21)]
+    path = f"/Account/{AUTH_ID}/Application/"
+    first = (await rest.client.get(path, params={"limit": 100})).json()
+    assert (len(first["objects"]), first["meta"]["total_count"]) == (20, 21)
+    last = (await rest.client.get(path, params={"offset": 20})).json()
+    assert [app["app_id"] for app in last["objects"]] == made[20:]
+    assert (first["meta"]["next"] is None, last["meta"]["next"]) == (False, None)
+
+
+async def test_a_number_is_attached_anew_or_refused_as_the_account_has_it(rest: Rest) -> None:
+    first, second = await make_application(rest), await make_application(rest)
+    for app_id in (first, second):
+        assert (await rest.client.post(ATTACH, json={"application_id": app_id})).is_success
+    await rest.client.post(f"{rest.root}/simulator/account", json={"keeps_attachments": True})
+    refused = await rest.client.post(ATTACH, json={"application_id": first})
+    assert refused.status_code == 409
+    item = (await rest.client.get(f"/Account/{AUTH_ID}/numbers")).json()["items"][0]
+    assert item["application_id"] == second
+    await rest.client.post(f"{rest.root}/simulator/account", json={"numbers": ["+918000000009"]})
+    foreign = await rest.client.post(ATTACH, json={"application_id": first})
+    assert foreign.status_code == 404
+
+
+async def test_an_inbound_call_goes_where_the_numbers_application_says(rest: Rest) -> None:
+    url = rest.server.url
+    inbound = {"to_number": NUMBER, "person": {"hangup_after_s": 0.2}}
+    nowhere = await rest.client.post(f"{rest.root}/simulator/inbound", json=inbound)
+    assert nowhere.status_code == 404
+    app_id = await make_application(rest, answer_url=f"{url}/answer", hangup_url=f"{url}/hangup")
+    await rest.client.post(ATTACH, json={"application_id": app_id})
+    placed = await rest.client.post(f"{rest.root}/simulator/inbound", json=inbound)
+    await rest.over(placed.json()["call_uuid"])
+    assert rest.server.webhook("StartApp").fields["Direction"] == "inbound"
+    assert rest.server.webhook("Hangup").path == "/hangup"
+
+
+async def test_the_account_says_what_it_may_do(rest: Rest) -> None:
+    me = (await rest.client.get("/auth/me")).json()
+    assert (me["auth_id"], me["cps_limit"], me["concurrent_calls_limit"]) == (AUTH_ID, 5, 4)
 
 
 async def test_an_inbound_call_can_be_placed_and_read_through_the_control_routes(

@@ -39,6 +39,7 @@ from shared.vobiz.errors import ADVICE, Verdict, VobizFailure
 
 SWEEP_EVERY_S = 30.0
 _SWEEP_RECORDS = 500
+_PERMIT_TRIES = 20
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
@@ -160,7 +161,7 @@ class Dialer:
 
     async def _prepare(self, placing: _Placing) -> None:
         """Obtain the permit, write the record, and renew the permit where that took too long."""
-        while True:
+        for _ in range(_PERMIT_TRIES):
             await placing.permit.obtain(placing.call_id)
             if placing.record is None:
                 change = queued_change(placing.order, placing.call_id)
@@ -171,6 +172,7 @@ class Dialer:
             if placing.permit.is_good():
                 placing.sent_s = time.perf_counter()
                 return
+        raise BusUnavailable("permits come too late to be used: Redis or this process is slow")
 
     async def _refused(self, placing: _Placing, failure: VobizFailure) -> None:
         """Note what Vobiz said: with the permit first, because the record's end is news to all."""

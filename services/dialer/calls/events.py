@@ -89,16 +89,15 @@ class EventStreams:
     def follow(self, wanted: Wanted) -> Response:
         """Return an answer that streams; that about a call begins with its record as it stands.
 
-        Raises:
-            Refused: 503, too many follow, or the process is stopping.
+        It turns out to be Refused, 503, where too many follow, or the process is stopping.
         """
+        return _EventStream(self, wanted)
+
+    def __enter__(self) -> None:
         if self.draining.is_set():
             raise Refused(Problem.of("draining", "Try another one.", retry_after_s=1))
         if self._open >= self.bounds.most:
             raise Refused(Problem.of("too-many-followers", retry_after_s=5))
-        return _EventStream(self, wanted)
-
-    def __enter__(self) -> None:
         self._open += 1
 
     def __exit__(self, *_: object) -> None:

@@ -143,7 +143,7 @@ def event_routes(dialer: Dialer, streams: EventStreams, desk: Desk) -> APIRouter
     ) -> Response:
         channels = _OF_CALLS
         if Scope.CAMPAIGNS_READ in who.scopes:
-            channels |= {channel for channel in Channel if channel.value == "campaigns"}
+            channels |= {Channel.CAMPAIGNS}
         return streams.follow(Wanted(channels, None, last_event_id or None))
 
     return router

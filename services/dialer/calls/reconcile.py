@@ -72,6 +72,7 @@ class _Subject:
         """Whether a call that Vobiz knows can be this one."""
         return (
             facts.is_outbound
+            and facts.to_digits != ""
             and facts.to_digits == digits_of(self.to_number)
             and facts.call_uuid not in self.not_these
             and (facts.started_at is None or facts.started_at >= since)
@@ -142,6 +143,10 @@ class Reconciler:
             if subject.record is not None and subject.record.state.is_final:
                 await self._settler.on_end(subject.call_id)
                 self._count(Reconciled.ENDED, subject)
+            elif subject.record is None and subject.place is None:
+                # A single call's record is written before anything is sent.
+                await self._claims.free(subject.call_id)
+                self._count(Reconciled.NOT_DIALLED, subject)
             elif self._search is None:
                 await self._again(subject, self._look_again_s)
             elif subject.record is not None and subject.record.call_uuid is not None:
@@ -221,12 +226,12 @@ class Reconciler:
     ) -> tuple[list[tuple[_Subject, CallFacts]], bool]:
         """Return those found, each with a call of its own, and whether all calls were seen."""
         since = {subject: self._since(subject) for subject in subjects}
+        taken = await self._named()
         up = await search.calls_up()
         seen = [await self._facts(search, call_uuid) for call_uuid in up.call_uuids]
         over, is_complete = await self._over_since(search, min(since.values()))
         candidates = [facts for facts in (*seen, *over) if facts is not None]
         found: list[tuple[_Subject, CallFacts]] = []
-        taken: set[str] = set()
         for subject in subjects:
             for facts in candidates:
                 if facts.call_uuid not in taken and subject.may_be(facts, since[subject]):
@@ -234,6 +239,11 @@ class Reconciler:
                     taken.add(facts.call_uuid)
                     break
         return found, up.is_complete and is_complete
+
+    async def _named(self) -> set[str]:
+        """Return Vobiz's ids of calls that are known to be others."""
+        records = [await self._calls.get(call_id) for call_id in await self._claims.slots()]
+        return {record.call_uuid or "" for record in records if record is not None}
 
     def _since(self, subject: _Subject) -> datetime:
         """Return before when the call can't have begun; clocks may differ."""

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from services.dialer.calls.bodies import (
     CALL_EXAMPLE,
+    CALL_ID,
     ORDER_EXAMPLES,
     CallsView,
     OrderBody,
@@ -33,7 +34,11 @@ from shared.protocol.call import CallId, CallRecord, CallState, Direction
 _MAX_ID_CHARS = 128
 CallIdPath = Annotated[
     str,
-    Path(json_schema_extra={"minLength": 1, "maxLength": _MAX_ID_CHARS}, description="of a call"),
+    Path(
+        json_schema_extra={"minLength": 1, "maxLength": _MAX_ID_CHARS},
+        description="the platform's id of a call",
+        examples=[CALL_ID],
+    ),
 ]
 Name = Annotated[str | None, Query(max_length=64)]
 

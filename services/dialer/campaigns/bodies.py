@@ -61,7 +61,7 @@ RETRY_SCHEMA: dict[str, Any] = {
             "properties": {
                 "max_attempts": {"type": "integer", "minimum": 1, "maximum": 20},
                 "after_s": {
-                    "type": "object",
+                    "type": ["object", "null"],
                     "additionalProperties": {"type": "array", "items": {"type": "number"}},
                 },
             },

@@ -61,10 +61,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found: leases that had lapsed, campaigns that were done."""
+    """What a sweep found: leases that had lapsed, campaigns that were done; `is_busy`: not all."""
 
     lapsed: int
     finished: int
+    is_busy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +187,10 @@ class Claims:
 
     async def sweep(self, *, now_ms: int) -> Swept:
         """Give lapsed leases back, end what waits in cancelled campaigns, finish what is done."""
-        lapsed, finished = await self._store.script(
+        lapsed, finished, is_busy = await self._store.script(
             "dial_sweep", scripts.SWEEP, now_ms, _SWEPT_ROWS
         )
-        return Swept(int(lapsed), int(finished))
+        return Swept(int(lapsed), int(finished), bool(is_busy))
 
     async def to_look_at(self, limit: int, *, again_s: float) -> ToLookAt:
         """Take calls whose time to be looked at has come; nobody else gets them for `again_s`."""
@@ -210,8 +211,7 @@ class Claims:
 
     async def slots(self) -> list[CallId]:
         """Return the calls that hold a channel, or did a moment ago."""
-        key = f"{self._store.prefix}:dial:slots"
-        found = await self._store.run("dial_slots", self._store.redis.zrange(key, 0, -1))
+        found = await self._store.script("dial_slots", scripts.SLOTS)
         return [CallId(call) for call in found]
 
     async def tell_progress(self, campaign_id: CampaignId, *, every_s: float) -> bool:

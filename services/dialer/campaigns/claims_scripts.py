@@ -172,7 +172,7 @@ return {held[1], held[2], row or '', told or '', redis.call('LRANGE', key('recen
 SWEEP: Final = (
     OF_CAMPAIGN
     + """
-local lapsed, finished = 0, 0
+local lapsed, finished, is_busy = 0, 0, 0
 for _, id in ipairs(redis.call('SMEMBERS', D .. 'live')) do
   local is_cancelled = state_of(id) == 'cancelled'
   local late = redis.call('ZRANGEBYSCORE', key('leased', id), '-inf', now_ms, 'LIMIT', 0, ARGV[3])
@@ -185,14 +185,16 @@ for _, id in ipairs(redis.call('SMEMBERS', D .. 'live')) do
     end
   end
   if is_cancelled then
-    for _, n in ipairs(redis.call('ZRANGE', key('due', id), 0, tonumber(ARGV[3]) - 1)) do
+    local waiting = redis.call('ZRANGE', key('due', id), 0, tonumber(ARGV[3]) - 1)
+    if #waiting == tonumber(ARGV[3]) then is_busy = 1 end
+    for _, n in ipairs(waiting) do
       redis.call('ZREM', key('due', id), n)
       end_with(id, n, news_of(id, n), 'cancelled')
     end
   end
   if finish_if_done(id, ARGV[2]) then finished = finished + 1 end
 end
-return {lapsed, finished}
+return {lapsed, finished, is_busy}
 """
 )
 
@@ -255,5 +257,14 @@ for _, id in ipairs(redis.call('SMEMBERS', D .. 'live')) do
   open = open + redis.call('ZCARD', key('open', id))
 end
 return {states, waiting, leased, open}
+"""
+)
+
+# ARGV: prefix. Calls whose channel is not free yet.
+SLOTS: Final = (
+    OF_CAMPAIGN
+    + """
+redis.call('ZREMRANGEBYSCORE', D .. 'slots', '-inf', now_ms)
+return redis.call('ZRANGE', D .. 'slots', 0, -1)
 """
 )

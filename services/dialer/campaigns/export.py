@@ -12,11 +12,20 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
+import structlog
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 from services.dialer.campaigns.ledger import BATCH_ROWS, Ledger
 from services.dialer.campaigns.model import CampaignId, Row, RowPage
 from services.dialer.campaigns.progress import time_text
 from services.dialer.campaigns.staging import try_again
 from services.dialer.desk.slices import Slices
+from services.dialer.desk.upload import CSV
+from services.dialer.errors import UnknownCampaign
+from shared.bus.base import BusUnavailable
+
+_log = structlog.get_logger(__name__)
 
 COLUMNS: Final = (
     *("row", "line", "to", "agent", "state", "outcome", "attempts", "last_call_id", "last_try_at"),
@@ -73,6 +82,22 @@ class Export:
         return await try_again(
             lambda: self._ledger.rows(self._campaign_id, limit=BATCH_ROWS, after=after)
         )
+
+
+class ExportResponse(StreamingResponse):
+    """An export as it is read. Where that fails the connection breaks: a part is not the whole."""
+
+    def __init__(self, export: Export, campaign_id: CampaignId) -> None:
+        name = f'attachment; filename="{campaign_id}.csv"'
+        super().__init__(export.parts(), media_type=CSV, headers={"Content-Disposition": name})
+        self._campaign_id = campaign_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        except (BusUnavailable, UnknownCampaign) as exc:
+            _log.warning("results_broken_off", campaign=self._campaign_id, error=str(exc))
 
 
 def cells(row: Row) -> Iterable[str]:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import structlog
 
 from services.dialer.campaigns.ledger import Ledger
@@ -27,6 +28,8 @@ from shared.bus.base import BusUnavailable
 from shared.bus.redis.store import Store
 
 BAD_ROWS_SHOWN: Final = 100
+UPLOADS_MAX: Final = 8
+"""Lists that one dialer reads at once: each holds one batch of rows."""
 _BATCH_ROWS: Final = 250
 """Added at once: some three milliseconds of the loop, which nothing can cut."""
 _log = structlog.get_logger(__name__)
@@ -63,6 +66,7 @@ class Intake:
         self._ledger = ledger
         self._store = store
         self._rows_max = rows_max
+        self._under_way = 0
 
     @asynccontextmanager
     async def read_table(
@@ -76,7 +80,8 @@ class Intake:
             refuses_bad: whether one bad row spoils the list.
 
         Raises:
-            Refused: it is no table, has too many rows, or bad ones where they are refused.
+            Refused: it is no table, has too many rows, or bad ones where they are refused; or too
+                many lists are being read.
             BusUnavailable: its rows can't be set aside.
         """
         async with self._aside() as reading:
@@ -90,13 +95,13 @@ class Intake:
 
     @asynccontextmanager
     async def read_list(
-        self, values: Sequence[object], rules: RowRules, *, refuses_bad: bool
+        self, values: Sequence[msgspec.Raw], rules: RowRules, *, refuses_bad: bool
     ) -> AsyncIterator[Reading]:
         """Set aside rows as JSON has them; the rest is as with `read_table`."""
         async with self._aside() as reading:
             slices, batch = Slices(), list[str]()
             for place, value in enumerate(values, 1):
-                await self._take(row_of_json(value, place, rules), reading, batch)
+                await self._take(row_of_json(_decoded(value), place, rules), reading, batch)
                 await slices.breathe()
             if batch:
                 await reading.stage.put(batch)
@@ -152,10 +157,14 @@ class Intake:
 
     @asynccontextmanager
     async def _aside(self) -> AsyncIterator[Reading]:
+        if self._under_way >= UPLOADS_MAX:
+            raise Refused(Problem.of("too-many-uploads", retry_after_s=5), {"Connection": "close"})
+        self._under_way += 1
         reading = Reading(Stage(self._store))
         try:
             yield reading
         finally:
+            self._under_way -= 1
             try:
                 await reading.stage.clear()
             except BusUnavailable as exc:
@@ -203,6 +212,14 @@ async def _rows_of(parts: AsyncIterator[bytes], slices: Slices) -> AsyncIterator
             yield row
     for row in reader.end():
         yield row
+
+
+def _decoded(value: msgspec.Raw) -> object:
+    """Read one row of a list; what can't be read is no row, as what is no object."""
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _columns(header: CsvRow) -> Columns:

@@ -56,19 +56,24 @@ class Ledger:
         self._store = store
         self._rows_max = rows_max
 
-    async def create(self, spec: CampaignSpec, *, now_ms: int) -> Campaign:
+    async def create(
+        self, spec: CampaignSpec, *, now_ms: int, campaign_id: CampaignId | None = None
+    ) -> Campaign:
         """Make a campaign without rows, `ready`.
 
         Args:
             spec: what is wanted.
             now_ms: Unix time.
+            campaign_id: what it is called; where there is one of this id it is returned as it is.
+                None: one that nobody has.
 
         Raises:
             BusUnavailable: it may have been made all the same; nobody will start it.
         """
-        campaign_id = new_campaign_id()
+        campaign_id = campaign_id or new_campaign_id()
         args = (now_ms, *_own_fields(spec), _text(spec))
-        await self._store.script("campaign_create", scripts.CREATE, campaign_id, *args)
+        if not await self._store.script("campaign_create", scripts.CREATE, campaign_id, *args):
+            return await self.get(campaign_id)
         return Campaign(campaign_id, spec, CampaignState.READY, now_ms)
 
     async def add_rows(

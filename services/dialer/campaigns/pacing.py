@@ -23,7 +23,7 @@ UNKNOWN_CONCURRENCY: Final = 3
 """Calls at once until Vobiz has said how many: what an entry account has."""
 _GRACE_S: Final = 300.0
 _LEAST_RATE: Final = 0.1
-_RECOVERY_S: Final = 60.0
+_RECOVERY_S: Final = 30.0
 _NO_AGENT_NEEDED: Final = -1
 
 
@@ -174,7 +174,7 @@ class Pacing:
 
         Args:
             wait_s: as Vobiz asks.
-            slow_down: dial half as fast afterwards; the full rate comes back within a minute.
+            slow_down: dial half as fast afterwards; the full rate comes back within half a minute.
         """
         spread_s = wait_s * (1 + 0.25 * self._chance.random())
         share = 0.5 if slow_down else 1

@@ -4,11 +4,12 @@ Annotations are evaluated here, because FastAPI could not find what they name in
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
+from services.dialer.calls.idempotency import KEY_PATTERN, read_key
 from services.dialer.campaigns.bodies import (
     NAME_MAX_CHARS,
     CampaignBody,
@@ -16,7 +17,7 @@ from services.dialer.campaigns.bodies import (
     OnBadRow,
     RowsBody,
 )
-from services.dialer.campaigns.export import COLUMNS, Export
+from services.dialer.campaigns.export import COLUMNS, Export, ExportResponse
 from services.dialer.campaigns.ledger import Ledger
 from services.dialer.campaigns.model import CampaignId, CampaignState, RowState
 from services.dialer.campaigns.outcome import Outcome
@@ -36,7 +37,7 @@ from services.dialer.campaigns.views import (
 from services.dialer.desk.body import read_model
 from services.dialer.desk.desk import Desk
 from services.dialer.desk.documents import answer_of, body_of, problems, text_answer
-from services.dialer.desk.door import Scope
+from services.dialer.desk.door import Principal, Scope
 from services.dialer.desk.upload import CSV
 from services.dialer.errors import UnknownCampaign
 from services.dialer.problems import Problem, Refused
@@ -46,7 +47,10 @@ _ROW_MAX = 10_000_000
 _OPTIONS = ("name", "agent", "from", "priority", "cps", "concurrency", "on_bad_row", "start")
 _TABLE = "to,name,zone\n+918000000002,Asha,\n+12025550123,Sam,America/New_York\n"
 _TABLE_DOC = {CSV: {"schema": {"type": "string"}, "example": _TABLE}}
-_LIST = ("not-a-list", "bad-table", "bad-rows", "too-many-rows", "upload-broken", "draining")
+_LIST = (
+    *("not-a-list", "bad-table", "bad-rows", "too-many-rows", "upload-broken"),
+    *("too-many-uploads", "draining"),
+)
 _KNOWN = answer_of(200, CampaignView, CAMPAIGN, "The campaign.")
 
 
@@ -98,7 +102,7 @@ def _add_making(router: APIRouter, requests: CampaignRequests, ledger: Ledger, d
     @router.post(
         "",
         status_code=201,
-        dependencies=[may_write, desk.begins_work],
+        dependencies=[desk.begins_work],
         openapi_extra=body_of(CampaignBody, {"list": example}, others=_TABLE_DOC),
         responses=answer_of(
             201,
@@ -106,17 +110,37 @@ def _add_making(router: APIRouter, requests: CampaignRequests, ledger: Ledger, d
             CAMPAIGN | {"state": "ready", "bad_rows": [BAD_ROW]},
             "The campaign, with all its rows that are not bad. Options of a table stand in the"
             " query, those of JSON in the body.",
-            headers={"Location": "where it is"},
+            headers={
+                "Location": "where it is",
+                "Idempotency-Replayed": "true: answered from memory",
+            },
         )
-        | problems("invalid-order", *_LIST, has_body=True),
+        | problems(
+            *("invalid-order", "campaign-state", "campaign-full"),
+            *("key-in-use", "key-used-otherwise"),
+            *_LIST,
+            has_body=True,
+        ),
     )
     async def make_campaign(
-        request: Request, options: Annotated[dict[str, Any], Depends(_options)], response: Response
-    ) -> dict[str, Any]:
-        campaign_id, read = await requests.make(request, options)
-        response.headers["Location"] = f"/v1/campaigns/{campaign_id}"
-        bad_rows = [row.to_json() for row in read.bad_rows]
-        return {**await requests.view(campaign_id), "bad_rows": bad_rows}
+        who: Annotated[Principal, may_write],
+        request: Request,
+        options: Annotated[dict[str, Any], Depends(_options)],
+        response: Response,
+        idempotency_key: Annotated[
+            str,
+            Header(
+                pattern=KEY_PATTERN,
+                description="names this request for 24 hours: the same again, byte by byte, is"
+                " answered the same, and makes no second campaign",
+            ),
+        ] = "",
+    ) -> Mapping[str, Any]:
+        made = await requests.make(request, options, who, read_key(idempotency_key))
+        response.headers["Location"] = f"/v1/campaigns/{made.campaign_id}"
+        if made.is_replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return made.body
 
     @router.post(
         "/{campaign_id}/rows",
@@ -222,12 +246,8 @@ def _add_looking(router: APIRouter, requests: CampaignRequests, ledger: Ledger, 
         )
         | problems("unknown-campaign"),
     )
-    async def get_results(campaign_id: _Id) -> StreamingResponse:
-        export = await Export.begin(ledger, campaign_id)
-        name = f'attachment; filename="{campaign_id}.csv"'
-        return StreamingResponse(
-            export.parts(), media_type=CSV, headers={"Content-Disposition": name}
-        )
+    async def get_results(campaign_id: _Id) -> ExportResponse:
+        return ExportResponse(await Export.begin(ledger, campaign_id), campaign_id)
 
 
 def _add_rows(router: APIRouter, ledger: Ledger, desk: Desk) -> None:

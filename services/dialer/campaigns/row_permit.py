@@ -34,6 +34,7 @@ _ACCOUNT_FAULTS: Final = frozenset(
 """They hold for every call: campaigns pause until somebody has put it right."""
 _LONGEST_BACKOFF_S: Final = 30.0
 _NO_NUMBER: Final = "country code"
+_CLOSED: Final = Grant(GrantAnswer.WAIT, why="closed")
 
 
 class NotGranted(DialerError):
@@ -81,6 +82,7 @@ class RowPermit:
         campaign: whose row.
         row: the row.
         lease: by which it is held.
+        is_open: whether the person may be called at this hour, asked right before the grant.
         on_granted: called once, with the first grant.
     """
 
@@ -90,12 +92,15 @@ class RowPermit:
         campaign: Campaign,
         row: Row,
         lease: str,
+        *,
+        is_open: Callable[[], bool],
         on_granted: Callable[[], None],
     ) -> None:
         spec = campaign.spec
         self._tools = tools
         self._place = RowPlace(campaign.campaign_id, row.n)
         self._lease = lease
+        self._is_open = is_open
         self._on_granted = on_granted
         self._grant: Grant | None = None
         self._is_barred = False
@@ -116,6 +121,8 @@ class RowPermit:
         """
         until_s = time.monotonic() + self._tools.patience_s
         while True:
+            if not self._is_open():
+                raise NotGranted(_CLOSED)
             grant = await self._tools.pacing.ask(call_id, self._claimant)
             if grant.answer is GrantAnswer.GO:
                 if self._grant is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.dialer.calls.order import check_room
 from services.dialer.campaigns.model import RESERVED_VARIABLES, NewRow
 from services.dialer.campaigns.windows import Windows
 from services.dialer.errors import InvalidOrder
@@ -88,16 +89,20 @@ class RowRules:
 
     def _check_variables(self, variables: Mapping[str, str]) -> None:
         check_variables(variables)
-        if self.variables and len(self.variables.keys() | variables.keys()) > MAX_VARIABLES:
+        if not self.variables:
+            return
+        together = {**self.variables, **variables}
+        if len(together) > MAX_VARIABLES:
             raise InvalidOrder("variables", f"at most {MAX_VARIABLES} with the campaign's own")
+        check_room(together)
 
 
 def check_variables(variables: Mapping[str, str]) -> None:
     """Check what goes into the prompt of a call and stays with its record.
 
     Raises:
-        InvalidOrder: too many, too long, of a name that the platform keeps for itself, or not
-            Unicode.
+        InvalidOrder: too many, too long, more in all than a worker can be told, of a name that the
+            platform keeps for itself, or not Unicode.
     """
     if len(variables) > MAX_VARIABLES:
         raise InvalidOrder("variables", f"at most {MAX_VARIABLES}")
@@ -107,6 +112,7 @@ def check_variables(variables: Mapping[str, str]) -> None:
             raise InvalidOrder("variables", f"values have up to {MAX_VALUE_CHARS} characters")
         if not (key + value).isascii() and _has_surrogates(key + value):
             raise InvalidOrder("variables", "hold text that is not Unicode")
+    check_room(variables)
 
 
 def check_variable_name(name: str) -> None:

@@ -224,7 +224,7 @@ class Runner:
             elif self._room() <= 0:
                 back.append((row.n, now_ms))
             else:
-                self._start(known.campaign, row, lease)
+                self._start(known, row, lease)
         if rows and closed == len(rows):
             self._is_closed.add(campaign_id)
         else:
@@ -232,17 +232,26 @@ class Runner:
         if back:
             await self._tools.claims.give_back(campaign_id, lease, back)
 
-    def _start(self, campaign: Campaign, row: Row, lease: str) -> None:
+    def _start(self, known: _Known, row: Row, lease: str) -> None:
         call_id = new_call_id()
-        self._starting[call_id] = campaign.campaign_id
-        self._tasks.start(self._dial(campaign, row, lease, call_id), name=f"dial-{call_id}")
+        self._starting[call_id] = known.campaign.campaign_id
+        self._tasks.start(self._dial(known, row, lease, call_id), name=f"dial-{call_id}")
 
-    async def _dial(self, campaign: Campaign, row: Row, lease: str, call_id: CallId) -> None:
+    async def _dial(self, known: _Known, row: Row, lease: str, call_id: CallId) -> None:
+        campaign = known.campaign
+
+        def is_open() -> bool:
+            now = datetime.fromtimestamp(self._tools.wall_ms() / 1000, UTC)
+            opening = known.calendar.next_opening(row.zones, now)
+            return opening is not None and opening <= now
+
         def on_granted() -> None:
             self._starting.pop(call_id, None)
             self.wake()
 
-        permit = RowPermit(self._tools, campaign, row, lease, on_granted)
+        permit = RowPermit(
+            self._tools, campaign, row, lease, is_open=is_open, on_granted=on_granted
+        )
         try:
             order = self._order_of(campaign, row)
             await self._dialer.place(order, call_id=call_id, permit=permit)

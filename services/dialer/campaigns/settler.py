@@ -19,7 +19,7 @@ from services.dialer.errors import CampaignStands, UnknownCampaign
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import Channel
 from shared.metrics.catalogue import DialerMetrics
-from shared.protocol.call import CallId
+from shared.protocol.call import CallId, CallRecord
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 1.0
@@ -107,7 +107,7 @@ class Settler:
         _log.warning("campaign_paused", campaign_id=campaign_id, reason=reason)
 
     async def on_end(self, call_id: CallId) -> bool:
-        """Take in that a call may have ended: its channel is freed, its row settled.
+        """Take in that a call may have ended: its row is settled, its channel freed.
 
         Returns:
             whether its record says that it is over.
@@ -115,14 +115,20 @@ class Settler:
         Raises:
             BusUnavailable: nobody knows; coming again does no harm.
         """
-        place = await self._claims.place_of(call_id)
         record = await self._bus.calls.get(call_id)
         if record is None or not record.state.is_final:
             return False
-        if place is None or not await self.settle(place, call_id, outcome_of(record)):
-            await self._claims.free(call_id)
-            self._on_change()
+        await self._on_ended(call_id, record)
         return True
+
+    async def _on_ended(self, call_id: CallId, record: CallRecord | None = None) -> None:
+        place = await self._claims.place_of(call_id)
+        if place is not None:
+            record = record or await self._bus.calls.get(call_id)
+            if record is not None and record.state.is_final:
+                await self.settle(place, call_id, outcome_of(record))
+        await self._claims.free(call_id)
+        self._on_change()
 
     async def follow(self) -> None:
         """Settle what ends, until cancelled; an absent bus is waited for."""
@@ -133,7 +139,7 @@ class Settler:
                         if event.channel is Channel.CAMPAIGNS:
                             self._on_change()
                         elif event.call_id is not None:
-                            await self.on_end(event.call_id)
+                            await self._on_ended(event.call_id)
             except BusUnavailable as exc:
                 _log.warning("settling_interrupted", error=str(exc))
             await asyncio.sleep(_RETRY_S)
@@ -154,13 +160,16 @@ class Settler:
 
     async def sweep(self) -> None:
         """Sweep once, and tell how far campaigns are of which something was settled here."""
-        swept = await self._claims.sweep(now_ms=self._wall_ms())
-        if swept.lapsed:
-            self._metrics.leases_lapsed.inc(swept.lapsed)
-            _log.warning("leases_lapsed", rows=swept.lapsed)
-            self._on_change()
-        if swept.finished:
-            _log.info("campaigns_finished", number=swept.finished)
+        is_busy = True
+        while is_busy:
+            swept = await self._claims.sweep(now_ms=self._wall_ms())
+            is_busy = swept.is_busy
+            if swept.lapsed:
+                self._metrics.leases_lapsed.inc(swept.lapsed)
+                _log.warning("leases_lapsed", rows=swept.lapsed)
+                self._on_change()
+            if swept.finished:
+                _log.info("campaigns_finished", number=swept.finished)
         moved, self._moved = self._moved, set()
         for campaign_id in moved:
             if not await self._claims.tell_progress(campaign_id, every_s=_PROGRESS_S):

@@ -371,8 +371,7 @@ def _pieces(zone: str, day: int) -> tuple[tuple[int, int, int], ...]:
     for probe in range(begin + _PROBE_S, (day + 1) * _DAY_S + 1, _PROBE_S):
         if _offset_s(zone, probe) != offset_s:
             change = _change(zone, probe - _PROBE_S, probe, offset_s)
-            if change > begin:
-                pieces.append((begin, change, offset_s))
+            pieces.append((begin, change, offset_s))
             begin, offset_s = change, _offset_s(zone, probe)
     if begin < (day + 1) * _DAY_S:
         pieces.append((begin, (day + 1) * _DAY_S, offset_s))

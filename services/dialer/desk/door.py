@@ -117,15 +117,22 @@ class Door:
             Refused: 401 without a good key, 429 for one that asks too often, 403 without a scope.
             BusUnavailable: the key can't be judged now.
         """
+        principal = getattr(request.state, "principal", None)
+        if not isinstance(principal, Principal):
+            principal = await self._let_in(request)
+        missing = [scope for scope in wanted.scopes if scope not in principal.scopes]
+        if missing:
+            raise Refused(no_scope(missing))
+        return principal
+
+    async def _let_in(self, request: Request) -> Principal:
+        """Find out who asks, and count it, once a request."""
         principal = await self._who(request)
         request.state.principal = principal
         if self._rate is not None and principal.rate_per_minute is not None:
             wait_s = await self._rate.admit(principal)
             if wait_s:
                 raise Refused(_too_many(principal.rate_per_minute, wait_s))
-        missing = [scope for scope in wanted.scopes if scope not in principal.scopes]
-        if missing:
-            raise Refused(no_scope(missing))
         return principal
 
     def needs(self, *scopes: Scope) -> Any:

@@ -88,7 +88,7 @@ def _plan(code: int) -> tuple[frozenset[int], re.Pattern[str] | None]:
     """Return a country code's lengths of national numbers and its pattern of national prefixes."""
     region = phonenumbers.region_code_for_country_code(code)
     plan = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
-    if plan is None or plan.general_desc is None:
+    if plan is None or plan.general_desc is None:  # pragma: no cover - a code in use has a plan
         return frozenset(), None
     lengths = frozenset(plan.general_desc.possible_length)
     prefix = plan.national_prefix_for_parsing

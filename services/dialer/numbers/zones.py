@@ -29,7 +29,7 @@ _RENAMED = {
 def zones_of(number: str) -> tuple[str, ...]:
     """Return the names of the zones that a number in E.164 may be in; none: it tells nothing.
 
-    A number that stands for no place (most mobile numbers abroad of the Americas, toll-free ones),
+    A number that stands for no place (most mobile numbers outside the Americas, toll-free ones),
     and one of a range younger than the tables, may be in any zone of its country code.
     """
     code = country_code_of(number)

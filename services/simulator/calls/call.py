@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 
 from numpy.random import default_rng
@@ -89,12 +89,10 @@ class Call:
         return forms.whole_seconds(self.times.answered, until)
 
     @property
-    def is_recorded(self) -> bool:
-        """Whether the CDR can be read: a while after the end, which differs from call to call."""
-        if self.times.ended is None:
-            return False
-        passed_s = (self._parts.clock.wall() - self.times.ended).total_seconds()
-        return passed_s >= self._recorded_after_s
+    def recorded_at(self) -> datetime:
+        """When the CDR can be read: a while after the end, which differs from call to call."""
+        assert self.times.ended is not None, "not over"
+        return self.times.ended + timedelta(seconds=self._recorded_after_s)
 
     async def run(self) -> Ending:
         """Live the call to its end and report it; cancelling hangs up without reporting."""
@@ -192,7 +190,9 @@ class Call:
         if (ended := await self._detect_machine()) is not None:
             return ended
         self._owner.start(self._lose_patience(), name="patience")
-        decided: Ending | XmlRequest = XmlRequest(self.plan.answer, fallback=self.plan.fallback)
+        decided: Ending | XmlRequest = XmlRequest(
+            self.plan.answer, fallback=self.plan.fallback, more=self._verdict()
+        )
         while isinstance(decided, XmlRequest):
             decided = await self._until_decided(decided)
         return decided
@@ -269,6 +269,14 @@ class Call:
         if await self._is_decided_within(detection.time_s):
             return self._taken_ending()
         return endings.MACHINE if is_machine and detection.hangs_up else None
+
+    def _verdict(self) -> Mapping[str, str]:
+        """Return what the answer webhook says of a detection that it has waited for."""
+        detection = self.plan.machine_detection
+        is_waited_for = detection is not None and detection.callback is None
+        if not is_waited_for or not self.plan.knobs.tells_machine_in_answer:
+            return {}
+        return {"Machine": "true" if self.plan.outcome.is_machine else "false"}
 
     async def _tell_machine(self) -> None:
         detection = self.plan.machine_detection

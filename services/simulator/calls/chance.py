@@ -1,7 +1,8 @@
-"""PURE. Chance, passed in: what is used of `random.Random`."""
+"""PURE. Chance, passed in: what is used of `random.Random`, and chance by name."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -22,3 +23,10 @@ class Chance(Protocol):
     def choice(self, seq: Sequence[T]) -> T:
         """Return one of them."""
         ...
+
+
+def chance_of(seed: int, *what: object) -> float:
+    """Return a number from 0 to below 1 that depends on nothing but the arguments."""
+    text = ":".join(map(str, (seed, *what)))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64

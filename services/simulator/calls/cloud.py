@@ -40,6 +40,7 @@ class Cloud:
         self.speaker = Speaker(open_engine)
         self.live: dict[str, Call] = {}
         self.finished: OrderedDict[str, Call] = OrderedDict()
+        self.on_finished: Callable[[Call], None] = _nobody_asks
         self._wheel = Wheel(self.clock)
         self._parts = CloudParts(open_client(), self.clock, self.speaker)
         self._owner = TaskOwner("cloud", stop_timeout_s=10.0)
@@ -48,6 +49,11 @@ class Cloud:
     def lag(self) -> Lag:
         """How late this process was with its own steps."""
         return self._wheel.lag
+
+    @property
+    def channels(self) -> int:
+        """Calls that are ringing, talking or about to; those whose end is being told are none."""
+        return sum(call.ending is None for call in self.live.values())
 
     async def __aenter__(self) -> Self:
         await self._warm_up()
@@ -89,6 +95,12 @@ class Cloud:
         finally:
             self.live.pop(call.call_uuid, None)
             self.finished[call.call_uuid] = call
+            if call.ending is not None:
+                self.on_finished(call)
             while len(self.finished) > _MAX_KEPT:
                 self.finished.popitem(last=False)
             call.over.set()
+
+
+def _nobody_asks(_: Call) -> None:
+    """Where no account keeps books, nothing is written down."""

@@ -61,6 +61,9 @@ class Knobs:
     status_attempts: int = 4  # the first and three retries
     retry_delay_s: float = 0.5  # doubles with each attempt
 
+    # Machine detection without a URL of its own: `Machine` in the answer webhook. No page says.
+    tells_machine_in_answer: bool = True
+
     # The socket, from the cloud
     shape: WireShape = WireShape.CURRENT
     media_before_start: int = 0  # frames sent before `start`

@@ -11,20 +11,34 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.simulator.calls import endings
 from services.simulator.calls.plan import Outcome
 from services.simulator.person.caller import CallerScript, KeyPresses
+from services.simulator.person.mix import Attempts, Mix
 from services.simulator.person.script import Press, SayText, SayWav, Turn, build_script
 from services.simulator.person.scripted_numbers import outcome_of
 from services.simulator.person.voice import Speaker
 
 EVERYBODY = "*"
-_CODES = {
+OutcomeName = Literal[
+    "answer",
+    "machine",
+    "busy",
+    "reject",
+    "no-answer",
+    "carrier-no-answer",
+    "invalid",
+    "carrier-failure",
+]
+_CODES: dict[str, int] = {
     "answer": 0,
     "machine": 0,
     "busy": endings.BUSY.code,
     "reject": endings.REJECTED.code,
-    "no-answer": endings.RANG_OUT.code,
+    "no-answer": endings.RANG_OUT.code,  # whatever `after_s`: the ring timeout ends it
+    "carrier-no-answer": endings.NO_ANSWER.code,
     "invalid": endings.UNALLOCATED.code,
     "carrier-failure": endings.CARRIER_FAILURE.code,
 }
+
+_MIX_PATIENCE_S = 60.0
 
 
 class PersonBody(BaseModel):
@@ -32,10 +46,12 @@ class PersonBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    number: str = Field(EVERYBODY, description="whose telephone; * is everybody's without one")
-    outcome: Literal[
-        "answer", "machine", "busy", "reject", "no-answer", "invalid", "carrier-failure"
-    ] = "answer"
+    number: str = Field(
+        EVERYBODY,
+        max_length=100,
+        description="whose telephone; *42 is that of numbers ending in 42, * everybody's else",
+    )
+    outcome: OutcomeName = "answer"
     after_s: float = Field(1.0, ge=0, le=3600, description="how long it rings before that")
     say: list[str] = Field(default_factory=list, max_length=100)
     wav: list[Path] = Field(default_factory=list, max_length=100, description="said before `say`")
@@ -73,29 +89,60 @@ class People:
         self._speaker = speaker
         self._default = PersonBody(say=say, after_s=answer_after_s, max_duration_s=max_call_s)
         self._scripted: dict[str, PersonBody] = {}
+        self._mix: Mix | None = None
+        self._attempts = Attempts()
+
+    def mix(self, mix: Mix | None) -> None:
+        """Let a mix say what numbers without a script of their own do; counts begin anew."""
+        self._mix = mix
+        self._attempts.forget()
 
     def add(self, person: PersonBody) -> None:
         """Script a person, in the place of an earlier script for the same number."""
         self._scripted[_key(person.number)] = person
 
     def forget(self) -> None:
-        """Forget all scripts."""
+        """Forget all scripts and the mix."""
         self._scripted.clear()
+        self.mix(None)
 
     async def who(self, number: str) -> Person:
-        """Return who is behind a number: a script, else what its digits say, else the default.
+        """Return who is behind a number.
+
+        A script for it or for how it ends (the longest such ending), else what a mix says, else
+        what its last digits say, else the default.
 
         Raises:
             BadScript: a recording can't be read.
             SpeechError: there is something to say and no engine.
         """
-        body = self._take(_key(number))
+        body = self._take(_key(number)) or self._take(self._ending(number))
+        if body is None and self._mix is not None:
+            body = self._mixed(self._mix, _key(number))
         if body is None:
             outcome = outcome_of(number, answer_after_s=self._default.after_s)
             return Person(outcome, await self._script(self._take(EVERYBODY) or self._default))
         outcome = Outcome(body.after_s, _CODES[body.outcome], is_machine=body.outcome == "machine")
         script = CallerScript() if outcome.code else await self._script(body)
         return Person(outcome, script)
+
+    def _ending(self, number: str) -> str:
+        """Return the key of the longest scripted ending of a number, or one of nobody."""
+        key = _key(number)
+        endings_of_it = (EVERYBODY + key[start:] for start in range(len(key)))
+        return next((ending for ending in endings_of_it if ending in self._scripted), "")
+
+    def _mixed(self, mix: Mix, number: str) -> PersonBody:
+        attempt = self._attempts.next_of(number)
+        talk_s = mix.answered_for_s(number, attempt)
+        return PersonBody.model_validate(
+            {
+                "outcome": mix.outcome(number, attempt),
+                "after_s": mix.ring_s(number, attempt),
+                "hangup_after_s": talk_s,
+                "max_duration_s": talk_s + _MIX_PATIENCE_S,
+            }
+        )
 
     def _take(self, key: str) -> PersonBody | None:
         body = self._scripted.get(key)

@@ -1,4 +1,4 @@
-"""PURE. One account of the simulated cloud: its limits, faults asked for, numbers, applications."""
+"""PURE. One account of the simulated cloud: limits, numbers, applications, trouble."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A status that the next requests get instead of an answer."""
-
-    status: int
-    operation: str = ""  # a request whose operation's name begins so; empty: every one
+from services.simulator.calls.plan import Target
+from services.simulator.rest.faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,9 @@ class AccountState:
 
     `numbers` are those it owns, None stands for every number there is. `make_call_status` is the
     status of an accepted Make Call, 200 or 201. `answers_first` holds that response back until
-    the answer webhook has been sent, as happens in a race.
+    the answer webhook has been sent, as happens in a race. `lists_objects` gives the live and
+    queued lists the older shape: who is called by whom, beside the id. `keeps_attachments` makes
+    attaching a number of another Application a 409; otherwise the later one counts.
     """
 
     cps: int = 10
@@ -44,15 +41,22 @@ class AccountState:
     numbers: frozenset[str] | None = None
     make_call_status: int = 201
     answers_first: bool = False
+    lists_objects: bool = False
+    is_active: bool = True
+    keeps_attachments: bool = False
 
 
 @dataclass(slots=True)
 class Application:
-    """An Application: the URLs of inbound calls to its numbers."""
+    """An Application: the URLs of inbound calls to its numbers; `body` is what the API shows."""
 
     app_id: str
     body: dict[str, Any]
     numbers: set[str] = field(default_factory=set)
+
+    def target(self, url: str, method: str) -> Target | None:
+        """Return the URL of one of its fields and how it is asked, None where there is none."""
+        return Target(self.body[url], self.body[method] or "POST") if self.body[url] else None
 
 
 class Account:
@@ -68,7 +72,7 @@ class Account:
         self.token = token
         self.state = state or AccountState()
         self.applications: dict[str, Application] = {}
-        self._faults: list[tuple[Fault, int]] = []
+        self.faults = Faults()
         self._begun_s: deque[float] = deque()
 
     def is_authentic(self, headers: Mapping[str, str]) -> bool:
@@ -87,6 +91,10 @@ class Account:
         owned = self.state.numbers
         return owned is None or number.removeprefix("+") in {n.removeprefix("+") for n in owned}
 
+    def application_of(self, number: str) -> Application | None:
+        """Return the Application that a number is attached to."""
+        return next((app for app in self.applications.values() if number in app.numbers), None)
+
     def admit(self, calls: int, *, channels: int, now_s: float) -> Limit | None:
         """Count new calls, or return the limit that refuses them.
 
@@ -103,21 +111,6 @@ class Account:
         if channels + calls > self.state.concurrency:
             return Limit("concurrency", self.state.concurrency, channels + calls)
         self._begun_s.extend([now_s] * calls)
-        return None
-
-    def inject(self, fault: Fault, count: int) -> None:
-        """Give the next `count` matching requests this status."""
-        self._faults.append((fault, count))
-
-    def take_fault(self, operation: str) -> int | None:
-        """Return the status this request is to fail with, and use it up."""
-        for index, (fault, count) in enumerate(self._faults):
-            if operation.startswith(fault.operation):
-                if count > 1:
-                    self._faults[index] = (fault, count - 1)
-                else:
-                    del self._faults[index]
-                return fault.status
         return None
 
 

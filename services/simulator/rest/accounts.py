@@ -1,30 +1,48 @@
-"""The REST side of the simulated cloud: account, limits, records, applications, numbers."""
+"""The REST side of the simulated cloud: account, limits, records."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from services.simulator.calls.session_recording import CONTENT_TYPES
-from services.simulator.rest.account import Application
-from services.simulator.rest.calls import BASE, check_access
-from services.simulator.rest.cdr import detail_record
+from services.simulator.rest.access import BASE, check_access
+from services.simulator.rest.cdr import CdrQuery
 from services.simulator.rest.state import ApiError, api_id, rest_state
 
+_MAX_PER_PAGE = 1000
 me = APIRouter(prefix=BASE)
 account = APIRouter(prefix=f"{BASE}/Account/{{auth_id}}", dependencies=[Depends(check_access)])
 
 
 @me.get("/auth/me")
 async def who_am_i(request: Request) -> dict[str, Any]:
-    """Say whose credentials these are."""
+    """Say whose credentials these are, and what the account may do."""
     state = rest_state(request)
-    check_access(state.account.auth_id, request)
-    return {"auth_id": state.account.auth_id, "account_type": "main", "is_active": True}
+    await check_access(state.account.auth_id, request)
+    may = state.account.state
+    return {
+        "type": "account",
+        "id": "500000",
+        "api_id": api_id(),
+        "name": "Simulated account",
+        "auth_id": state.account.auth_id,
+        # The real one's answer holds the secret here, so nobody should show this body.
+        "auth_secret": state.account.token,
+        "country": "IN",
+        "timezone": "Asia/Kolkata",
+        "account_type": "standard",
+        "postpaid": False,
+        "enabled": True,
+        "cps_limit": may.cps,
+        "concurrent_calls_limit": may.concurrency,
+        "is_active": may.is_active,
+        "is_verified": True,
+        "is_trial_account": False,
+    }
 
 
 @account.get("/concurrency")
@@ -69,121 +87,34 @@ async def recording(call_uuid: str, name: str, request: Request) -> Response:
     return Response(file, media_type=CONTENT_TYPES[session.file_format])
 
 
-@account.get("/cdr/{call_uuid}")
-async def show_record(call_uuid: str, request: Request) -> dict[str, Any]:
-    """Show the CDR of a call; 404 until shortly after its end."""
-    call = rest_state(request).cloud.finished.get(call_uuid)
-    if call is None or not call.is_recorded:
-        raise ApiError(404, "CDR not found")
-    return {"data": detail_record(call), "success": True}
-
-
 @account.get("/cdr")
 @account.get("/cdr/recent")
 @account.get("/cdr/search")
 async def list_records(request: Request, page: int = 1, per_page: int = 20) -> dict[str, Any]:
-    """List CDRs, newest first."""
-    finished = reversed(rest_state(request).cloud.finished.values())
-    records = [detail_record(call) for call in finished if call.is_recorded]
-    start = max(0, page - 1) * per_page
-    pagination = {"page": page, "per_page": per_page, "total": len(records)}
+    """List CDRs, newest first, those alone that the query asks for."""
+    state = rest_state(request)
+    query = CdrQuery.of(request.query_params)
+    records = list(state.records.find(query, state.cloud.clock.wall()))
+    start, most = max(0, page - 1) * per_page, min(max(per_page, 1), _MAX_PER_PAGE)
+    pagination = {"page": page, "per_page": most, "total": len(records)}
     summary = {
         "total_calls": len(records),
         "answered_calls": sum(record["billsec"] > 0 for record in records),
         "total_cost": round(sum(record["total_cost"] for record in records), 5),
     }
     return {
-        "data": records[start : start + per_page],
+        "data": records[start : start + most],
         "pagination": pagination,
         "summary": summary,
         "success": True,
     }
 
 
-@account.post("/Application/")
-async def add_application(request: Request) -> Response:
-    """Add an Application."""
+@account.get("/cdr/{call_uuid}")
+async def show_record(call_uuid: str, request: Request) -> dict[str, Any]:
+    """Show the CDR of a call; 404 until shortly after its end."""
     state = rest_state(request)
-    body = await state.json(request)
-    name = str(body.get("app_name") or "") if isinstance(body, dict) else ""
-    if not name or not name.replace("_", "").replace("-", "").isalnum():
-        raise ApiError(400, "app_name must be of letters, digits, _ and -")
-    app_id = str(uuid.uuid4().int)[:17]
-    state.account.applications[app_id] = Application(app_id, body)
-    answer = {"api_id": api_id(), "app_id": app_id, "message": "created"}
-    return JSONResponse(answer, status_code=201)
-
-
-@account.get("/Application/")
-async def list_applications(request: Request) -> dict[str, Any]:
-    """List the Applications."""
-    applications = rest_state(request).account.applications.values()
-    objects = [{"app_id": found.app_id, **found.body} for found in applications]
-    meta = {"limit": 20, "offset": 0, "total_count": len(objects)}
-    return {"api_id": api_id(), "meta": meta, "objects": objects}
-
-
-@account.get("/Application/{app_id}/")
-async def show_application(app_id: str, request: Request) -> dict[str, Any]:
-    """Show an Application."""
-    return {"api_id": api_id(), "app_id": app_id, **_application(app_id, request).body}
-
-
-@account.post("/Application/{app_id}/")
-async def change_application(app_id: str, request: Request) -> dict[str, Any]:
-    """Change fields of an Application."""
-    body = await rest_state(request).json(request)
-    if not isinstance(body, dict):
-        raise ApiError(400, "body must be a JSON object")
-    _application(app_id, request).body.update(body)
-    return {"api_id": api_id(), "message": "changed"}
-
-
-@account.delete("/Application/{app_id}/")
-async def delete_application(app_id: str, request: Request) -> Response:
-    """Delete an Application; 409 while numbers are attached to it."""
-    if _application(app_id, request).numbers:
-        raise ApiError(409, "numbers are attached to this application")
-    del rest_state(request).account.applications[app_id]
-    return Response(status_code=204)
-
-
-@account.get("/numbers")
-async def list_numbers(request: Request, page: int = 1, per_page: int = 20) -> dict[str, Any]:
-    """List the account's numbers and what they are attached to."""
-    owner = rest_state(request).account
-    attached = {n: app.app_id for app in owner.applications.values() for n in app.numbers}
-    numbers = sorted((owner.state.numbers or frozenset()) | set(attached))
-    start = max(0, page - 1) * per_page
-    items = [
-        {"e164": number, "application_id": attached.get(number)}
-        for number in numbers[start : start + per_page]
-    ]
-    return {"items": items, "total": len(numbers), "page": page, "per_page": per_page}
-
-
-@account.post("/numbers/{number}/application")
-async def attach_number(number: str, request: Request) -> dict[str, Any]:
-    """Attach a number to an Application, in the place of another."""
-    state = rest_state(request)
-    body = await state.json(request)
-    chosen = _application(str(body.get("application_id") or ""), request)
-    for application in state.account.applications.values():
-        application.numbers.discard(number)
-    chosen.numbers.add(number)
-    return {"api_id": api_id(), "message": "attached"}
-
-
-@account.delete("/numbers/{number}/application")
-async def detach_number(number: str, request: Request) -> Response:
-    """Detach a number."""
-    for application in rest_state(request).account.applications.values():
-        application.numbers.discard(number)
-    return Response(status_code=204)
-
-
-def _application(app_id: str, request: Request) -> Application:
-    found = rest_state(request).account.applications.get(app_id)
-    if found is None:
-        raise ApiError(404, "application not found")
-    return found
+    record = state.records.get(call_uuid, state.cloud.clock.wall())
+    if record is None:
+        raise ApiError(404, "CDR not found")
+    return {"data": record, "success": True}

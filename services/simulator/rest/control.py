@@ -1,4 +1,4 @@
-"""Routes that the real cloud does not have: scripting people, injecting faults, reading reports.
+"""Routes that the real cloud does not have: changing the cloud, reading reports.
 
 They need no credentials; the simulator listens on loopback unless told otherwise.
 """
@@ -26,23 +26,12 @@ from services.simulator.calls.knobs import (
 from services.simulator.calls.plan import CallPlan, Target
 from services.simulator.line.line import LineQuality
 from services.simulator.person.people import PersonBody
-from services.simulator.rest.account import Fault
-from services.simulator.rest.calls import media_base
+from services.simulator.rest.dialling import media_base
 from services.simulator.rest.state import ApiError, RestState, rest_state
 from services.simulator.results.call_report import build_report
 from shared.protocol.call import Direction
 
 control = APIRouter(prefix="/simulator")
-
-
-class FaultBody(BaseModel):
-    """Statuses that requests get instead of an answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: int = Field(ge=400, le=599)
-    count: int = Field(1, ge=1, le=1000)
-    operation: str = Field("", description='"POST /Account/MA_LOCAL/Call/" or its beginning')
 
 
 class AccountBody(BaseModel):
@@ -56,34 +45,25 @@ class AccountBody(BaseModel):
     numbers: list[str] | None = Field(None, description="empty: every number is its own")
     make_call_status: Literal[200, 201] | None = None
     answers_first: bool | None = None
+    lists_objects: bool | None = None
+    is_active: bool | None = None
+    keeps_attachments: bool | None = None
 
 
 class InboundBody(BaseModel):
-    """An inbound call to place now: who calls, and the URLs of the application."""
+    """An inbound call to place now: who calls, and the URLs of the application.
+
+    Without an answer URL they are those of the Application that the number called is attached to.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    answer_url: str
+    answer_url: str | None = None
     hangup_url: str | None = None
     fallback_url: str | None = None
     from_number: str = "+918000000001"
     to_number: str = "+918000000002"
     person: PersonBody = Field(default_factory=PersonBody)
-
-
-@control.post("/people")
-async def script_person(person: PersonBody, request: Request) -> dict[str, str]:
-    """Say who picks up when a number is dialled, and what happens then."""
-    rest_state(request).people.add(person)
-    return {"number": person.number, "outcome": person.outcome}
-
-
-@control.post("/faults")
-async def inject_faults(fault: FaultBody, request: Request) -> dict[str, int]:
-    """Let the next REST requests fail."""
-    account = rest_state(request).account
-    account.inject(Fault(fault.status, fault.operation), fault.count)
-    return {"status": fault.status, "count": fault.count}
 
 
 @control.post("/account")
@@ -113,9 +93,10 @@ async def change_knobs(change: dict[str, Any], request: Request) -> dict[str, An
 
 @control.post("/reset")
 async def reset(request: Request) -> dict[str, str]:
-    """Forget scripted people and go back to the usual knobs; limits and calls stay."""
+    """Forget people and trouble, go back to the usual knobs; limits, calls and books stay."""
     state = rest_state(request)
     state.people.forget()
+    state.account.faults.forget()
     state.knobs, state.quality = Knobs(), LineQuality()
     return {"state": "as at the start"}
 
@@ -126,6 +107,7 @@ async def place_inbound(body: InboundBody, request: Request) -> dict[str, str]:
     state = rest_state(request)
     if len(state.cloud.live) >= state.account.state.concurrency:
         raise ApiError(503, "concurrency exceeded: the carrier would see SIP 503")
+    answer, hangup, fallback = _targets(body, state)
     state.people.add(body.person.model_copy(update={"number": "inbound", "times": 1}))
     person = await state.people.who("inbound")
     facts = CallFacts(
@@ -139,9 +121,9 @@ async def place_inbound(body: InboundBody, request: Request) -> dict[str, str]:
     )
     plan = CallPlan(
         facts=facts,
-        answer=Target(body.answer_url),
-        hangup=Target(body.hangup_url) if body.hangup_url else None,
-        fallback=Target(body.fallback_url) if body.fallback_url else None,
+        answer=answer,
+        hangup=hangup,
+        fallback=fallback,
         token=state.account.token,
         script=person.script,
         quality=state.quality,
@@ -179,6 +161,22 @@ async def lose_media(call_uuid: str, request: Request) -> dict[str, str]:
     """End a call as after a minute without RTP from the carrier."""
     _known(rest_state(request), call_uuid).end(endings.MEDIA_TIMEOUT)
     return {"call_uuid": call_uuid}
+
+
+def _targets(body: InboundBody, state: RestState) -> tuple[Target, Target | None, Target | None]:
+    """Return where an inbound call is answered, told of its end, and answered if that fails."""
+    if body.answer_url is not None:
+        hangup = Target(body.hangup_url) if body.hangup_url else None
+        fallback = Target(body.fallback_url) if body.fallback_url else None
+        return Target(body.answer_url), hangup, fallback
+    attached = state.account.application_of(body.to_number)
+    if attached is None:
+        raise ApiError(404, f"no application is attached to {body.to_number}")
+    answer = attached.target("answer_url", "answer_method")
+    if answer is None or not attached.body["enabled"]:
+        raise ApiError(404, "the application is not enabled")
+    hangup = attached.target("hangup_url", "hangup_method")
+    return answer, hangup, attached.target("fallback_answer_url", "fallback_method")
 
 
 def _known(state: RestState, call_uuid: str) -> Call:

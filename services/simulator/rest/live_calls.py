@@ -14,7 +14,8 @@ from services.simulator.calls.plan import Target
 from services.simulator.calls.timeline import Moment
 from services.simulator.calls.verbs import InvalidXml, Verb, stream_plan
 from services.simulator.line.stream import MediaStream
-from services.simulator.rest.calls import BASE, CALLS, check_access
+from services.simulator.rest.access import BASE, check_access
+from services.simulator.rest.dialling import CALLS
 from services.simulator.rest.state import ApiError, api_id, rest_state
 
 _KEYS = frozenset("0123456789*#ABCDwW")

@@ -18,6 +18,8 @@ from services.simulator.calls.knobs import Knobs
 from services.simulator.line.line import LineQuality
 from services.simulator.person.people import People
 from services.simulator.rest.account import Account
+from services.simulator.rest.cdr import DetailRecords
+from services.simulator.rest.dial_log import DialLog
 from shared.protocol.call import CallState
 
 MAX_BODY_BYTES = 1_000_000
@@ -70,9 +72,24 @@ class RestState:
     cloud: Cloud
     account: Account
     people: People
+    dialled: DialLog
+    records: DetailRecords = field(default_factory=DetailRecords)
     knobs: Knobs = field(default_factory=Knobs)
     quality: LineQuality = field(default_factory=LineQuality)
     rng: Random = field(default_factory=Random)
+
+    def write_down(self, call: Call) -> None:
+        """Keep what is known of a call that is over."""
+        self.records.add(call)
+        ending, times = call.ending, call.times
+        assert ending is not None and times.ended is not None  # noqa: PT018 - it is over
+        self.dialled.ended(
+            call.call_uuid,
+            ended=times.ended,
+            answered=times.answered,
+            cause_code=ending.code,
+            is_machine=call.plan.outcome.is_machine,
+        )
 
     def live_call(self, call_uuid: str) -> Call:
         """Return a call that is not over.

@@ -14,8 +14,10 @@ large one on a Cluster, take different prefixes.
     {parley}:outbox:dead     dead letters by time          {parley}:outbox:refused    a count
     {parley}:cache:value:<key>  what can be made anew, with :cache:index, :cache:sizes, :cache:bytes
     {parley}:session:<call>  epoch and newest snapshot of a session, hash, expires
+    {parley}:dial:...        the dialer's own: see services/dialer/campaigns/scripts.py
     channels {parley}:live:<call>: what happens in a call that somebody watches
-    channels parley:calls, parley:hangups, parley:workers (named `<prefix>:ch:<channel>`)
+    channels parley:calls, parley:hangups, parley:workers, parley:campaigns, named
+    `<prefix>:ch:<channel>`
 
 All times inside scripts are Redis's own, so that hosts need no common clock.
 """
@@ -40,7 +42,7 @@ from shared.metrics.catalogue import BusMetrics
 
 
 class RedisBus:
-    """All parts on one Redis."""
+    """All parts on one Redis; `store` is for what a service keeps there for itself."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

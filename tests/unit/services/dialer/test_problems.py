@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+import services.dialer
 from services.dialer.errors import CampaignFull, CampaignStands, UnknownCampaign
-from services.dialer.problems import problem_of
+from services.dialer.problems import KINDS, problem_of
 from shared.vobiz.errors import Verdict, VobizFailure
 
 
@@ -42,3 +46,25 @@ def test_what_is_wrong_with_a_campaign_is_told() -> None:
     full = problem_of(CampaignFull("c-1", 1000))
     assert (full.status, full.kind) == (409, "campaign-full")
     assert "1000" in full.detail
+
+
+def _kinds_in(path: Path) -> set[str]:
+    """Return the literal first arguments of Problem.of, and those of problems()."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        taken = node.args[:1] if name == "Problem.of" else node.args if name == "problems" else []
+        for argument in taken:
+            texts = [n.value for n in ast.walk(argument) if isinstance(n, ast.Constant)]
+            found |= {text for text in texts if isinstance(text, str)}
+    return found
+
+
+def test_every_problem_that_is_answered_or_documented_is_in_the_table() -> None:
+    """One that is not would be a failure of its own at the moment it is needed."""
+    folder = Path(services.dialer.__file__).parent
+    used = {kind: path for path in folder.rglob("*.py") for kind in _kinds_in(path)}
+    assert len(used) > 20
+    assert {kind: str(path) for kind, path in used.items() if kind not in KINDS} == {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -112,3 +115,25 @@ def test_a_trial_makes_its_caller_number_up_and_an_account_does_not() -> None:
     )
     assert account.order_rules.from_number is None
     assert settings().order_rules.from_number is None
+
+
+def test_a_file_of_holidays_is_read_or_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "holidays.txt"
+    file.write_text("2027-01-01\nIN 2027-01-26\n")
+    rules = settings(dialer_holidays_file=str(file)).campaign_rules
+    assert rules.holidays.has("Asia/Kolkata", date(2027, 1, 26))
+    assert not settings().campaign_rules.holidays.has("Asia/Kolkata", date(2027, 1, 26))
+    file.write_text("2027-01-01\nsoon\n")
+    with pytest.raises(ValidationError, match="line 2"):
+        settings(dialer_holidays_file=str(file))
+    file.write_text("2027-01-01\n" * 100_000)
+    with pytest.raises(ValidationError, match="characters"):
+        settings(dialer_holidays_file=str(file))
+    with pytest.raises(ValidationError, match="No such file"):
+        settings(dialer_holidays_file=str(tmp_path / "none.txt"))
+
+
+def test_campaigns_need_a_caller_number_where_none_is_set() -> None:
+    assert not settings().campaign_rules.has_caller
+    assert settings(from_number="+918000000001").campaign_rules.has_caller
+    assert settings(dialer_upload_max_bytes=2000).upload_bounds.max_bytes == 2000

@@ -16,6 +16,8 @@ from services.simulator.person.caller import CallerScript, KeyPresses, Utterance
 from services.simulator.person.script import BadScript, Press, SayText, SayWav, build_script
 from services.simulator.person.voice import Speaker
 from services.simulator.rest.control import control
+from services.simulator.rest.crowd import crowd
+from services.simulator.rest.trouble import trouble
 from services.simulator.results.platform_record import platform_call_id
 from shared.audio.level import level_dbfs
 from shared.audio.wav import write_wav
@@ -163,6 +165,7 @@ def test_uneven_arrivals_are_jitter_no_larger_than_their_spread(delays: list[flo
 def test_the_readme_names_every_knob_and_route() -> None:
     readme = (Path(__file__).resolve().parents[4] / "services/simulator/README.md").read_text()
     assert [field.name for field in fields(Knobs) if f"`{field.name}`" not in readme] == []
-    paths = {getattr(route, "path", "") for route in control.routes}
+    own = (*control.routes, *crowd.routes, *trouble.routes)
+    paths = {getattr(route, "path", "") for route in own}
     shown = [path.rpartition("/")[2] for path in paths if "{" not in path.rpartition("/")[2]]
     assert [word for word in shown if word not in readme] == []

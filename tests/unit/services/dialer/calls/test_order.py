@@ -184,7 +184,8 @@ def test_a_call_without_news_ends_for_an_unknown_reason() -> None:
     "variables",
     [
         {f"n{n}": "" for n in range(51)},
-        {"a b": "x"},
+        {"": "x"},
+        {"n" * 65: "x"},
         {"x": "y" * 513},
         {"x": "\ud800"},
         {f"n{n}": "☎" * 100 for n in range(6)},

@@ -69,8 +69,9 @@ def test_ranges_are_looked_at_where_that_is_wanted() -> None:
         {"campaign": "x"},
         {"row": "x"},
         {"machine": "x"},
+        {"a": "v" * 512, "b": "☎" * 500},
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_variables_are_bounded(variables: dict[str, str]) -> None:
     with pytest.raises(InvalidOrder, match="variables"):
@@ -84,6 +85,13 @@ def test_a_rows_variables_count_with_the_campaigns() -> None:
     assert "with the campaign's own" in problem(
         rules.check(1, A, variables={"a": "", "b": "", "c": ""})
     )
+
+
+def test_a_rows_variables_fit_what_a_worker_can_be_told_with_the_campaigns() -> None:
+    """Otherwise each such row would be refused at the moment of dialling."""
+    rules = RowRules(parse_windows(None), {str(n): "x" * 500 for n in range(5)})
+    assert good(rules.check(1, A, variables={"0": "x" * 500, "a": "x" * 300}))
+    assert "in all" in problem(rules.check(1, A, variables={"a": "x" * 500}))
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,15 @@ def test_an_hour_that_is_doubled_is_open_twice() -> None:
     ]
 
 
+def test_clocks_that_change_at_midnight_of_utc_are_followed() -> None:
+    """Kaliningrad, 27 March 2011: 02:00 is 03:00, at 00:00 UTC."""
+    zone = ("Europe/Kaliningrad",)
+    for at in quarters(datetime(2011, 3, 25, tzinfo=UTC), 4):
+        is_right = judged_by_the_wall(*zone, NIGHT_AND_DAY, at, FILE)
+        assert is_open(zone, NIGHT_AND_DAY, at, FILE) is is_right
+        assert (next_opening(zone, NIGHT_AND_DAY, at, FILE) == at) is is_right
+
+
 def test_lord_howe_moves_by_half_an_hour() -> None:
     """3 October 2027: 02:00 is 02:30, at 15:30 UTC of the day before; offsets 10:30 and 11:00."""
     day = ("2027-10-02T13:30", "2027-10-03T12:30")
@@ -231,6 +240,19 @@ def test_a_weekly_hour_among_holidays_is_found_months_away() -> None:
     windows = parse_windows({"days": {"mon": [["10:00", "11:00"]]}, "holidays": days})
     found = next_opening(("Asia/Kolkata",), windows, utc("2027-01-01T00:00"))
     assert found == utc("2027-05-24T04:30")
+
+
+def test_work_ends_when_so_many_open_hours_have_passed() -> None:
+    calendar, friday = (
+        Calendar(parse_windows({"days": {"fri": [["09:00", "11:00"]]}})),
+        "2027-01-01",
+    )
+    now = utc(f"{friday}T04:00")  # 09:30 in India
+    assert calendar.end_of(("Asia/Kolkata",), now, 3600) == utc(f"{friday}T05:00")
+    assert calendar.end_of(("Asia/Kolkata",), now, 2 * 3600) == utc("2027-01-08T04:00")
+    assert calendar.end_of(("Asia/Kolkata",), now, 200 * 3600) is None
+    assert calendar.end_of((), now, 60) is None
+    assert Calendar(parse_windows({"always": True})).end_of((), now, 60) == utc(f"{friday}T04:01")
 
 
 def test_a_night_before_a_holiday_ends_at_midnight_and_a_holidays_night_is_not() -> None:

@@ -75,7 +75,7 @@ def test_a_line_as_long_as_may_be_is_read() -> None:
     assert values("to\n" + "x" * MAX_LINE_BYTES) == [["to"], ["x" * MAX_LINE_BYTES]]
 
 
-PLAIN = st.text(st.characters(exclude_characters="\r\0", exclude_categories=("Cs",)), max_size=8)
+PLAIN = st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"]), max_size=8)
 
 
 @settings(max_examples=200)

@@ -50,6 +50,7 @@ def test_a_number_of_a_range_nobody_knows_may_be_anywhere_in_its_country_code() 
     """The tables are older than the newest ranges; a guess by the first digits would be none."""
     assert zones_of("+15550100001") == zones_of("+18005550100")
     assert set(zones_of("+70001234567")) == set(zones_of("+79161234567"))
+    assert set(zones_of("+390")) == {"Europe/Rome", "Europe/Vatican"}
     assert set(zones_of("+390000000000")) == {"Europe/Rome", "Europe/Vatican"}
 
 

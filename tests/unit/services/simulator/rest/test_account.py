@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.simulator.person.scripted_numbers import dial_status, outcome_of
-from services.simulator.rest.account import Account, AccountState, Fault
+from services.simulator.rest.account import Account, AccountState
 from services.simulator.rest.make_call import CallRequest, Refused, parse_make_call
 
 BODY = {"from": "+918000000001", "to": "+918000000002", "answer_url": "https://app.example/answer"}
@@ -52,14 +52,6 @@ def test_credentials_come_in_two_headers_or_by_basic() -> None:
         {"authorization": f"Bearer {basic}"},
     ):
         assert not account.is_authentic(wrong)
-
-
-def test_faults_are_used_up_by_the_requests_they_are_for() -> None:
-    account = Account("MA_1", "t")
-    account.inject(Fault(503, "POST"), 2)
-    account.inject(Fault(401), 1)
-    taken = [account.take_fault(op) for op in ("GET /x", "POST /x", "POST /x", "POST /x")]
-    assert taken == [401, 503, 503, None]
 
 
 def test_an_account_without_a_list_owns_every_number() -> None:
