@@ -2,7 +2,8 @@
 
 Of a console that runs already (`--url`), in a real Chromium: each view at 1280 and 360 pixels, in
 light, some in dark. The talk view is in the middle of a call whose microphone says `--wav`, the
-dial view in that of a call it has placed.
+dial view in that of a call it has placed, the campaign in that of people who are called: those of
+the simulator, which has to be what the dialer dials by.
 """
 
 from __future__ import annotations
@@ -23,6 +24,28 @@ _OUT = _ROOT / "services" / "gateway" / "console" / "pictures"
 _HEIGHTS = {1280: 860, 360: 760}
 _MOST_BYTES = 150_000
 _DIALLED, _DIALLED_S = "+918000000002", 16.0
+_CALLED_S = 60.0
+_CAMPAIGN = """async ([wanted, table]) => {
+  const post = async (path, kind, body) => {
+    const answer = await fetch(`api/campaigns${path}`,
+      { method: "POST", headers: { "content-type": kind }, body });
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.json();
+  };
+  const { id } = await post("", "application/json", JSON.stringify(wanted));
+  await post(`/${id}/rows`, "text/csv", table);
+  await post(`/${id}/start`, "application/json", "{}");
+  return id;
+}"""
+_WANTED = {
+    "name": "Renewals, November",
+    "cps": 2,
+    "concurrency": 4,
+    "windows": {"always": True},
+    "retry": {"max_attempts": 1},
+}
+_PEOPLE = ("0001", "6010", "0002", "3010", "0003", "9100", "0004", "3020", "6010", "0005")
+"""The last digits say what happens, see the simulator."""
 _BROWSER = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -41,13 +64,15 @@ class Shot:
     @property
     def name(self) -> str:
         """The file's."""
-        name = self.view.partition("/")[0] if "/" not in self.view else "call"
+        first, _, of = self.view.partition("/")
+        name = {"calls": "call", "dial": "dial-campaign"}[first] if of else first
         return f"{name}-{self.width}{'-dark' if self.is_dark else ''}.png"
 
 
-def shots(call_id: str) -> Iterator[Shot]:
+def shots(call_id: str, campaign_id: str) -> Iterator[Shot]:
     """Every picture there is to take."""
-    for view in ("talk", "now", "calls", f"calls/{call_id}", "dial"):
+    views = ("talk", "now", "calls", f"calls/{call_id}", "dial", f"dial/{campaign_id}")
+    for view in views:
         for width in _HEIGHTS:
             yield Shot(view, width)
     yield Shot("talk", 1280, is_dark=True)
@@ -121,6 +146,18 @@ def newest_call(browser: Browser, url: str) -> str:
     return link.partition("/")[2]
 
 
+def make_campaign(browser: Browser, url: str) -> str:
+    """Have people called until some have been; return the campaign that does it."""
+    names = ("Asha", "Ravi", "Meera", "Dev", "Lakshmi", "Imran", "Sara")
+    lines = [f"+91800{n:03}{end},{names[n % len(names)]}" for n in range(1, 21) for end in _PEOPLE]
+    page = browser.new_page()
+    page.goto(f"{url}/console/")
+    found: str = page.evaluate(_CAMPAIGN, [_WANTED, "\n".join(["to,name", *lines])])
+    page.wait_for_timeout(1000 * _CALLED_S)
+    page.close()
+    return found
+
+
 def main() -> int:
     """Take all pictures; 1 when one is too large for a README."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -128,13 +165,16 @@ def main() -> int:
     parser.add_argument("--wav", type=Path, help="what the microphone says; 48 kHz mono, 16 bit")
     parser.add_argument("--talk-s", type=float, default=14.0, help="into the call")
     parser.add_argument("--call", help="id of the call to show; the newest when left out")
+    parser.add_argument("--only", default="", help="pictures whose names begin so")
     parser.add_argument("--out", type=Path, default=_OUT, help="folder")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with chromium(options.wav) as browser:
         call_id = options.call or newest_call(browser, options.url)
-        for shot in shots(call_id):
-            take(browser, options.url, shot, options.out, talk_s=options.talk_s)
+        campaign_id = make_campaign(browser, options.url)
+        for shot in shots(call_id, campaign_id):
+            if shot.name.startswith(options.only):
+                take(browser, options.url, shot, options.out, talk_s=options.talk_s)
     sizes = {path.name: path.stat().st_size for path in sorted(options.out.glob("*.png"))}
     for name, size in sizes.items():
         print(f"{name}: {size // 1000} kB")

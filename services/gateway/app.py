@@ -13,6 +13,7 @@ from services.gateway.admission import Admission
 from services.gateway.answering import Answering, AnswerRules
 from services.gateway.bridge import BridgeLimits
 from services.gateway.console.browser_calls import BrowserCalls
+from services.gateway.console.campaigns import MOST_TRANSFERS, TRANSFERS_FULL, UPLOAD_PATH
 from services.gateway.console.neighbours import Neighbours
 from services.gateway.console.outlook import Outlook
 from services.gateway.console.parts import ConsoleParts
@@ -195,7 +196,11 @@ def _console(settings: GatewaySettings, bus: Bus, clock: Clock) -> ConsoleParts:
         settings.prometheus_url, settings.console_dialer_url, settings.dialer_key
     )
     return ConsoleParts(
-        bus, neighbours, Outlook(bus, neighbours, clock), Watchers(settings.console_pages_max)
+        bus,
+        neighbours,
+        Outlook(bus, neighbours, clock),
+        watchers=Watchers(settings.console_pages_max),
+        transfers=Watchers(MOST_TRANSFERS, TRANSFERS_FULL),
     )
 
 
@@ -266,6 +271,7 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
         RequestLimits,
         header_max_bytes=settings.gateway_header_max_bytes,
         body_max_bytes=settings.gateway_body_max_bytes,
+        own_bounds=UPLOAD_PATH,
         metrics=state.metrics,
     )
     return app

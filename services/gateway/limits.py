@@ -6,6 +6,7 @@ A body is refused by its declared length at once, and otherwise as soon as it ou
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,14 +22,29 @@ class TooLarge(Exception):
 
 
 class RequestLimits:
-    """ASGI middleware: 431 for too many header bytes, 413 for too large a body."""
+    """ASGI middleware: 431 for too many header bytes, 413 for too large a body.
+
+    Args:
+        app: what it is put before.
+        header_max_bytes: of all headers and the path.
+        body_max_bytes: of a body.
+        own_bounds: paths whose routes bound their body themselves, piece by piece.
+        metrics: where refusals are counted.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, header_max_bytes: int, body_max_bytes: int, metrics: GatewayMetrics
+        self,
+        app: ASGIApp,
+        *,
+        header_max_bytes: int,
+        body_max_bytes: int,
+        own_bounds: re.Pattern[str],
+        metrics: GatewayMetrics,
     ) -> None:
         self._app = app
         self._header_max_bytes = header_max_bytes
         self._body_max_bytes = body_max_bytes
+        self._own_bounds = own_bounds
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +56,7 @@ class RequestLimits:
         if size_bytes + len(scope.get("raw_path", b"")) > self._header_max_bytes:
             await self._refuse(scope, receive, send, 431, "headers_too_large")
             return
-        if scope["type"] == "websocket":
+        if scope["type"] == "websocket" or self._own_bounds.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")

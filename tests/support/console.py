@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 from prometheus_client import CollectorRegistry
 
 from services.gateway.app import build_state, create_app
+from services.gateway.console.neighbours import Neighbours
+from services.gateway.console.outlook import Outlook
 from services.gateway.state import GatewayState
 from shared.bus.memory import MemoryBus
 from shared.metrics.catalogue import GatewayMetrics
@@ -56,3 +58,29 @@ async def console_of(
         transport = httpx.ASGITransport(create_app(state, bus, registry), client=(peer, 40000))
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:
             yield Console(state, bus, clock, client)
+
+
+def with_neighbours(console: Console, answers: dict[str, httpx.Response]) -> list[httpx.Request]:
+    """Have the neighbours answer by path, of others know nothing; returns what they were asked."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if request.url.path not in answers:
+            raise httpx.ConnectError("refused")
+        return answers[request.url.path]
+
+    beside(console, httpx.MockTransport(answer))
+    return asked
+
+
+def beside(console: Console, transport: httpx.AsyncBaseTransport) -> None:
+    """Put a Prometheus and a dialer beside the gateway, both reached by a transport."""
+    neighbours = Neighbours(
+        "http://prometheus:9090", "http://dialer:5002", "dialer-key", transport=transport
+    )
+    console.state.console = replace(
+        console.state.console,
+        neighbours=neighbours,
+        outlook=Outlook(console.bus, neighbours, console.clock),
+    )

@@ -34,6 +34,7 @@ from shared.metrics.catalogue import GatewayMetrics
 from shared.runtime.clock import SystemClock
 from shared.runtime.tasks import TaskOwner
 from tests.support import console_data as data
+from tests.support.console_campaigns import Campaigns, campaign_routes
 from tests.support.gateway import settings
 from tests.support.ports import free_ports
 
@@ -55,6 +56,7 @@ class ConsoleApi:
     has_charts: bool = True
     is_empty: bool = False
     url: str = ""
+    campaigns: Campaigns = field(default_factory=Campaigns)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The media socket's messages of a kind, as the page sent them."""
@@ -88,7 +90,10 @@ def api_routes(api: ConsoleApi) -> APIRouter:
         async def events() -> AsyncIterator[str]:
             for age_s in range(600):
                 empty: dict[str, Any] = {"calls": [], "workers": [], "health": {}, "campaigns": []}
-                yield _event(empty if api.is_empty else data.now(age_s))
+                told = empty if api.is_empty else data.now(age_s)
+                shown = ("running", "paused")
+                known = [] if api.is_empty else list(api.campaigns.known.values())
+                yield _event(told | {"campaigns": [c for c in known if c["state"] in shown]})
                 await asyncio.sleep(1)
 
         return StreamingResponse(events(), media_type="text/event-stream")
@@ -215,6 +220,7 @@ def _app(api: ConsoleApi, tasks: TaskOwner, **changes: Any) -> FastAPI:
     # These come first, and take the place of the console's own.
     app.include_router(talk_routes(api))
     app.include_router(api_routes(api))
+    app.include_router(campaign_routes(lambda: api.campaigns, data.CALL_ID))
     install_console(app, state, Features(has_dialer=True, has_charts=True))
     return app
 

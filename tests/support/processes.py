@@ -179,6 +179,7 @@ class Crew:
             "DIALER_TRIAL_API_BASE": f"{self.simulator_url}/api/v1",
             "DIALER_GATEWAY_URL": self.url,
             "DIALER_HOST": _HOST,
+            **({"CONSOLE_DIALER_URL": self.dialer_url} if self.has_dialer else {}),
             "SIMULATOR_HOST": _HOST,
             "SIMULATOR_PORT": str(simulator),
             **self.settings,

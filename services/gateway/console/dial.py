@@ -12,6 +12,8 @@ from services.gateway.console.problem import Problem
 from services.gateway.state import GatewayState, gateway_state
 
 _MOST_VARIABLES = 50
+_DIAL_S = 30.0
+"""Longer than the dialer waits for Vobiz."""
 
 State = Annotated[GatewayState, Depends(gateway_state)]
 Body = Annotated[Mapping[str, Any], Depends(json_body)]
@@ -21,10 +23,8 @@ router = APIRouter(prefix="/console/api", dependencies=[Depends(signed_in)])
 @router.post("/dial", status_code=201, response_model=None)
 async def dial(body: Body, state: State) -> dict[str, Any]:
     """Place a call; it can be followed at once."""
-    neighbours = state.console.neighbours
-    if not neighbours.has_dialer:
-        raise Problem(503, "There is no dialer here: set CONSOLE_DIALER_URL.")
-    record = await neighbours.place_call(_order(body))
+    dialer = state.console.neighbours.dialer
+    record = await dialer.ask("POST", "/v1/calls", body=_order(body), wait_s=_DIAL_S)
     return {"call_id": record["call_id"]}
 
 
@@ -40,5 +40,5 @@ def _order(body: Mapping[str, Any]) -> dict[str, Any]:
     if agent:
         order["agent"] = agent
     if variables:
-        order["metadata"] = {str(name): str(value) for name, value in variables.items()}
+        order["variables"] = {str(name): str(value) for name, value in variables.items()}
     return order

@@ -3,8 +3,9 @@
 A local gateway without a password is open to its own machine, and to pages of its own names alone:
 a site of somebody else's whose name is made to point here must not read calls. `CONSOLE_NAMES` says
 that nobody but its users reaches the port. With `CONSOLE_PASSWORD` one logs in. A
-public gateway without a password has no console. What changes anything is taken as JSON, from the
-console's own page only.
+public gateway without a password has no console. What changes anything is taken as JSON, a list of
+numbers as a table, from the console's own page only: neither is what a form of another site can
+send.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _log = structlog.get_logger(__name__)
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - names nothing that could be called
 _BODY_MAX_BYTES = 16_384
+JSON, CSV = "application/json", "text/csv"
+_WANTED = {JSON: "Send JSON, as application/json.", CSV: "Send a table, as text/csv."}
 NO_PASSWORD = (
     "This gateway can be reached from outside and its console has no password. "  # noqa: S105
     "Set CONSOLE_PASSWORD and start the gateway again."
@@ -106,11 +109,11 @@ class Door:
         value = request.cookies.get(self.cookie_name, "")
         return is_session(self._key, value, self._state.clock.wall().timestamp())
 
-    def check_write(self, request: Request) -> None:
+    def check_write(self, request: Request, wanted: str = JSON) -> None:
         """Raise Problem unless a request that changes something comes from our own page."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Problem(415, "Send JSON, as application/json.")
+        if kind != wanted:
+            raise Problem(415, _WANTED[wanted])
         origin = urlsplit(request.headers.get("origin", ""))
         public = urlsplit(self._state.public_base or "")
         is_own = origin.netloc == request.headers.get("host") or (
@@ -177,11 +180,22 @@ def signed_in(
 
     Nothing of the answer stays in the browser.
     """
+    return _let_in(request, response, door, JSON)
+
+
+def signed_in_with_table(
+    request: Request, response: Response, door: Annotated[Door, Depends(in_place)]
+) -> Door:
+    """Let in who may see calls and brings a table; nothing of its body has been read yet."""
+    return _let_in(request, response, door, CSV)
+
+
+def _let_in(request: Request, response: Response, door: Door, wanted: str) -> Door:
     response.headers["cache-control"] = "no-store"
     if not door.is_logged_in(request):
         raise Problem(401, "Log in first.")
     if request.method not in {"GET", "HEAD"}:
-        door.check_write(request)
+        door.check_write(request, wanted)
     return door
 
 

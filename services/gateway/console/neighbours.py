@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import structlog
 
+from services.gateway.console.dialer_api import DialerApi
 from services.gateway.console.problem import Problem
 
-_log = structlog.get_logger(__name__)
 _CHARTS_S = 5.0
 _READY_S = 1.0
-_PASSED_ON = frozenset({400, 404, 409, 422, 429, 503})
-_DIAL_S = 30.0
-"""Longer than the dialer waits for Vobiz."""
 
 
 class Neighbours:
@@ -39,8 +34,8 @@ class Neighbours:
     ) -> None:
         self._prometheus_url = prometheus_url
         self._dialer_url = dialer_url
-        self._dialer_headers = {"authorization": f"Bearer {dialer_key}"} if dialer_key else {}
         self._client = httpx.AsyncClient(trust_env=False, transport=transport)
+        self._dialer = DialerApi(self._client, dialer_url, dialer_key) if dialer_url else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,7 +56,14 @@ class Neighbours:
     @property
     def has_dialer(self) -> bool:
         """Whether there is a dialer to place calls."""
-        return self._dialer_url is not None
+        return self._dialer is not None
+
+    @property
+    def dialer(self) -> DialerApi:
+        """The dialer; raises Problem where there is none."""
+        if self._dialer is None:
+            raise Problem(503, "There is no dialer here: set CONSOLE_DIALER_URL.")
+        return self._dialer
 
     async def health(self) -> dict[str, str]:
         """Return how each of them is: "ok", or words."""
@@ -95,32 +97,3 @@ class Neighbours:
         answer = await self._client.get(url, params=parameters, timeout=_CHARTS_S)
         answer.raise_for_status()
         return answer.json()["data"]["result"]
-
-    async def place_call(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """Have the dialer place a call; return its record.
-
-        Raises:
-            Problem: it did not.
-        """
-        try:
-            answer = await self._client.post(
-                f"{self._dialer_url}/v1/calls",
-                json=dict(order),
-                headers=self._dialer_headers,
-                timeout=_DIAL_S,
-            )
-            said = answer.json()
-        except httpx.HTTPError as exc:
-            _log.warning("dialer_not_reached", error=type(exc).__name__)
-            raise Problem(502, "The dialer does not answer.") from exc
-        except ValueError as exc:
-            raise Problem(502, "The dialer's answer can't be read.") from exc
-        if not isinstance(said, dict):
-            raise Problem(502, "The dialer's answer can't be read.")
-        if answer.status_code != 201:
-            title = str(said.get("title") or "The dialer refused.")
-            detail = str(said.get("detail") or "")
-            # Its 401 is not the page's own, and no answer of the page may be a success.
-            status = answer.status_code if answer.status_code in _PASSED_ON else 502
-            raise Problem(status, f"{title}. {detail}".replace("..", ".").strip())
-        return dict(said)

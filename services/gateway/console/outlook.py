@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from services.gateway.console.campaign_look import CampaignLook
 from services.gateway.console.neighbours import Neighbours
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import WorkerLease
@@ -45,6 +46,7 @@ class Outlook:
         self._health: dict[str, str] = {}
         self._newest_at_s = float("-inf")
         self._records: list[CallRecord] = []
+        self._campaigns = CampaignLook(neighbours)
 
     async def text(self) -> str:
         """Return it as JSON."""
@@ -78,7 +80,7 @@ class Outlook:
             "calls": sorted(calls.values(), key=lambda call: -(call["age_s"] or 0.0)),
             "workers": [_worker(lease) for lease in leases],
             "health": health,
-            "campaigns": [],
+            "campaigns": await self._campaigns.seen(),
         }
 
     async def _newest(self) -> list[CallRecord]:

@@ -12,9 +12,13 @@ from shared.bus.base import Bus
 
 @dataclass(frozen=True, slots=True)
 class ConsoleParts:
-    """Built once, and handed out with the gateway's state."""
+    """Built once, and handed out with the gateway's state.
+
+    `transfers` bounds how many tables pass through at once, up and down together.
+    """
 
     bus: Bus
     neighbours: Neighbours
     outlook: Outlook
     watchers: Watchers
+    transfers: Watchers

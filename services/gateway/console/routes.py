@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.gateway.console import dial, live, now, past, talk
+from services.gateway.console import campaigns, dial, live, now, past, talk
 from services.gateway.console.door import Door, Mode, in_place, json_body
 from services.gateway.console.pages import page_routes, problem_page, read_pages
 from services.gateway.console.problem import Problem
@@ -41,15 +41,18 @@ def install_console(app: FastAPI, state: GatewayState, features: Features) -> No
     app.add_exception_handler(Problem, _say_problem)
     app.include_router(page_routes(read_pages()))
     app.include_router(_session_routes(features))
-    for part in (talk, now, past, live, dial):
-        app.include_router(part.router)
+    for router in (talk.router, now.router, past.router, live.router, dial.router):
+        app.include_router(router)
+    for router in campaigns.routers():
+        app.include_router(router)
 
 
 def _say_problem(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Problem)
     if not request.url.path.startswith(API):
         return problem_page(exc, request.headers.get("host", ""))
-    return JSONResponse({"problem": exc.words}, exc.status, {"cache-control": "no-store"})
+    body = {**exc.more, "problem": exc.words}
+    return JSONResponse(body, exc.status, {"cache-control": "no-store"})
 
 
 def _session_routes(features: Features) -> APIRouter:

@@ -21,16 +21,22 @@ _LONGEST_S = 3600.0
 
 
 class Watchers:
-    """How many streams may be open at once."""
+    """How many streams may be open at once.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: so many.
+        words: told to whoever comes when that many are open.
+    """
+
+    def __init__(self, most: int, words: str = "Too many pages of the console are open.") -> None:
         self._most = most
+        self._words = words
         self._open = 0
 
     def check(self) -> None:
         """Raise Problem where no more may be opened."""
         if self._open >= self._most:
-            raise Problem(503, "Too many pages of the console are open.")
+            raise Problem(503, self._words)
 
     def __enter__(self) -> None:
         self._open += 1

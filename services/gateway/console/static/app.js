@@ -11,7 +11,10 @@ const LAZY = {
   calls: async () => new (await import("./calls.js")).CallsView(),
   call: async () => new (await import("./call.js")).CallView(),
   dial: async () => new (await import("./dial.js")).DialView(),
+  campaign: async () => new (await import("./campaign.js")).CampaignView(),
+  newCampaign: async () => new (await import("./new-campaign.js")).NewCampaignView(),
 };
+const TAB_OF = { call: "calls", campaign: "dial", newCampaign: "dial" };
 const views = {};
 let session = null;
 let current = null;
@@ -41,12 +44,13 @@ function switchTheme() {
 
 // --- views ------------------------------------------------------------------------------------
 
-/** Return the view's name and what it is of: #calls/abc is the call abc. */
+/** Return the view's name and what it is of: #calls/abc is the call abc, #dial/abc a campaign. */
 function route() {
   const [name, ...rest] = location.hash.slice(1).split("/");
   const argument = decodeURIComponent(rest.join("/"));
   if (name === "calls" && argument) return ["call", argument];
-  return [name in LAZY && name !== "call" ? name : "talk", argument];
+  if (name === "dial" && argument) return [argument === "new" ? "newCampaign" : "campaign", argument];
+  return [name in LAZY && !(name in TAB_OF) ? name : "talk", argument];
 }
 
 function viewOf(name) {
@@ -67,7 +71,7 @@ async function show() {
   current = view;
   main.replaceChildren(view.element);
   document.title = `${view.title} · Parley`;
-  const tab = name === "call" ? "calls" : name;
+  const tab = TAB_OF[name] ?? name;
   for (const link of nav.children) {
     if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

@@ -1,6 +1,7 @@
-// The view that places a call and follows it.
+// The view that places a call and follows it, and leads to campaigns.
 
 import { follow, get, post } from "./api.js";
+import { CampaignList } from "./campaigns.js";
 import { announce, h, words } from "./dom.js";
 import { Transcript } from "./transcript.js";
 
@@ -19,6 +20,7 @@ export class DialView {
     this.steps = h("ol", { class: "steps", "aria-label": "State of the call" });
     this.link = h("p", {});
     this.follower = h("div", { class: "card" }, h("h2", {}, "The call"), this.steps, this.transcript.element, this.link);
+    this.campaigns = new CampaignList();
     this.element = h(
       "section",
       { class: "dial" },
@@ -36,20 +38,19 @@ export class DialView {
         this.button,
       ),
       this.follower,
+      this.campaigns.element,
     );
     this.showState("");
     this.transcript.clear("Once somebody answers, what is said appears here.");
   }
 
-  async show() {
-    if (this.agent.options.length) return;
-    try {
-      const { agents } = await get("agents");
-      this.agent.replaceChildren(...agents.map(({ name }) => h("option", { value: name }, words(name))));
-      if (agents.some(({ name }) => name === "default")) this.agent.value = "default";
-    } catch (error) {
-      this.problem.textContent = error.message;
-    }
+  show() {
+    this.campaigns.show();
+    return fillAgents(this.agent).catch((error) => (this.problem.textContent = error.message));
+  }
+
+  hide() {
+    this.campaigns.hide();
   }
 
   async place(event) {
@@ -109,6 +110,13 @@ export class DialView {
     items.push(h("li", { class: isOver ? "present" : "" }, isOver ? words(reason ?? state) : "ended"));
     this.steps.replaceChildren(...items);
   }
+}
+
+/** Offer the agents there are, once they are known. */
+export async function fillAgents(select) {
+  if (select.options.length) return;
+  const { agents } = await get("agents");
+  select.replaceChildren(...agents.map(({ name }) => h("option", { value: name, selected: name === "default" }, words(name))));
 }
 
 /** Read lines of `name: value`. */

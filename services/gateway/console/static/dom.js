@@ -77,8 +77,11 @@ export function figure(label, title) {
   return { row: h("div", { class: "figure", title }, h("dt", {}, label), value), value };
 }
 
+/** Whole numbers as people write them; a dash where there is none. */
+export const count = (value) => value?.toLocaleString() ?? "–";
+
 /** Ask before something that can't be undone; resolves to whether to do it. */
-export function confirmed(question, act) {
+export function confirmed(question, act, leave = "Cancel") {
   return new Promise((resolve) => {
     const close = (answer) => {
       dialog.close();
@@ -92,7 +95,7 @@ export function confirmed(question, act) {
       h(
         "div",
         { class: "row end" },
-        h("button", { type: "button", class: "plain", onclick: () => close(false) }, "Cancel"),
+        h("button", { type: "button", class: "plain", onclick: () => close(false) }, leave),
         h("button", { type: "button", class: "primary", onclick: () => close(true) }, act),
       ),
     );

@@ -1,6 +1,7 @@
 // The view of what goes on now: calls, workers, dependencies, and the last hour.
 
 import { follow, get, post } from "./api.js";
+import { campaignCards } from "./campaigns.js";
 import { chart } from "./charts.js";
 import { announce, clock, confirmed, h, ms, words } from "./dom.js";
 
@@ -13,7 +14,7 @@ export class NowView {
     this.health = h("ul", { class: "health", "aria-label": "Health" });
     this.calls = h("div", {});
     this.workers = h("div", { class: "workers" });
-    this.campaigns = h("div", {});
+    this.campaigns = h("div", { class: "campaigns" });
     this.charts = h("div", { class: "charts" });
     this.problem = h("p", { class: "problem", role: "alert" });
     this.callCount = h("span", { class: "count" });
@@ -24,9 +25,9 @@ export class NowView {
       h("div", { class: "heading" }, h("h1", {}, "Now"), this.health),
       this.problem,
       h("div", { class: "card" }, h("h2", {}, "Calls in progress ", this.callCount), this.calls),
+      this.campaigns,
       h("h2", {}, "Workers"),
       this.workers,
-      this.campaigns,
       h("h2", {}, "The last hour"),
       this.charts,
     );
@@ -53,7 +54,7 @@ export class NowView {
     this.calls.replaceChildren(calls.length ? callTable(calls) : h("p", { class: "empty" }, "Nobody is on the line."));
     this.health.replaceChildren(...Object.entries(health).map(([name, state]) => healthItem(name, state)));
     this.drawWorkers(workers);
-    this.campaigns.replaceChildren(...(campaigns.length ? [h("h2", {}, "Campaigns"), campaignList(campaigns)] : []));
+    if (!this.campaigns.contains(document.activeElement)) this.campaigns.replaceChildren(...campaignCards(campaigns));
   }
 
   /** Cards are changed and not made anew: a button under the pointer must stay. */
@@ -168,23 +169,4 @@ class WorkerCard {
     this.button.textContent = draining ? "Take calls" : "Drain";
     this.element.classList.toggle("is-draining", this.isDraining);
   }
-}
-
-/** Campaigns as the dialer tells of them; a share is drawn where both numbers are known. */
-function campaignList(campaigns) {
-  return h(
-    "div",
-    { class: "workers" },
-    campaigns.map(({ name, campaign_id: id, state, done, total }) => {
-      const bar = h("span", { class: "load-bar" });
-      bar.style.transform = `scaleX(${total ? Math.min(1, done / total) : 0})`;
-      return h(
-        "article",
-        { class: "card worker" },
-        h("h3", {}, name ?? id),
-        h("div", { class: "load", "aria-hidden": "true" }, bar),
-        h("p", { class: "load-text" }, h("b", {}, `${done ?? 0} of ${total ?? "?"}`), ` called · ${words(state)}`),
-      );
-    }),
-  );
 }

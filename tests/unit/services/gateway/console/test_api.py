@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,13 +13,11 @@ import pytest
 
 from services.gateway.console.charts import CHARTS
 from services.gateway.console.live import follow
-from services.gateway.console.neighbours import Neighbours
-from services.gateway.console.outlook import Outlook
 from services.gateway.console.stream import Watchers, event_stream
 from shared.bus.messages import Channel, WorkerLease
 from shared.protocol.call import CallChange, CallId, CallState, EndReason, WorkerId
 from shared.protocol.live import EVENT_WATCH, ShownAgent, ShownCall, WorkerView, view_key
-from tests.support.console import PASSWORD, Console, console_of
+from tests.support.console import PASSWORD, Console, console_of, with_neighbours
 
 API = "/console/api"
 WORKER = WorkerId("w-1")
@@ -38,30 +35,6 @@ VIEW = WorkerView(
 async def console() -> AsyncIterator[Console]:
     async with console_of() as console:
         yield console
-
-
-def with_neighbours(console: Console, answers: dict[str, httpx.Response]) -> list[httpx.Request]:
-    """Have the neighbours answer by path; returns what they were asked."""
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        if request.url.path not in answers:
-            raise httpx.ConnectError("refused")
-        return answers[request.url.path]
-
-    neighbours = Neighbours(
-        "http://prometheus:9090",
-        "http://dialer:5002",
-        "dialer-key",
-        transport=httpx.MockTransport(answer),
-    )
-    console.state.console = replace(
-        console.state.console,
-        neighbours=neighbours,
-        outlook=Outlook(console.bus, neighbours, console.clock),
-    )
-    return asked
 
 
 async def show_worker(console: Console, *, draining: bool = False) -> None:
@@ -288,7 +261,7 @@ async def test_a_call_is_placed_by_the_dialer(console: Console) -> None:
     assert json.loads(asked[0].content) == {
         "to": "+918000000009",
         "agent": "sales",
-        "metadata": {"name": "Asha"},
+        "variables": {"name": "Asha"},
     }
 
 
