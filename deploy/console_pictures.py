@@ -170,8 +170,8 @@ def main() -> int:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with chromium(options.wav) as browser:
-        call_id = options.call or newest_call(browser, options.url)
         campaign_id = make_campaign(browser, options.url)
+        call_id = options.call or newest_call(browser, options.url)
         for shot in shots(call_id, campaign_id):
             if shot.name.startswith(options.only):
                 take(browser, options.url, shot, options.out, talk_s=options.talk_s)

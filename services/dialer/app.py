@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from services.dialer.access.audit import Audited, AuditTrail
+from services.dialer.desk.upload import throw_away
 from services.dialer.errors import DialerError
 from services.dialer.problems import MEDIA_TYPE, Problem, Refused, bus_problem, problem_of
 from shared.bus.base import Bus, BusUnavailable
@@ -67,7 +68,9 @@ def _add_problem_handlers(app: FastAPI) -> None:
         return problem_response(problem_of(error))
 
     @app.exception_handler(Refused)
-    async def on_refused(_: Request, error: Refused) -> JSONResponse:
+    async def on_refused(request: Request, error: Refused) -> JSONResponse:
+        if error.headers.get("Connection") == "close":
+            await throw_away(request)
         return problem_response(error.problem, error.headers)
 
     @app.exception_handler(BusUnavailable)

@@ -12,6 +12,8 @@ from starlette.requests import ClientDisconnect
 from services.dialer.problems import Problem, Refused
 
 CSV = "text/csv"
+_THROWN_BYTES = 64 * 1024 * 1024
+_THROWN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,22 @@ async def upload_parts(request: Request, bounds: UploadBounds) -> AsyncIterator[
         if read_bytes > bounds.max_bytes:
             raise _too_large(bounds)
         yield part
+
+
+async def throw_away(request: Request) -> None:
+    """Read what is still sent of a body, within bounds, before an answer that closes.
+
+    A connection that is closed with data unread is reset, and its client loses the answer.
+    """
+    thrown_bytes = 0
+    try:
+        async with asyncio.timeout(_THROWN_S):
+            async for part in request.stream():
+                thrown_bytes += len(part)
+                if thrown_bytes > _THROWN_BYTES:
+                    return
+    except (TimeoutError, ClientDisconnect):
+        return
 
 
 def _declared(request: Request) -> int:

@@ -21,6 +21,7 @@ _PAUSE_S = 30.0
 """Longest silence within a table, either way."""
 _FILL_S = 300.0
 """Until the dialer has added the rows of a table it has read: it answers after that."""
+_AWAY = "The dialer does not answer."
 _PASSED_ON = frozenset({400, 402, 404, 408, 409, 413, 415, 422, 429, 503})
 _SHOWN = ("bad_rows", "refused", "line", "state")
 """Members of its problems that the page shows beside their words."""
@@ -88,7 +89,7 @@ class DialerApi:
         if declared_bytes is not None:
             headers["content-length"] = str(declared_bytes)
         timeout = httpx.Timeout(_CONNECT_S, write=_PAUSE_S, read=_FILL_S)
-        async with self._spoken_to():
+        async with self._spoken_to("The dialer broke off. Try again: no row is added twice."):
             answer = await self._client.post(
                 self._url + path, content=parts, params=query, headers=headers, timeout=timeout
             )
@@ -117,12 +118,14 @@ class DialerApi:
             await answer.aclose()
 
     @asynccontextmanager
-    async def _spoken_to(self) -> AsyncIterator[None]:
+    async def _spoken_to(self, broken: str = _AWAY) -> AsyncIterator[None]:
+        """Say what went wrong; `broken` where there was a connection."""
         try:
             yield
         except httpx.HTTPError as exc:
             _log.warning("dialer_not_reached", error=type(exc).__name__)
-            raise Problem(502, "The dialer does not answer.") from exc
+            is_away = isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout)
+            raise Problem(502, _AWAY if is_away else broken) from exc
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:

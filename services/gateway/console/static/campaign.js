@@ -7,7 +7,7 @@ import { Upload, reportCard, reports } from "./upload.js";
 
 const LOOK_EVERY_MS = 2000;
 const ROWS_EVERY = 3;
-const PAGE = 50;
+const PAGE = 25;
 const MOST_PAGES = 20;
 const LEVERS = {
   start: { label: "Start", states: ["ready"], ask: ({ total }) => `Begin to call ${count(total)} numbers?` },
