@@ -251,7 +251,6 @@ def spread_trouble(stage: CampaignStage, share: float) -> None:
         {"answer": "late", "delay_s": 3},
         {"status": 503},
         {"status": 502, "dials": True},
-        {"status": 429, "limit": "concurrency"},
     ]
     for seed, kind in enumerate(kinds, 1):
         operation = "POST /Account/MA_LOCAL/Call/"

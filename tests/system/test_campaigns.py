@@ -61,8 +61,8 @@ LARGE = Scale(
     numbers=2000,
     limits=Limits(cps=25, concurrency=60),
     kill_every_s=(4.0, 9.0),
-    burst_every_s=20.0,
-    trouble_share=0.03,
+    burst_every_s=25.0,
+    trouble_share=0.018,
     limit_s=600,
 )
 
@@ -182,7 +182,7 @@ def test_two_thousand_numbers_are_dialled_to_the_letter_while_dialers_are_killed
         figures = check(stage, LARGE, campaign_id, keeper)
     (tmp_path / "figures.json").write_text(json.dumps(figures, indent=1, default=str))
     assert figures["kills"] >= 20
-    assert len(figures["troubles"]) >= 6
+    assert len(figures["troubles"]) >= 5
     assert set(figures["outcomes"]) >= {
         *("answered", "machine", "busy", "no_answer", "rejected", "invalid_number", "failed")
     }
