@@ -149,7 +149,8 @@ def newest_call(browser: Browser, url: str) -> str:
 def make_campaign(browser: Browser, url: str) -> str:
     """Have people called until some have been; return the campaign that does it."""
     names = ("Asha", "Ravi", "Meera", "Dev", "Lakshmi", "Imran", "Sara")
-    lines = [f"+91800{n:03}{end},{names[n % len(names)]}" for n in range(1, 21) for end in _PEOPLE]
+    numbers = [f"+91800{n:03}{end}" for n in range(1, 21) for end in _PEOPLE]
+    lines = [f"{number},{names[n % len(names)]}" for n, number in enumerate(numbers)]
     page = browser.new_page()
     page.goto(f"{url}/console/")
     found: str = page.evaluate(_CAMPAIGN, [_WANTED, "\n".join(["to,name", *lines])])
