@@ -44,7 +44,7 @@ _WANTED = {
     "windows": {"always": True},
     "retry": {"max_attempts": 1},
 }
-_PEOPLE = ("0001", "6010", "0002", "3010", "0003", "9100", "0004", "3020", "6010", "0005")
+_PEOPLE = ("0001", "6010", "0002", "3010", "0003", "9100", "0004", "3020", "0006", "0005")
 """The last digits say what happens, see the simulator."""
 _BROWSER = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -114,7 +114,7 @@ def take(browser: Browser, url: str, shot: Shot, out: Path, *, talk_s: float) ->
         page.wait_for_timeout(1000 * _DIALLED_S)
     page.wait_for_timeout(900)
     # Those of a phone are all as tall as its screen, so that they can stand side by side.
-    is_whole = shot.width > 640 and shot.view != "calls"
+    is_whole = shot.width > 640 and shot.view != "calls" and not shot.view.startswith("dial/")
     page.screenshot(path=out / shot.name, full_page=is_whole)
     _pack(out / shot.name)
     _end_call(page)
@@ -149,7 +149,8 @@ def newest_call(browser: Browser, url: str) -> str:
 def make_campaign(browser: Browser, url: str) -> str:
     """Have people called until some have been; return the campaign that does it."""
     names = ("Asha", "Ravi", "Meera", "Dev", "Lakshmi", "Imran", "Sara")
-    lines = [f"+91800{n:03}{end},{names[n % len(names)]}" for n in range(1, 21) for end in _PEOPLE]
+    numbers = [f"+91800{n:03}{end}" for n in range(1, 21) for end in _PEOPLE]
+    lines = [f"{number},{names[n % len(names)]}" for n, number in enumerate(numbers)]
     page = browser.new_page()
     page.goto(f"{url}/console/")
     found: str = page.evaluate(_CAMPAIGN, [_WANTED, "\n".join(["to,name", *lines])])

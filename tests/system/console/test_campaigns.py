@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.support.browser import serious_violations
 from tests.support.console_api import ConsoleApi
@@ -28,8 +28,8 @@ def answer(page: Page, name: str) -> None:
 
 
 def choose(page: Page, where: str, text: str) -> None:
-    file = {"name": "Renewals.csv", "mimeType": "text/csv", "buffer": text.encode()}
-    page.locator(where).set_input_files(files=[file])  # type: ignore[list-item] # as its documents say
+    file = FilePayload(name="Renewals.csv", mimeType="text/csv", buffer=text.encode())
+    page.locator(where).set_input_files(files=[file])
 
 
 # --- what is shown ----------------------------------------------------------------------------

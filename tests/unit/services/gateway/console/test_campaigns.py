@@ -40,7 +40,7 @@ def said(body: Any, status: int = 200) -> httpx.Response:
 
 async def test_campaigns_and_rows_are_asked_for_with_the_dialers_key(console: Console) -> None:
     page = {"campaigns": [KNOWN], "next": "c-000000000001"}
-    rows = {"rows": [], "next": None}
+    rows: dict[str, Any] = {"rows": [], "next": None}
     asked = with_neighbours(
         console, {"/v1/campaigns": said(page), ONE: said(KNOWN), f"{ONE}/rows": said(rows)}
     )
