@@ -45,7 +45,7 @@ async def upload_parts(request: Request, bounds: UploadBounds) -> AsyncIterator[
         except TimeoutError as exc:
             raise Refused(Problem.of("too-slow"), {"Connection": "close"}) from exc
         except ClientDisconnect as exc:
-            raise Refused(Problem.of("upload-broken"), {"Connection": "close"}) from exc
+            raise Refused(Problem.of("upload-broken")) from exc  # nobody is there to be told
         if part is None:
             return
         read_bytes += len(part)
@@ -66,8 +66,8 @@ async def throw_away(request: Request) -> None:
                 thrown_bytes += len(part)
                 if thrown_bytes > _THROWN_BYTES:
                     return
-    except (TimeoutError, ClientDisconnect):
-        return
+    except (TimeoutError, ClientDisconnect, RuntimeError):
+        return  # RuntimeError is what a body raises that was read to its end
 
 
 def _declared(request: Request) -> int:
