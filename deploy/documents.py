@@ -43,9 +43,11 @@ class Entry:
     readers: tuple[str, ...]
 
 
-# What the programs around the services read: make, Compose and make_call.py.
+# What the programs around the services read: make, Compose, make_call.py and parley-dialer.
+_SHELL = ("make_call.py", "parley-dialer")
 AROUND = (
-    Entry("TO_NUMBER", "", "whom make_call.py calls when it is not told", ("make_call.py",)),
+    Entry("TO_NUMBER", "", "whom these call when they are not told", _SHELL),
+    Entry("DIALER_URL", "", "where these find the dialer; unset: this machine", _SHELL),
     Entry(
         "PARLEY_MODE",
         "auto",

@@ -21,7 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
-COMMANDS = {"parley-agent": "services.agent.cli", "parley-logs": "deploy.logs"}
+COMMANDS = {
+    "parley-agent": "services.agent.cli",
+    "parley-dialer": "services.dialer.cli",
+    "parley-logs": "deploy.logs",
+}
 _STAMP = VENV / ".parley-installed.json"
 _PIP = (str(VENV_PYTHON), "-m", "pip")
 _INSTALL_TIMEOUT_S = 900.0

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from services.dialer.access.account import AccountLook
 from services.dialer.assembly import Parts, assemble
 from services.dialer.calls.follow import CallFollower
 from services.dialer.campaigns.ledger import Ledger
@@ -79,7 +80,14 @@ async def run(settings: DialerSettings) -> None:
         )
         tasks.start(watch.run(every_s=settings.dialer_look_every_s), name="watch")
         tasks.start(LoopLag(runtime).run(), name="loop_lag")
-        app = assemble(Parts(settings, bus, vobiz, dialer, metrics, registry, lifecycle.draining))
+        look = AccountLook(
+            vobiz if settings.account is not None else None,
+            machinery.pacing,
+            currency=settings.dialer_balance_currency,
+        )
+        app = assemble(
+            Parts(settings, bus, vobiz, dialer, metrics, registry, lifecycle.draining, look)
+        )
         port = await stack.enter_async_context(
             serve_app(app, host=settings.dialer_host, port=settings.dialer_port)
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
+from services.dialer.access.account import AccountLook, account_routes
 from services.dialer.access.audit import AuditTrail
 from services.dialer.access.keys import KeyRing
 from services.dialer.access.rate import RedisRate
@@ -41,7 +42,10 @@ _FILLING_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API stands on. `draining` is set when the process stops."""
+    """What the API stands on.
+
+    `draining` is set when the process stops. Without `account` nothing is told of the account.
+    """
 
     settings: DialerSettings
     bus: RedisBus
@@ -50,6 +54,7 @@ class Parts:
     metrics: DialerMetrics
     registry: CollectorRegistry
     draining: asyncio.Event
+    account: AccountLook | None = None
 
 
 def assemble(parts: Parts) -> FastAPI:
@@ -73,6 +78,7 @@ def assemble(parts: Parts) -> FastAPI:
         action_routes(actions, settings.dialer_number_check, desk),
         event_routes(dialer, streams, desk),
         access_routes(keys, trail, desk),
+        *([account_routes(parts.account, desk)] if parts.account is not None else []),
         *_list_routes(settings, bus, desk),
     )
     return create_app(routers, bus, parts.registry, audit=trail, is_draining=parts.draining.is_set)

@@ -153,6 +153,7 @@ def build_machinery(
         settler,
         metrics,
         look_again_s=settings.dialer_reconcile_s,
+        held_s=min(90.0, 10.0 + 4 * settings.dialer_vobiz_timeout_s),
     )
     is_asked = has_account and settings.dialer_concurrency is None
     limits = AccountLimits(VobizSetup(vobiz), pacing) if is_asked else None

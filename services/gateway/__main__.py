@@ -69,7 +69,7 @@ async def run(settings: GatewaySettings) -> None:
         tasks = await stack.enter_async_context(
             TaskOwner("gateway", on_failure=runtime.failures_of("gateway"))
         )
-        state = build_state(settings, bus, metrics, clock, tasks, tracer)
+        state = build_state(settings, bus, metrics, clock, tasks, tracer, elsewhere=bus.workers)
         await stack.enter_async_context(state.console.neighbours)
         if state.recordings is not None:
             stack.callback(state.recordings.close)

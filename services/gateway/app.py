@@ -27,6 +27,7 @@ from services.gateway.limits import RequestLimits
 from services.gateway.links import LinkLimits, LinkOpener
 from services.gateway.media_protocol import MediaProtocol
 from services.gateway.nonces import NonceMemory
+from services.gateway.pulses import Elsewhere
 from services.gateway.records import Records
 from services.gateway.routes import calls as call_routes
 from services.gateway.routes import media
@@ -63,8 +64,11 @@ def build_state(
     clock: Clock,
     tasks: TaskOwner,
     tracer: Tracer = NO_TRACER,
+    elsewhere: Elsewhere | None = None,
 ) -> GatewayState:
     """Put the parts together.
+
+    `elsewhere` is the pool as it was last seen; without it somebody is taken to be there always.
 
     Raises:
         CannotAuthenticate: a public gateway without a way to tell Vobiz from strangers.
@@ -82,7 +86,9 @@ def build_state(
     texts = Texts(settings.gateway_busy_text, settings.gateway_apology_text)
     records = Records(bus.calls, settings.own_id)
     calls = HeldCalls(
-        LinkOpener(bus, settings.link_secret, _link_limits(settings), metrics, clock, tracer),
+        LinkOpener(
+            bus, settings.link_secret, _link_limits(settings), metrics, clock, tracer, elsewhere
+        ),
         bus.values,
         clock,
         wait_s=settings.gateway_token_lifetime_s,
@@ -210,6 +216,7 @@ def pool_memory(settings: GatewaySettings) -> PoolMemory:
 def _link_limits(settings: GatewaySettings) -> LinkLimits:
     return LinkLimits(
         connect_s=settings.gateway_link_connect_s,
+        turn_s=min(settings.gateway_link_connect_s, settings.gateway_worker_wait_s),
         ping_s=settings.gateway_link_ping_s,
         pong_s=settings.gateway_link_pong_s,
         tries=settings.gateway_worker_tries,
@@ -249,7 +256,10 @@ def create_app(state: GatewayState, bus: Bus, registry: CollectorRegistry) -> Fa
     async def ready() -> Mapping[str, str]:
         return await readiness(state, bus)
 
-    app.router.routes.extend(ops_routes(registry, ready))
+    def facts() -> Mapping[str, str | None]:
+        return {"public_url": state.public_base}  # a tunnel's is known to this process alone
+
+    app.router.routes.extend(ops_routes(registry, ready, facts=facts))
     app.include_router(recording_routes.router)
     app.include_router(call_routes.router)
     app.include_router(media.router)

@@ -15,7 +15,7 @@ from random import Random
 from services.gateway.outage import Outage
 from shared.bus.base import BusUnavailable, WorkerRegistry
 from shared.bus.choice import better_of_two, choose
-from shared.bus.messages import LEASE_S, WorkerLease
+from shared.bus.messages import LEASE_S, WorkerLease, is_open_for_calls
 from shared.metrics.catalogue import GatewayMetrics
 from shared.protocol.call import CallId, WorkerId
 from shared.runtime.clock import Clock
@@ -81,6 +81,7 @@ class LastKnownPool:
         self._settled_s = float("-inf")
         self._is_settling = False
         self._booked: dict[CallId, WorkerId] = {}
+        self._promised = 0
         self._doubted: dict[WorkerId, float] = {}
 
     async def run(self) -> None:
@@ -118,12 +119,34 @@ class LastKnownPool:
         else:
             self._booked.clear()
         self._leases = leases
+        self._promised = 0
         self._seen_s = now_s
 
     @property
     def is_usable(self) -> bool:
         """Whether the pool was seen lately enough to be used without the bus."""
         return self._clock.now_s() - self._seen_s <= self._memory.keep_s
+
+    def take_place(self, may_be_at: Callable[[str], bool]) -> bool:
+        """Tell, without asking the bus, whether a call that is taken from its worker has a place.
+
+        Each yes counts as a place until a call is booked or the pool looked at: of many calls that
+        ask at once no more leave their worker than others can take.
+
+        Args:
+            may_be_at: whether a worker at this address counts.
+        """
+        if not self.is_usable:
+            return False
+        free = -self._promised - len(self._booked)
+        for lease in self._leases.values():
+            if not is_open_for_calls(lease) or not may_be_at(lease.address):
+                continue
+            free += lease.capacity - lease.active
+            if free > 0:
+                self._promised += 1
+                return True
+        return False
 
     # --- the registry ------------------------------------------------------------------------
 
@@ -154,6 +177,7 @@ class LastKnownPool:
             else:
                 if lease is not None:
                     self._leases[lease.worker_id] = lease
+                    self._promised = max(0, self._promised - 1)
                 if lease is not None or self._clock.now_s() >= self._settled_s:
                     self._metrics.reservations.labels("bus").inc()
                     return lease
@@ -173,6 +197,7 @@ class LastKnownPool:
         if best is None:
             return None
         self._booked[call_id] = best.worker_id
+        self._promised = max(0, self._promised - 1)
         self._metrics.reservations.labels("memory").inc()
         return replace(best, active=best.active + 1)
 

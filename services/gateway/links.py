@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -17,7 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from services.gateway.frame_socket import FrameSocket, Listener, SocketLimits
-from services.gateway.liveness import Liveness, Sign
+from services.gateway.liveness import Liveness, Sign, somebody
+from services.gateway.pulses import Elsewhere, Pulse, Pulses
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import WorkerLease
 from shared.metrics.catalogue import GatewayMetrics
@@ -30,6 +32,8 @@ from shared.runtime.tracing import NO_TRACER, OpenSpan, Tracer
 _log = structlog.get_logger(__name__)
 _END_OF_HEAD = b"\r\n\r\n"
 _SWITCHING = b" 101"
+_OPENINGS = 16
+"""Links that are opened to one worker at a time: of many calls moved at once the others wait."""
 _REASONS = {
     401: "unauthorized",
     403: "unauthorized",
@@ -111,28 +115,33 @@ class WorkerLink(Protocol):
         ...
 
 
-@dataclass(slots=True, weakref_slot=True)
-class Pulse:
-    """When a worker was last heard, and asked, on any of its links; shared by these."""
-
-    heard_s: float
-    asked_s: float = float("-inf")
-
-
 class SocketLink:
     """WorkerLink on a socket that is cut when the other end falls silent.
 
     Any byte is a sign of life; a look at it now and then is all it costs. No closing handshake is
     waited for with a worker that can't answer. `concern` is the span that opened it.
+
+    Args:
+        socket: open.
+        lease: the worker's.
+        liveness: this link's.
+        pulse: the worker's.
+        has_place_elsewhere: whether another worker could take the call.
     """
 
     def __init__(
-        self, socket: FrameSocket, lease: WorkerLease, liveness: Liveness, pulse: Pulse
+        self,
+        socket: FrameSocket,
+        lease: WorkerLease,
+        liveness: Liveness,
+        pulse: Pulse,
+        has_place_elsewhere: Callable[[], bool] = somebody,
     ) -> None:
         self.concern: Concern | None = None
         self._socket = socket
         self._liveness = liveness
         self._pulse = pulse
+        self._has_place_elsewhere = has_place_elsewhere
         self._loop = asyncio.get_running_loop()
         self._look = self._loop.call_at(liveness.due_s, self._on_look)
         self.lease = lease
@@ -180,6 +189,7 @@ class SocketLink:
             is_reading=self._socket.is_reading,
             elsewhere_s=pulse.heard_s,
             asked_s=pulse.asked_s,
+            has_place_elsewhere=self._has_place_elsewhere,
         )
         if sign is Sign.LOST:
             self.was_silent = True
@@ -213,10 +223,13 @@ class _Handshake(ClientConnection):
 class LinkLimits:
     """Bounds of a link.
 
-    A worker that says nothing for `ping_s` is asked, and lost `pong_s` later.
+    A worker that says nothing for `ping_s` is asked, and lost `pong_s` later, or once its lease
+    would have lapsed where nobody else could take its calls. `turn_s` is how long a call waits for
+    others to be attached before it.
     """
 
     connect_s: float
+    turn_s: float
     ping_s: float
     pong_s: float
     tries: int
@@ -234,6 +247,7 @@ class LinkOpener:
         metrics: GatewayMetrics,
         clock: Clock,
         tracer: Tracer = NO_TRACER,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._tracer = tracer
         self._bus = bus
@@ -241,7 +255,8 @@ class LinkOpener:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._pulses: WeakValueDictionary[str, Pulse] = WeakValueDictionary()
+        self._pulses = Pulses(elsewhere, limits.ping_s, lambda: asyncio.get_running_loop().time())
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def open(
         self,
@@ -333,6 +348,32 @@ class LinkOpener:
 
     async def _connect(self, request: LinkRequest, lease: WorkerLease) -> SocketLink:
         limits = self._limits
+        turns = self._turns.setdefault(lease.address, asyncio.Semaphore(_OPENINGS))
+        try:
+            async with asyncio.timeout(limits.turn_s):
+                await turns.acquire()
+        except TimeoutError as exc:
+            raise _Refused("crowded") from exc
+        try:
+            connection = await self._shake_hands(request, lease)
+        finally:
+            turns.release()
+        now_s = asyncio.get_running_loop().time()
+        # The package's part ends here; it is told nothing more of this connection.
+        socket = FrameSocket(
+            connection.transport, limits.socket, is_server=False, early=connection.early
+        )
+        pulse = self._pulses.of(lease)
+        return SocketLink(
+            socket,
+            lease,
+            Liveness(limits.ping_s, limits.pong_s, now_s),
+            pulse,
+            partial(self._pulses.has_place_elsewhere, lease, pulse),
+        )
+
+    async def _shake_hands(self, request: LinkRequest, lease: WorkerLease) -> _Handshake:
+        limits = self._limits
         try:
             connection = await connect(
                 f"ws://{lease.address}{request.path}",
@@ -355,13 +396,7 @@ class LinkOpener:
         except OSError as exc:
             raise _Refused("unreachable") from exc
         assert isinstance(connection, _Handshake)
-        now_s = asyncio.get_running_loop().time()
-        # The package's part ends here; it is told nothing more of this connection.
-        socket = FrameSocket(
-            connection.transport, limits.socket, is_server=False, early=connection.early
-        )
-        pulse = self._pulses.setdefault(lease.address, Pulse(now_s))
-        return SocketLink(socket, lease, Liveness(limits.ping_s, limits.pong_s, now_s), pulse)
+        return connection
 
 
 class _Refused(Exception):

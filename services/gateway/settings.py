@@ -137,7 +137,7 @@ class GatewaySettings(RecordingSettings):
         0.65,
         ge=0.1,
         le=60,
-        description="and counts as lost when it says nothing for this long more",
+        description="and counts as lost after this long more, if others can take its calls",
     )
     gateway_replay_s: float = Field(
         4.0, ge=0, le=30, description="of a caller's messages that the next worker gets again"

@@ -30,11 +30,17 @@ def service_registry() -> CollectorRegistry:
     return registry
 
 
-def ops_routes(registry: CollectorRegistry, ready: ReadyCheck) -> list[Route]:
+def ops_routes(
+    registry: CollectorRegistry,
+    ready: ReadyCheck,
+    *,
+    facts: Callable[[], Mapping[str, str | None]] = dict,
+) -> list[Route]:
     """Return the three routes.
 
     /healthz answers 200 as long as the loop turns. /readyz answers 200 or 503 with the state of
-    each dependency as JSON. /metrics gives the Prometheus text format, or OpenMetrics on request.
+    each dependency as JSON, and with `facts` beside them, on which readiness does not depend.
+    /metrics gives the Prometheus text format, or OpenMetrics on request.
     """
 
     async def healthz(_: Request) -> Response:
@@ -43,7 +49,8 @@ def ops_routes(registry: CollectorRegistry, ready: ReadyCheck) -> list[Route]:
     async def readyz(_: Request) -> Response:
         states = dict(await ready())
         is_ready = all(state == "ok" or state.startswith("ok: ") for state in states.values())
-        return JSONResponse({"ready": is_ready, **states}, status_code=200 if is_ready else 503)
+        body = {"ready": is_ready, **states, **facts()}
+        return JSONResponse(body, status_code=200 if is_ready else 503)
 
     async def metrics(request: Request) -> Response:
         encoder, content_type = choose_encoder(request.headers.get("accept", ""))

@@ -245,6 +245,18 @@ def test_an_image_holds_no_other_service(stack: Stack, service: str) -> None:
     }
 
 
+def test_the_dialers_command_is_at_hand_in_its_image(stack: Stack) -> None:
+    ran = stack.compose("exec", "-T", "dialer", "parley-dialer", "account")
+    assert "calls at once" in ran
+    planned = stack.compose("exec", "-T", "dialer", "parley-dialer", "setup")
+    assert "http://gateway:5000/answer" in planned
+    assert "Nothing was changed yet" in planned
+    applied = stack.compose("exec", "-T", "dialer", "parley-dialer", "setup", "--apply")
+    assert applied.splitlines()[-1] == "Done."
+    again = stack.compose("exec", "-T", "dialer", "parley-dialer", "setup")
+    assert "Nothing to change." in again
+
+
 def test_agents_can_be_checked_where_they_run(stack: Stack) -> None:
     checked = stack.compose("exec", "-T", "agent", "parley-agent", "check", "deploy/agents")
     assert "deploy/agents/default.yaml: fine" in checked

@@ -84,20 +84,21 @@ class CampaignStage:
             },
         )
         self.crew.write_agent("Hello.")
-        self._simulator = httpx.Client(
-            base_url=self.crew.simulator_url, timeout=20, trust_env=False
-        )
+        self._client = httpx.Client(timeout=20, trust_env=False)
 
     def stop(self) -> None:
         """End all of it."""
-        self._simulator.close()
         self.crew.stop()
+        self._client.close()
 
     # --- the cloud ----------------------------------------------------------------------------
 
     def tell_cloud(self, path: str, **body: Any) -> None:
         """Change the simulated cloud."""
-        self._simulator.post(f"/simulator/{path}", json=body).raise_for_status()
+        self._client.post(self._cloud(path), json=body).raise_for_status()
+
+    def _cloud(self, path: str) -> str:
+        return f"{self.crew.simulator_url}/simulator/{path}"
 
     def book(self) -> list[Asked]:
         """Return all that the cloud was asked to dial."""
@@ -108,14 +109,14 @@ class CampaignStage:
         lines: list[dict[str, Any]] = []
         while True:
             after = lines[-1]["n"] if lines else 0
-            page = self._simulator.get("/simulator/dialled", params={"after": after}).json()
+            page = self._client.get(self._cloud("dialled"), params={"after": after}).json()
             if not page["calls"]:
                 return lines
             lines += page["calls"]
 
     def figures(self) -> dict[str, Any]:
         """Return the book's figures."""
-        answer = self._simulator.get("/simulator/dialled", params={"limit": 0}).json()
+        answer = self._client.get(self._cloud("dialled"), params={"limit": 0}).json()
         figures: dict[str, Any] = answer["figures"]
         return figures
 
@@ -127,9 +128,7 @@ class CampaignStage:
         while True:
             for dialer in self.crew.dialers:
                 try:
-                    answer = httpx.request(
-                        method, f"{dialer.url}{path}", timeout=20, trust_env=False, **request
-                    )
+                    answer = self._client.request(method, f"{dialer.url}{path}", **request)
                 except httpx.HTTPError:
                     continue
                 if answer.status_code < 500:
@@ -252,7 +251,6 @@ def spread_trouble(stage: CampaignStage, share: float) -> None:
         {"answer": "late", "delay_s": 3},
         {"status": 503},
         {"status": 502, "dials": True},
-        {"status": 429, "limit": "concurrency"},
     ]
     for seed, kind in enumerate(kinds, 1):
         operation = "POST /Account/MA_LOCAL/Call/"

@@ -51,6 +51,12 @@ class WorkerCall:
     async def close(self, code: int) -> None:
         await self._socket.close(code)
 
+    async def say_back(self) -> None:
+        """Send the caller's audio back to it until the link closes."""
+        async for message in self._socket:
+            if '"start"' not in str(message):
+                await self._socket.send(message)
+
     def vanish(self) -> None:
         """The process is gone: no close frame, the connection just breaks."""
         self._socket.transport.abort()

@@ -59,10 +59,10 @@ SMALL = Scale(
 )
 LARGE = Scale(
     numbers=2000,
-    limits=Limits(cps=15, concurrency=40),
+    limits=Limits(cps=25, concurrency=60),
     kill_every_s=(4.0, 9.0),
-    burst_every_s=15.0,
-    trouble_share=0.04,
+    burst_every_s=25.0,
+    trouble_share=0.018,
     limit_s=600,
 )
 
@@ -83,7 +83,7 @@ def begin(stage: CampaignStage, scale: Scale) -> str:
         shares=SHARES,
         after_s=[0.1, 0.5],
         talk_s=[0.3, 1.5],
-        machine_s=[4, 5],
+        machine_s=[6, 7],
         seed=scale.seed,
     )
     spread_trouble(stage, scale.trouble_share)
@@ -155,6 +155,7 @@ def check(stage: CampaignStage, scale: Scale, campaign_id: str, keeper: Keeper) 
     }
 
 
+@pytest.mark.timeout(200)
 def test_a_campaign_is_done_to_the_letter_while_its_dialers_are_killed(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_campaign_is_done_to_the_letter_while_its_dialers_are_killed(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_two_thousand_numbers_are_dialled_to_the_letter_while_dialers_are_killed(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -180,7 +182,7 @@ def test_two_thousand_numbers_are_dialled_to_the_letter_while_dialers_are_killed
         figures = check(stage, LARGE, campaign_id, keeper)
     (tmp_path / "figures.json").write_text(json.dumps(figures, indent=1, default=str))
     assert figures["kills"] >= 20
-    assert len(figures["troubles"]) >= 6
+    assert len(figures["troubles"]) >= 5
     assert set(figures["outcomes"]) >= {
         *("answered", "machine", "busy", "no_answer", "rejected", "invalid_number", "failed")
     }

@@ -52,6 +52,13 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield method.upper(), path, operation
 
 
+# A body too large is a refusal as well, which the tool does not think of.
+_CONFIG = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 428, 429]
+"""
+
+
 @dataclass(frozen=True)
 class Trial:
     """How long the tool tries, and from which seed; None: each time from another."""
@@ -61,13 +68,14 @@ class Trial:
 
 
 @pytest.mark.parametrize(
-    "trial", [Trial(15, 1), pytest.param(Trial(100, None), marks=pytest.mark.soak)]
+    "trial", [Trial(10, 1), pytest.param(Trial(100, None), marks=pytest.mark.soak)]
 )
 @pytest.mark.timeout(300)
 async def test_schemathesis_finds_no_5xx_and_no_answer_that_is_not_documented(
     desk: DialerApi, tmp_path: Path, trial: Trial
 ) -> None:
     seed = ("--seed", str(trial.seed)) if trial.seed is not None else ()
+    (tmp_path / "schemathesis.toml").write_text(_CONFIG)
     tool = Path(sys.executable).with_name("schemathesis")
     async with serve_app(desk.app, host="127.0.0.1", port=0) as port:
         process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from shared.runtime.http import serve_app
 from tests.support.ports import free_ports
 from tests.support.redis_server import RedisServer
 from tests.support.vobiz_rest import Answer, VobizStandIn
@@ -208,19 +213,24 @@ async def test_wrong_settings_stop_the_start_with_a_line_each(tmp_path: Path) ->
 
 # --- make_call.py without a dialer --------------------------------------------------------------
 
-NO_DIALER = {"DIALER_URL": "http://127.0.0.1:9"}
+NO_DIALER = {"DIALER_URL": "http://127.0.0.1:9", "HTTP_PORT": "9"}
 
 
-async def direct(vobiz: VobizStandIn, directory: Path, *flags: str) -> tuple[int | None, str]:
+async def direct(
+    vobiz: VobizStandIn, directory: Path, *flags: str, **settings: str
+) -> tuple[int | None, str]:
     process = await run(
         str(ROOT / "make_call.py"),
         *("--to", TO, "--from", FROM),
         *flags,
         directory=directory,
-        **NO_DIALER,
-        VOBIZ_AUTH_ID="MA_EXAMPLE1",
-        VOBIZ_AUTH_TOKEN="example-token",
-        VOBIZ_API_BASE=vobiz.base,
+        **NO_DIALER
+        | {
+            "VOBIZ_AUTH_ID": "MA_EXAMPLE1",
+            "VOBIZ_AUTH_TOKEN": "example-token",
+            "VOBIZ_API_BASE": vobiz.base,
+        }
+        | settings,
     )
     return await finished(process)
 
@@ -243,6 +253,22 @@ async def test_make_call_asks_vobiz_itself_when_told_where_the_gateway_is(
         "hangup_url": "https://voice.example.com/hangup",
         "hangup_method": "POST",
     }
+
+
+async def test_make_call_asks_the_running_gateway_for_its_url(
+    vobiz: VobizStandIn, tmp_path: Path
+) -> None:
+    """A tunnel's URL is known to the gateway alone."""
+
+    async def ready(_: Request) -> Response:
+        return JSONResponse({"ready": False, "public_url": "https://tunnel.example.com"}, 503)
+
+    app = Starlette(routes=[Route("/readyz", ready)])
+    async with serve_app(app, host="127.0.0.1", port=0) as port:
+        status, said = await direct(vobiz, tmp_path, HTTP_PORT=str(port))
+    assert status == 0, said
+    assert vobiz.seen[0].body["answer_url"] == "https://tunnel.example.com/answer"
+    assert vobiz.seen[0].body["hangup_url"] == "https://tunnel.example.com/hangup"
 
 
 async def test_make_call_without_anybody_to_ask_says_what_to_set(

@@ -102,6 +102,13 @@ async def house(redis: RedisServer, **environment: str) -> AsyncIterator[tuple[P
         yield process, bus
 
 
+async def test_a_gateway_says_how_vobiz_reaches_it(redis_server: RedisServer) -> None:
+    """Commands at a shell ask it: a tunnel's URL is known to the gateway alone."""
+    public = {"PUBLIC_URL": "https://voice.example.com", "GATEWAY_WEBHOOK_AUTH": "none"}
+    async with house(redis_server, **public) as (gateway, _):
+        assert (await gateway.client.get("/readyz")).json()["public_url"] == public["PUBLIC_URL"]
+
+
 async def test_a_call_goes_through_the_real_process(redis_server: RedisServer) -> None:
     async with house(redis_server) as (gateway, bus), FakeWorker(bus.workers) as worker:
         await gateway.until_status("/readyz", 200)

@@ -8,7 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from services.gateway.routing import Parting
 from shared.bus.memory import MemoryBus
@@ -184,3 +186,41 @@ async def test_a_caller_that_does_not_read_is_not_taken_for_a_silent_worker(
         await asyncio.wait({speaking})
         caller.vanish()
         assert gateway.metric("voice_gateway_send_timeouts_total", to="caller") == 1
+
+
+class BusyWorker(FakeWorker):
+    """Takes a while to open a link, and counts how many are being opened."""
+
+    opening = most = 0
+
+    async def _judge(self, socket: ServerConnection, request: Request) -> Response | None:
+        self.opening += 1
+        self.most = max(self.most, self.opening)
+        await asyncio.sleep(0.05)
+        self.opening -= 1
+        return await super()._judge(socket, request)
+
+
+async def test_of_many_calls_that_lose_their_worker_sixteen_at_a_time_are_attached(
+    bus: MemoryBus, record_property: Callable[[str, object], None]
+) -> None:
+    """A hundred at once made a worker late that was to take them over."""
+    calls = 40
+    async with (
+        FakeWorker(bus.workers, "worker-a", capacity=calls) as first,
+        running_gateway(bus, gateway_worker_wait_s=3.0) as gateway,
+    ):
+        callers = [(await in_conversation(gateway, first))[0] for _ in range(calls)]
+        async with BusyWorker(bus.workers, "worker-b", capacity=calls) as second:
+            began_s = time.monotonic()
+            for link in first.calls:
+                link.vanish()
+            for caller in callers:
+                await second.call(caller.call_id)
+            seconds = time.monotonic() - began_s
+            record_property("gap_s", round(seconds, 3))
+            assert second.most == 16
+            assert seconds < 1.0
+            assert gateway.metric("voice_gateway_worker_refusals_total", reason="crowded") == 0
+            for caller in callers:
+                caller.vanish()

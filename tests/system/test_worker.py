@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,8 +159,16 @@ class Phone:
         for _ in range(round(seconds / 0.02)):
             self._chunk += 1
             media = Media(frame, timestamp_ms=self._chunk * 20, chunk=self._chunk)
-            await self.link.send(serialize_inbound(media))
+            await self._say(serialize_inbound(media))
             await self.read(0.02)
+
+    async def _say(self, text: str) -> None:
+        """Send; on a link that has closed nothing, as what came before the close is yet to be read.
+
+        Whoever reads on is told of the close behind that.
+        """
+        with suppress(ConnectionClosed):
+            await self.link.send(text)
 
     async def read(self, seconds: float) -> None:
         try:
@@ -169,10 +177,10 @@ class Phone:
                     event = json.loads(await self.link.recv())
                     self.events.append(event)
                     if event["event"] == "clearAudio":
-                        await self.link.send('{"event":"clearedAudio"}')
+                        await self._say('{"event":"clearedAudio"}')
                     if event["event"] == "checkpoint":
                         played = {"event": "playedStream", "name": event["name"]}
-                        await self.link.send(json.dumps(played))
+                        await self._say(json.dumps(played))
         except TimeoutError:
             return
 

@@ -90,7 +90,7 @@ _DECLARED = {
     *("fastapi", "starlette", "uvicorn", "uvloop", "websockets", "httpx", "pyngrok"),
     *("numpy", "onnxruntime", "pocketsphinx", "soxr", "threadpoolctl", "espeakng_loader", "yaml"),
     *("deepgram", "openai", "livekit"),
-    *("defusedxml", "matplotlib", "phonenumbers", "opentelemetry"),
+    *("defusedxml", "matplotlib", "phonenumbers", "opentelemetry", "rich"),
 }
 
 

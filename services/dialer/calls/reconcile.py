@@ -43,7 +43,9 @@ _UNANSWERED_S: Final = 30.0
 _RECORD_LATE_S: Final = 10.0
 _LOOKS_FOR_RECORD: Final = 6
 _SKEW: Final = timedelta(seconds=60)
-_MAX_PAGES: Final = 40
+_MAX_PAGES: Final = 400
+"""Of records, back to when the call was asked for: twenty thousand calls. With fewer, a call that
+could not be settled at once would never be on an account that goes on dialling."""
 _REMEMBERED: Final = 2000
 
 

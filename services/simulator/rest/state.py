@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
@@ -119,7 +120,10 @@ class RestState:
         Raises:
             ApiError: 400, too long or not JSON.
         """
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect as exc:
+            raise ApiError(400, "the asker went away") from exc
         if len(body) > MAX_BODY_BYTES:
             raise ApiError(400, "body too large")
         try:

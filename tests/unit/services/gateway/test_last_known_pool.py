@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Any
 
@@ -327,3 +327,70 @@ async def test_a_value_that_can_not_be_had_begins_an_outage() -> None:
     with pytest.raises(BusUnavailable):
         await PromptValues(Away(), outage).get("k")  # type: ignore[arg-type] # one method is asked
     assert outage.is_on
+
+
+def anywhere(address: str) -> bool:
+    return True
+
+
+def not_at(*addresses: str) -> Callable[[str], bool]:
+    return lambda address: address not in addresses
+
+
+@in_virtual_time
+async def test_a_call_has_a_place_elsewhere_where_another_worker_is_open() -> None:
+    stage = Stage()
+    assert not stage.pool.take_place(anywhere)
+    await seen(stage, "w1")
+    assert not stage.pool.take_place(not_at("w1:1"))
+    await seen(stage, "w1", "w2")
+    asked = stage.bus.asked
+    assert stage.pool.take_place(not_at("w1:1"))
+    assert not stage.pool.take_place(not_at("w1:1", "w2:1"))
+    assert stage.bus.asked == asked
+
+
+@in_virtual_time
+async def test_full_and_draining_workers_have_no_place() -> None:
+    stage = Stage()
+    full = WorkerLease(W1, "w1:1", 1)
+    await stage.bus.workers_of_it.heartbeat(full, [CallId("c1")])
+    draining = WorkerLease(W2, "w2:1", 5, draining=True)
+    await stage.bus.workers_of_it.heartbeat(draining, [])
+    await stage.pool.look()
+    assert not stage.pool.take_place(anywhere)
+
+
+@in_virtual_time
+async def test_no_more_calls_are_told_of_a_place_than_there_are() -> None:
+    stage = Stage()
+    await seen(stage, "w1", "w2", capacity=2)
+    from_w1 = not_at("w1:1")
+    assert [stage.pool.take_place(from_w1) for _ in range(4)] == [True, True, False, False]
+    assert await stage.reserve("c1", W1) == W2
+    assert await stage.reserve("c2", W1) == W2
+    assert not stage.pool.take_place(from_w1)
+    await stage.bus.workers_of_it.release(W2, CallId("c1"))
+    await stage.pool.look()
+    assert [stage.pool.take_place(from_w1) for _ in range(2)] == [True, False]
+
+
+@in_virtual_time
+async def test_a_place_that_was_told_of_and_not_taken_is_there_again_at_the_next_look() -> None:
+    stage = Stage()
+    await seen(stage, "w2", capacity=1)
+    assert [stage.pool.take_place(anywhere) for _ in range(2)] == [True, False]
+    await seen(stage, "w2", capacity=1)
+    assert stage.pool.take_place(anywhere)
+
+
+@in_virtual_time
+async def test_places_booked_from_memory_are_taken() -> None:
+    stage = Stage(keep_s=60)
+    await seen(stage, "w2", capacity=2)
+    stage.bus.is_away = True
+    assert stage.pool.take_place(anywhere)
+    assert await stage.reserve("c1") == W2
+    assert [stage.pool.take_place(anywhere) for _ in range(2)] == [True, False]
+    await asyncio.sleep(61)
+    assert not stage.pool.take_place(anywhere)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from services.gateway.links import Pulse, SocketLink
-from services.gateway.liveness import Liveness
+from services.gateway.links import SocketLink
+from services.gateway.liveness import Liveness, somebody
+from services.gateway.pulses import Pulse
 from shared.bus.messages import WorkerLease
 from shared.protocol.call import WorkerId
 from tests.support.virtual_loop import in_virtual_time
@@ -35,9 +37,12 @@ class FakeSocket:
         self.is_open, self.cut_s = False, asyncio.get_running_loop().time()
 
 
-def link(socket: FakeSocket, pulse: Pulse) -> SocketLink:
+def link(
+    socket: FakeSocket, pulse: Pulse, has_place_elsewhere: Callable[[], bool] = somebody
+) -> SocketLink:
     given: Any = socket
-    return SocketLink(given, LEASE, Liveness(PING_S, PONG_S, socket.heard_s), pulse)
+    liveness = Liveness(PING_S, PONG_S, socket.heard_s)
+    return SocketLink(given, LEASE, liveness, pulse, has_place_elsewhere)
 
 
 @in_virtual_time
@@ -69,3 +74,23 @@ async def test_a_worker_that_freezes_is_cut_on_all_its_links_within_a_second() -
         socket.answers = False
     await asyncio.sleep(1)
     assert all(socket.cut_s is not None and socket.cut_s - frozen_s < 1.0 for socket in sockets)
+
+
+@in_virtual_time
+async def test_of_a_worker_that_freezes_as_many_links_are_cut_as_others_have_places() -> None:
+    loop = asyncio.get_running_loop()
+    pulse, places = Pulse(loop.time()), [True, True]
+    sockets = [FakeSocket(answers=True) for _ in range(5)]
+    for socket in sockets:
+        link(socket, pulse, lambda: bool(places) and places.pop())
+    await asyncio.sleep(1)
+    for socket in sockets:
+        socket.answers = False
+    await asyncio.sleep(1.5)
+    assert sum(socket.cut_s is not None for socket in sockets) == 2
+    for socket in sockets:
+        socket.answers, socket.heard_s = True, loop.time()
+    await asyncio.sleep(5)
+    assert [socket.is_open for socket in sockets].count(True) == 3
+    for socket in sockets:
+        socket.is_open = False

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.liveness import Liveness, Sign
+from services.gateway.liveness import Liveness, Sign, has_no_answer
+from shared.bus.messages import LEASE_S
 
 PING_S, PONG_S = 0.25, 0.65
 
@@ -136,3 +137,82 @@ def test_a_loop_that_is_always_late_leaves_a_worker_the_time_to_answer(turn_s: f
         assert sign is not Sign.LOST
         if sign is Sign.ASK:
             answers.append(now_s + turn_s + 0.6)  # it leaves at the end of the turn
+
+
+def alone_until_s(
+    comes_s: float, *, heard_elsewhere: Callable[[float], float] = lambda _: 0.0
+) -> float:
+    """When a link that says nothing is given up, another worker being there from a moment on."""
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    while True:
+        now_s = liveness.due_s
+        sign = liveness.on_look(
+            now_s,
+            elsewhere_s=heard_elsewhere(now_s),
+            has_place_elsewhere=lambda now_s=now_s: now_s >= comes_s,  # type: ignore[misc]
+        )
+        if sign is Sign.LOST:
+            return now_s
+
+
+def test_a_silent_worker_whose_calls_nobody_else_can_take_has_as_long_as_its_lease() -> None:
+    """All calls of an only worker that was late were taken from it, to be given to it again."""
+    assert alone_until_s(float("inf")) == pytest.approx(LEASE_S, abs=0.001)
+
+
+def test_somebody_who_comes_gets_the_calls_of_a_silent_worker_at_the_next_look() -> None:
+    assert alone_until_s(0.0) == pytest.approx(PING_S + PONG_S, abs=0.001)
+    assert 1.7 <= alone_until_s(1.7) <= 1.7 + PING_S / 3 + 0.001
+
+
+def test_a_link_that_is_silent_alone_of_its_worker_has_a_second_more_than_the_lease() -> None:
+    assert alone_until_s(float("inf"), heard_elsewhere=lambda now_s: now_s - 0.1) == (
+        pytest.approx(4 * PING_S + LEASE_S, abs=0.001)
+    )
+
+
+@given(st.floats(0.0, 3.0), st.floats(0.0, 2.6))
+def test_an_only_worker_that_stands_still_keeps_its_calls(stops_s: float, for_s: float) -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    answers: list[float] = []
+    while liveness.due_s < 10.0:
+        now_s = liveness.due_s
+        liveness.heard_s = max([liveness.heard_s, *(a for a in answers if a <= now_s)])
+        sign = liveness.on_look(now_s, has_place_elsewhere=lambda: False)
+        assert sign is not Sign.LOST
+        if sign is Sign.ASK:
+            answers.append(
+                (stops_s + for_s if stops_s <= now_s < stops_s + for_s else now_s) + 0.01
+            )
+
+
+def test_who_is_waited_for_is_not_asked_over_and_over() -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    asked: list[float] = []
+    while (now_s := liveness.due_s) < LEASE_S:
+        if liveness.on_look(now_s, has_place_elsewhere=lambda: False) is Sign.ASK:
+            asked.append(now_s)
+    later = [now_s for now_s in asked if now_s > PING_S + PONG_S]
+    assert 1 <= len(later) <= 2
+
+
+def test_our_own_lateness_is_not_held_against_an_only_worker() -> None:
+    liveness = Liveness(PING_S, PONG_S, 0.0)
+    assert liveness.on_look(5.0, has_place_elsewhere=lambda: False) is Sign.ASK
+    while liveness.on_look(liveness.due_s, has_place_elsewhere=lambda: False) is not Sign.LOST:
+        pass
+    assert liveness.due_s == pytest.approx(5.0 - PING_S + LEASE_S, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "asked_s", "is_silent"),
+    [
+        (9.4, 9.6, True),
+        (9.6, 9.9, False),  # it may still answer
+        (9.4, 9.3, False),  # it was not asked: nothing of it was to be heard
+    ],
+)
+def test_a_worker_that_was_asked_and_said_nothing_has_no_answer(
+    heard_s: float, asked_s: float, *, is_silent: bool
+) -> None:
+    assert has_no_answer(10.0, heard_s=heard_s, asked_s=asked_s, ping_s=PING_S) is is_silent

@@ -22,8 +22,9 @@ from websockets.utils import apply_mask
 from services.gateway.bridge import Bridge, BridgeHooks, BridgeLimits
 from services.gateway.frame_socket import FrameSocket, Listener, SocketLimits
 from services.gateway.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, FrameReader
-from services.gateway.links import Pulse, SocketLink, WorkerLink
+from services.gateway.links import SocketLink, WorkerLink
 from services.gateway.liveness import Liveness
+from services.gateway.pulses import Pulse
 from services.gateway.relay import FloodGate
 from services.gateway.replay import CallerMessages, ReplayLimits
 from services.gateway.short_way import ToCaller, ToWorker

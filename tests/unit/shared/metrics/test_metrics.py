@@ -55,3 +55,16 @@ async def test_readiness_tells_each_dependency(state: str, status: int) -> None:
         assert text.headers["content-type"].startswith("text/plain")
         accept = {"accept": "application/openmetrics-text; version=1.0.0"}
         assert (await client.get("/metrics", headers=accept)).text.endswith("# EOF\n")
+
+
+async def test_facts_stand_beside_the_states_and_decide_nothing() -> None:
+    async def ready() -> dict[str, str]:
+        return {"redis": "ok"}
+
+    routes = ops_routes(service_registry(), ready, facts=lambda: {"public_url": None})
+    async with AsyncClient(transport=ASGITransport(Starlette(routes=routes))) as client:
+        answer = await client.get("http://test/readyz")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"ready": True, "redis": "ok", "public_url": None},
+    )

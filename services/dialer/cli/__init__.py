@@ -1,0 +1,1 @@
+"""`parley-dialer`: what an operator does with the dialer at a terminal, and `make_call.py`."""
