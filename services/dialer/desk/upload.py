@@ -32,42 +32,50 @@ async def upload_parts(request: Request, bounds: UploadBounds) -> AsyncIterator[
         Refused: 413 when it is too large, declared or not, 408 when it takes too long, 400 when it
             breaks off; the connection is closed, with the rest of it unread.
     """
+    request.state.has_body_left = True
     if _declared(request) > bounds.max_bytes:
         raise _too_large(bounds)
     deadline_s = asyncio.get_running_loop().time() + bounds.timeout_s
     read_bytes = 0
-    parts = request.stream()
-    while True:
+    while request.state.has_body_left:
         left_s = deadline_s - asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(min(bounds.pause_s, left_s)):
-                part = await anext(parts, None)
+                part = await _next_part(request)
         except TimeoutError as exc:
+            request.state.has_body_left = False  # nothing comes, and nothing is waited for
             raise Refused(Problem.of("too-slow"), {"Connection": "close"}) from exc
         except ClientDisconnect as exc:
-            raise Refused(Problem.of("upload-broken")) from exc  # nobody is there to be told
-        if part is None:
-            return
+            raise Refused(Problem.of("upload-broken"), {"Connection": "close"}) from exc
         read_bytes += len(part)
         if read_bytes > bounds.max_bytes:
             raise _too_large(bounds)
-        yield part
+        if part:
+            yield part
+
+
+async def _next_part(request: Request) -> bytes:
+    """Read one piece, and note whether others follow: the stream of a request does not tell."""
+    message = await request.receive()
+    request.state.has_body_left = message.get("more_body", False)
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    part: bytes = message.get("body", b"")
+    return part
 
 
 async def throw_away(request: Request) -> None:
-    """Read what is still sent of a body, within bounds, before an answer that closes.
+    """Read what is still sent of an upload, within bounds, before an answer that closes.
 
     A connection that is closed with data unread is reset, and its client loses the answer.
     """
     thrown_bytes = 0
     try:
         async with asyncio.timeout(_THROWN_S):
-            async for part in request.stream():
-                thrown_bytes += len(part)
-                if thrown_bytes > _THROWN_BYTES:
-                    return
-    except (TimeoutError, ClientDisconnect, RuntimeError):
-        return  # RuntimeError is what a body raises that was read to its end
+            while getattr(request.state, "has_body_left", False) and thrown_bytes < _THROWN_BYTES:
+                thrown_bytes += len(await _next_part(request))
+    except (TimeoutError, ClientDisconnect):
+        return
 
 
 def _declared(request: Request) -> int:

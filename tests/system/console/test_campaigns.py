@@ -48,7 +48,7 @@ def test_campaigns_are_listed_and_lead_to_their_pages(page: Page, api: ConsoleAp
 
 def test_a_campaign_is_drawn_by_what_its_numbers_came_to(page: Page, api: ConsoleApi) -> None:
     show(page, api, f"dial/{RUNNING}")
-    bar = page.get_by_role("img", name="10,460 of 25,000 numbers are done: 6,120 answered")
+    bar = page.get_by_role("img", name="10,460 of 25,000 done: 6,120 answered")
     expect(bar.locator(".piece")).to_have_count(7)  # five outcomes, in call, still to call
     answered = bar.locator(".out-answered").bounding_box()
     whole = bar.bounding_box()

@@ -56,7 +56,7 @@ export function outcomeBar({ total, ended, in_call: talking = 0, outcomes = {} }
   };
   return h(
     "div",
-    { class: "outcomes", role: "img", "aria-label": `${count(ended)} of ${count(total)} numbers are done${told && `: ${told}`}` },
+    { class: "outcomes", role: "img", "aria-label": `${count(ended)} of ${count(total)} done${told && `: ${told}`}` },
     known.map((name) => part(OUTCOMES[name], outcomes[name])),
     talking ? part("talking", talking) : null,
     total > ended + talking ? part("left", total - ended - talking) : null,
@@ -84,7 +84,7 @@ export function campaignCards(campaigns) {
   const cards = campaigns.map((campaign) =>
     h(
       "article",
-      { class: "card worker" },
+      { class: "card campaign-card" },
       h("div", { class: "row" }, h("h3", {}, h("a", { href: `#dial/${campaign.id}` }, campaign.name)), statePill(campaign.state)),
       outcomeBar(campaign),
       h("p", { class: "load-text" }, h("b", {}, share(campaign)), " done"),
