@@ -76,6 +76,9 @@ class CampaignStage:
                 "DIALER_CONCURRENCY": str(limits.concurrency),
                 "DIALER_RECONCILE_S": str(reconcile_s),
                 "DIALER_LEASE_S": "12",
+                # A machine that runs tests and nine processes is late now and then: of 3,315
+                # requests six came to the cloud's notice up to 0.27 s closer than they were sent.
+                "DIALER_PACE_MARGIN_S": "0.6",
                 "DIALER_VOBIZ_TIMEOUT_S": "2",
                 "AGENT_CAPACITY": "60",
                 "SIMULATOR_CPS": "1000",
