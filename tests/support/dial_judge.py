@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 _SLACK_S = 0.05
+_CATCHING_UP_S = 0.3
 _UNANSWERED = {
     3010: "busy",
     3000: "no_answer",
@@ -46,10 +47,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the account is held to: new calls in any one second, calls at once."""
+    """What the account is held to: new calls in any one second, calls at once.
+
+    Seconds in which the cloud itself did not run (`stalls`, from and to) are not judged: what came
+    meanwhile stands in its book as if it had come together.
+    """
 
     cps: int
     concurrency: int
+    stalls: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +178,27 @@ def by_number(book: Iterable[Asked]) -> dict[str, list[Asked]]:
     return dict(found)
 
 
-def most_in_a_second(times_s: Sequence[float]) -> int:
-    """Return the most of these times in any one second, its end not included."""
+def most_in_a_second(times_s: Sequence[float], stalls: Sequence[tuple[float, float]] = ()) -> int:
+    """Return the most of these times in any one second, its end not included.
+
+    Seconds that touch a stall, or what is made up for after it, don't count.
+    """
     ordered, first, most = sorted(times_s), 0, 0
     for index, at_s in enumerate(ordered):
         while ordered[first] <= at_s - 1.0:
             first += 1
-        most = max(most, index - first + 1)
+        if not _is_stalled(at_s, stalls):
+            most = max(most, index - first + 1)
     return most
+
+
+def share_stalled(times_s: Sequence[float], stalls: Sequence[tuple[float, float]]) -> float:
+    """Return for what share of these times the second that ends there is not judged."""
+    return sum(_is_stalled(at_s, stalls) for at_s in times_s) / max(1, len(times_s))
+
+
+def _is_stalled(at_s: float, stalls: Sequence[tuple[float, float]]) -> bool:
+    return any(begin <= at_s and at_s - 1.0 <= end + _CATCHING_UP_S for begin, end in stalls)
 
 
 def most_at_once(book: Iterable[Asked]) -> int:
@@ -197,7 +216,7 @@ def most_at_once(book: Iterable[Asked]) -> int:
 
 
 def _of_limits(book: Sequence[Asked], limits: Limits) -> Iterable[str]:
-    asked = most_in_a_second([line.at_s for line in book])
+    asked = most_in_a_second([line.at_s for line in book], limits.stalls)
     if asked > limits.cps:
         yield f"{asked} calls asked for in one second, {limits.cps} allowed"
     up = most_at_once(book)

@@ -16,6 +16,7 @@ from tests.support.dial_judge import (
     judge_rows,
     most_at_once,
     most_in_a_second,
+    share_stalled,
     unexplained,
     unfinished,
 )
@@ -108,6 +109,14 @@ def test_a_second_begins_anywhere_and_leaves_out_its_end() -> None:
     assert most_in_a_second([0.0, 1.0, 2.0]) == 1
     assert most_in_a_second([0.0, 0.9, 1.8, 1.85, 1.87]) == 4
     assert most_in_a_second([]) == 0
+
+
+def test_seconds_in_which_the_cloud_did_not_run_are_not_judged() -> None:
+    times = [0.0, 0.1, 5.0, 5.01, 5.02, 5.03, 9.0]
+    assert most_in_a_second(times) == 4
+    assert most_in_a_second(times, [(4.2, 4.99)]) == 2
+    assert share_stalled(times, [(4.2, 4.99)]) == pytest.approx(4 / 7)
+    assert share_stalled([], []) == 0
 
 
 def test_a_call_that_ends_as_another_begins_leaves_its_channel() -> None:

@@ -51,6 +51,11 @@ class Cloud:
         return self._wheel.lag
 
     @property
+    def stalls(self) -> list[tuple[float, float]]:
+        """When this process did not run though it should have, in the clock's seconds."""
+        return list(self._wheel.stalls)
+
+    @property
     def channels(self) -> int:
         """Calls that are ringing, talking or about to; those whose end is being told are none."""
         return sum(call.ending is None for call in self.live.values())

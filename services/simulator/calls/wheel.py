@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -15,6 +15,10 @@ from shared.audio.format import FRAME_S
 _log = structlog.get_logger(__name__)
 PHASES = 4
 """Calls are spread over this many moments within 20 ms, as calls of a real cloud are."""
+
+STALL_S = 0.05
+MAX_STALLS = 1000
+"""Times at which this process was late by more than STALL_S; the newest are kept."""
 
 
 class SimulatedClock:
@@ -98,6 +102,7 @@ class Wheel:
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.lag = Lag()
+        self.stalls: deque[tuple[float, float]] = deque(maxlen=MAX_STALLS)
         self._clock = clock
         self._phases: list[set[Ticking]] = [set() for _ in range(PHASES)]
 
@@ -120,12 +125,22 @@ class Wheel:
         while True:
             due_s = start_s + step * step_s
             await self._clock.sleep(due_s - self._clock.now_s())
+            self._note_stall(due_s)
             phase = self._phases[step % PHASES]
             if phase:
                 self.lag.record(max(0.0, self._clock.now_s() - due_s) / self._clock.speed)
             for member in tuple(phase):
                 self._tick(member, due_s)
             step += 1
+
+    def _note_stall(self, due_s: float) -> None:
+        """Note from when to when this process did not run, in the clock's seconds."""
+        now_s = self._clock.now_s()
+        if (now_s - due_s) / self._clock.speed < STALL_S:
+            return
+        if self.stalls and due_s <= self.stalls[-1][1]:
+            due_s = self.stalls.pop()[0]
+        self.stalls.append((due_s, now_s))
 
     def _tick(self, member: Ticking, due_s: float) -> None:
         try:

@@ -79,8 +79,11 @@ async def list_dialled(
     """List the calls asked for behind number `after`, as they arrived, refused ones too.
 
     `figures` are of all of them; `numbers` adds the so many numbers that were dialled most.
+    `stalls` are when the simulator did not run: what came meanwhile is written down late.
     """
-    dialled = rest_state(request).dialled
+    state = rest_state(request)
+    dialled = state.dialled
     calls = dialled.page(after, limit)
     last = calls[-1]["n"] if calls else after
-    return {"figures": dialled.figures(numbers=min(numbers, 10_000)), "calls": calls, "next": last}
+    figures = dialled.figures(numbers=min(numbers, 10_000))
+    return {"figures": figures, "calls": calls, "next": last, "stalls": state.cloud.stalls}
