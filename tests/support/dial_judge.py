@@ -27,6 +27,7 @@ _UNANSWERED = {
     5030: "failed",
     1000: "cancelled",
 }
+_MACHINE_FOUND = 9100
 _ANSWERED = frozenset({"answered", "answered_then_failed"})
 
 
@@ -101,13 +102,18 @@ class Asked:
 
     @property
     def outcome(self) -> str:
-        """What it came to; an answered call is `answered`, however it went on."""
+        """What it came to; an answered call is `answered`, however it went on.
+
+        A machine that the cloud did not hang up on for being one may be told as either.
+        """
         if not self.is_dialled:
             return "failed" if self.status is None or self.status >= 500 else "refused"
         if self.ended_s is None or self.cause_code is None:
             return "up"
+        if self.cause_code == _MACHINE_FOUND:
+            return "machine"
         if self.answered_s is not None:
-            return "machine" if self.is_machine else "answered"
+            return "answered"
         return _UNANSWERED.get(self.cause_code, f"cause {self.cause_code}")
 
 
@@ -266,5 +272,10 @@ def _of_row(row: RowTold, dialled: Mapping[str, Asked], rule: Rule) -> Iterable[
                 yield f"{number} is said to be {outcome} by {call_id}, which was never dialled"
         elif line.to_number != number:
             yield f"{call_id} dialled {line.to_number}, and the row says {number}"
-        elif outcome != line.outcome and not (line.outcome == "answered" and outcome in _ANSWERED):
+        elif outcome != line.outcome and not _is_answer(line, outcome):
             yield f"{number} is said to be {outcome} by {call_id}, which came to {line.outcome}"
+
+
+def _is_answer(line: Asked, outcome: str) -> bool:
+    told = _ANSWERED | {"machine"} if line.is_machine else _ANSWERED
+    return line.outcome == "answered" and outcome in told

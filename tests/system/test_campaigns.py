@@ -39,7 +39,7 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.system
 
-STALLED_MOST = 0.3
+STALLED_MOST = 0.4
 SHARES = {
     "answer": 0.4,
     "machine": 0.06,
@@ -52,12 +52,12 @@ SHARES = {
 SMALL = Scale(
     numbers=120,
     limits=Limits(cps=15, concurrency=30),
-    kill_every_s=(2.5, 4.0),
-    burst_every_s=5.0,
+    kill_every_s=(1.5, 2.5),
+    burst_every_s=6.0,
     trouble_share=0.06,
-    limit_s=120,
-    kills_most=3,
-    reconcile_s=4,
+    limit_s=150,
+    kills_most=2,
+    reconcile_s=3,
 )
 LARGE = Scale(
     numbers=2000,

@@ -71,7 +71,7 @@ def test_a_book_that_keeps_to_the_rules_is_not_objected_to() -> None:
     ("book", "said"),
     [
         ([asked(0, code=4000), asked(9)], f"{A} tried again after answered"),
-        ([asked(0, code=4000, is_machine=True), asked(9)], f"{A} tried again after machine"),
+        ([asked(0, code=9100), asked(9)], f"{A} tried again after machine"),
         ([asked(0, code=3020), asked(9)], f"{A} tried again after rejected"),
         ([asked(0, code=3000), asked(5, code=3000), asked(9)], "after no_answer, no_answer"),
         ([asked(0), asked(9), asked(19), asked(29)], f"{A} tried 4 times, 3 allowed"),
@@ -141,6 +141,9 @@ def test_rows_that_tell_what_the_book_says_are_not_objected_to() -> None:
     assert judge_rows(BOOK, TOLD, RULE) == []
     fault = row(A, ("2@0", "busy"), ("2@4", "failed"), ("2@9", "answered_then_failed"))
     assert judge_rows(BOOK, [fault, TOLD[1]], RULE) == []
+    machine = [row(A, ("2@0", "machine"))]
+    assert judge_rows([asked(0, code=4000, is_machine=True)], machine, RULE) == []
+    assert judge_rows([asked(0, code=4000)], machine, RULE) != []
 
 
 @pytest.mark.parametrize(
