@@ -22,12 +22,20 @@ def silero() -> VoiceActivity:
     return SileroVoiceActivity()
 
 
+def spoken(times: int) -> list[Pcm]:
+    """One sentence said so many times: the voice's breath is noise, new each time."""
+    voice = open_voice()
+    said = [
+        voice.synthesise("Hello, my number has changed, please write it down.")
+        for _ in range(times)
+    ]
+    voice.close()
+    return [resample(pcm, voice.sample_rate_hz, 8000) for pcm in said]
+
+
 @lru_cache
 def speech() -> Pcm:
-    voice = open_voice()
-    pcm = voice.synthesise("Hello, my number has changed, please write it down.")
-    voice.close()
-    return resample(pcm, voice.sample_rate_hz, 8000)
+    return spoken(1)[0]
 
 
 def frames_of(pcm: Pcm) -> Pcm:
@@ -134,10 +142,13 @@ def test_silero_still_hears_speech_after_minutes_of_tones() -> None:
 def test_silero_judges_sound_after_silence_as_if_it_had_heard_all_of_it() -> None:
     """Frames too quiet to be speech are skipped; what follows them must not suffer by it."""
     noise = np.random.default_rng(3).normal(0, 18, 8000)  # -65 dBFS
-    line = np.concatenate([noise, speech()[:16000].astype(float), noise]).astype(np.int16)
-    skipping, hearing = SileroVoiceActivity(), SileroVoiceActivity(quiet_dbfs=-200.0)
-    scores, wanted = np.array(score_all(skipping, line)), np.array(score_all(hearing, line))
-    onset = int(np.argmax(wanted >= 0.4))
-    assert abs(int(np.argmax(scores >= 0.4)) - onset) <= 1
-    assert np.abs(scores - wanted)[onset + 5 :].mean() < 0.05
-    assert not scores[:40].any()
+    onsets, agreed = [], []
+    for said in spoken(8):
+        line = np.concatenate([noise, said[:16000].astype(float), noise]).astype(np.int16)
+        skipping, hearing = SileroVoiceActivity(), SileroVoiceActivity(quiet_dbfs=-200.0)
+        scores, wanted = np.array(score_all(skipping, line)), np.array(score_all(hearing, line))
+        assert not scores[:40].any()
+        onsets.append(abs(int(np.argmax(scores >= 0.4)) - int(np.argmax(wanted >= 0.4))))
+        agreed.append(np.mean((scores >= 0.4) == (wanted >= 0.4)))
+    assert max(onsets) <= 1, onsets
+    assert np.mean(agreed) >= 0.955, agreed
