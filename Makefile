@@ -35,7 +35,7 @@ logs: python ## follow the logs of what runs; Ctrl-C ends only the following
 	@exec $(PYTHON) -m deploy.local logs $(ARGS)
 
 test: dev ## all tests; container tests too when a Docker engine answers
-	@exec $(VENV_PYTHON) -m pytest $(ARGS)
+	@exec $(VENV_PYTHON) -m tests $(ARGS)
 
 check: dev ## format, lint, types, and the compose file
 	$(VENV_PYTHON) -m ruff format --check .

@@ -8,12 +8,14 @@ import inspect
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from shared.runtime.settings import ServiceSettings
 from tests.support.browser import why_no_browser
 from tests.support.engine import why_no_engine
+from tests.support.lanes import LANES, lane_of
 
 # Nothing is left to reap when each container is stopped by the fixture that started it.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -29,6 +31,7 @@ ServiceSettings.model_config["env_file"] = None
 
 pytest_plugins = ["tests.support.redis_server"]
 
+_TESTS = Path(__file__).resolve().parent
 _LEAK_GRACE_S = 1.0
 
 
@@ -38,9 +41,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="a skipped test fails the run, unless it needs a tool that is not here",
     )
+    parser.addoption(
+        "--lane",
+        choices=[lane.name for lane in LANES],
+        help="only tests that run in this lane, one of those of `python -m tests`",
+    )
+
+
+def _is_elsewhere(path: Path, config: pytest.Config) -> bool:
+    """Whether a file is for another lane than the one asked for."""
+    asked = config.getoption("--lane")
+    file = path.relative_to(_TESTS).as_posix() if path.is_relative_to(_TESTS) else ""
+    return asked is not None and lane_of(file).name != asked
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if collection_path.is_file() and _is_elsewhere(collection_path, config) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # A file named on the command line is collected whatever its lane.
+    items[:] = [item for item in items if not _is_elsewhere(item.path, config)]
     _skip_without_tools(items)
     if "soak" not in config.getoption("markexpr", ""):
         soaks = [item for item in items if item.get_closest_marker("soak")]

@@ -1,4 +1,4 @@
-"""The guard in tests/conftest.py, tried on a test run of its own."""
+"""What guards every run of tests, tried on runs of their own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _outcome(tmp_path: Path, body: str, *arguments: str) -> str:
+def _outcome(tmp_path: Path, body: str, *arguments: str, of: str = "pytest") -> str:
     test = tmp_path / "test_inner.py"
     test.write_text("import asyncio, pytest, socket\n" + body)
     options = ["-q", "-p", "no:cacheprovider", "-p", "tests.conftest", "--rootdir", str(ROOT)]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "-c", "pyproject.toml", *arguments, str(test)],
+        [sys.executable, "-m", of, *options, "-c", "pyproject.toml", *arguments, str(test)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -73,3 +73,12 @@ def test_skipped(): pass
     said = _outcome(tmp_path, body, "--strict-skips")
     assert "test_skipped was skipped" in said
     assert said.endswith("exit 1")
+
+
+def test_a_run_of_all_lanes_fails_where_one_does_and_shows_why(tmp_path: Path) -> None:
+    said = _outcome(tmp_path, "def test_broken(): assert 1 == 2", of="tests")
+    assert "\nFAILED " in said
+    assert "\nE   assert 1 == 2\n" in said
+    assert "= 1 failed in " in said.splitlines()[-2]
+    assert said.endswith("exit 1")
+    assert _outcome(tmp_path, "def test_fine(): pass", of="tests").endswith("exit 0")

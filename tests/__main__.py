@@ -1,0 +1,107 @@
+"""`python -m tests`: all tests, lane beside lane (support/lanes.py), told as one run.
+
+What is given on the command line goes to pytest in each lane. For a single file, or a debugger,
+`python -m pytest` itself is simpler.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from tests.support.lanes import LANES, Lane
+
+_NOTHING_COLLECTED = 5
+_COUNT = re.compile(r"(\d+) (passed|failed|error|skipped|deselected|xfailed|xpassed|warning)s?\b")
+_RULED = "==="
+_TOLD_FIRST = ("failed", "error", "passed", "skipped", "deselected")
+
+
+class LaneRun:
+    """One lane's pytest: its progress is shown line by line, its summary in one piece."""
+
+    def __init__(self, lane: Lane, arguments: Iterable[str], printing: threading.Lock) -> None:
+        self._lane = lane
+        self._printing = printing
+        self.last_line = ""
+        """Of what was printed, but for empty ones: pytest's count of what came of all."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", f"--lane={lane.name}", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, lane.nice)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def wait(self) -> int:
+        """Return pytest's exit status, when all of its output is shown."""
+        self._reader.join()
+        return self._process.wait()
+
+    def _read(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        summary: list[str] = []
+        for line in stdout:
+            self.last_line = line.strip() or self.last_line
+            is_summary = line.startswith(_RULED) and "test session starts" not in line
+            if summary or is_summary:
+                summary.append(line)
+                continue
+            if line.strip():
+                self._show(f"{self._lane.name:6} | {line}")
+        self._show(f"\n{self._lane.name}:\n{''.join(summary)}")
+
+    def _show(self, text: str) -> None:
+        with self._printing:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+def merged_status(statuses: Iterable[int]) -> int:
+    """Return one exit status for all lanes: a lane for which nothing was chosen is no failure."""
+    told = [status for status in statuses if status != _NOTHING_COLLECTED]
+    return max(map(abs, told)) if told else _NOTHING_COLLECTED
+
+
+def merged_summary(lines: Iterable[str], took_s: float) -> str:
+    """Return the last lines of several runs as the one of all, in pytest's words."""
+    counts = Counter[str]()
+    for line in lines:
+        for count, what in _COUNT.findall(line):
+            counts[what] += int(count)
+    order = [*_TOLD_FIRST, *sorted(counts.keys() - set(_TOLD_FIRST))]
+    told = ", ".join(f"{counts[what]} {what}" for what in order if counts[what])
+    return f" {told or 'no tests ran'} in {took_s:.2f}s ".center(80, "=")
+
+
+def main() -> int:
+    """Run all lanes and wait for them; an interrupt reaches each of them by itself."""
+    began_s = time.monotonic()
+    arguments = sys.argv[1:]
+    if sys.stdout.isatty():
+        arguments.insert(0, "--color=yes")
+    printing = threading.Lock()
+    runs = [LaneRun(lane, arguments, printing) for lane in LANES]
+    statuses: list[int] = []
+    while len(statuses) < len(runs):
+        try:
+            statuses.append(runs[len(statuses)].wait())
+        except KeyboardInterrupt:
+            continue
+    told = merged_summary((run.last_line for run in runs), time.monotonic() - began_s)
+    sys.stdout.write(f"{told}\n")
+    return merged_status(statuses)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
