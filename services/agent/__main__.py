@@ -28,7 +28,7 @@ from services.agent.after_call.archive import Archive
 from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.library import Library, LibraryOptions
 from services.agent.agents.load import Agent, BadAgent, Loader
-from services.agent.call.call import Parts
+from services.agent.call.parts import Parts
 from services.agent.capacity import LatenessRule
 from services.agent.company.casting import Production, Workshop, produce
 from services.agent.company.casts import Casts

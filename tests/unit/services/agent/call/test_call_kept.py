@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from services.agent.after_call.archive import Archive
 from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.file import AgentFile
-from services.agent.call.call import Call, Parts
+from services.agent.call.call import Call
+from services.agent.call.parts import Parts
 from services.agent.company.cast import Cast, Tongue
 from services.agent.speech.phone_speech import PhoneSpeech
 from services.agent.turn.rules import TurnTaking
@@ -88,7 +89,7 @@ async def scene() -> AsyncIterator[Scene]:
     scene.call.start()
     await scene.writes_after(0)
     yield scene
-    await scene.call._keeper.aclose()
+    await scene.call._own.keeper.aclose()
     await scene.call.stop()
 
 
