@@ -100,7 +100,7 @@ class LoneCall:
         more: of Parts.
 
     Attributes:
-        is_over: nothing of it is left.
+        overs: how often it has said that nothing of it is left.
     """
 
     def __init__(
@@ -148,13 +148,17 @@ class LoneCall:
         }
         self.cast = Cast(AgentFile(), "v1", tongues, self.brain, speech_brain)
         self.request = request or LinkRequest(CALL)
-        self.is_over = False
+        self.overs = 0
         self.link = FakeLink()
         self.call = Call(self.request, self.cast, parts, on_over=self._on_over, kept=kept)
         self.call.attach(self.link.as_link, self.request)
 
     def _on_over(self, _call: Call) -> None:
-        self.is_over = True
+        self.overs += 1
+
+    @property
+    def is_over(self) -> bool:
+        return self.overs > 0
 
     async def pass_time(self, seconds: float) -> None:
         """Let the wheel turn for so long."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from structlog.stdlib import BoundLogger
 
+from services.agent.after_call.aftermath import Aftermath
 from services.agent.call.guard import Guard
 from services.agent.call.keeper import Keeper
 from services.agent.call.line import Line
@@ -37,6 +38,7 @@ class Belongings:
         keeper: writes its snapshots.
         guard: what goes wrong in it.
         quiet: silence that the caller waits in.
+        aftermath: what is left when it is over.
     """
 
     parts: Parts
@@ -50,3 +52,4 @@ class Belongings:
     keeper: Keeper
     guard: Guard
     quiet: Quiet
+    aftermath: Aftermath

@@ -19,7 +19,6 @@ from collections.abc import Callable
 import structlog
 
 from services.agent.after_call.aftermath import Aftermath
-from services.agent.after_call.record import RecordBuilder
 from services.agent.call.account import Account
 from services.agent.call.belongings import Belongings
 from services.agent.call.ending import Ending
@@ -38,7 +37,6 @@ from services.agent.call.trace import CallTrace
 from services.agent.call.witnesses import Witnesses
 from services.agent.company.cast import Cast
 from services.agent.dialogue.texts import phrases_in
-from services.agent.providers.base import CallFacts
 from services.agent.recording.recorder import Recorder, Recordings
 from services.agent.turn import events as ev
 from services.agent.turn.playout import Playout
@@ -46,7 +44,7 @@ from services.agent.turn.session import Session
 from services.agent.turn.states import State
 from services.agent.wire.link import Link
 from services.agent.wire.network import NetworkEvent
-from shared.protocol.call import EndReason, StreamId
+from shared.protocol.call import CallId, EndReason, StreamId
 from shared.protocol.live import ShownCall
 from shared.protocol.worker import LinkClose, LinkRequest
 from shared.runtime.tasks import TaskOwner
@@ -87,38 +85,32 @@ class Call:
         kept: KeptCall | None = None,
     ) -> None:
         self.cast = cast
-        facts = facts_of(request, cast.file)
-        aftermath = Aftermath(cast.file, cast.version, facts)
         language = cast.file.language if kept is None else kept.language
-        own = self._own = self._gather(request, parts, facts, language, aftermath.builder, kept)
+        own = self._own = self._gather(request, parts, language, kept)
         self.live = own.witnesses.live
         variables = {} if kept is None else kept.variables
         self._performer = Performer(own, language, variables, on_end=self._end)
         consumed = None if kept is None else kept.consumed
         self._incoming = Incoming(own, self._performer, consumed)
         self._rounds = Rounds(own, self._performer)
-        self._ending = Ending(own, self._performer, aftermath, on_over=lambda: on_over(self))
+        self._ending = Ending(own, self._performer, on_over=lambda: on_over(self))
         # Fifty times a second of every call, each of them: no step in between that could be spared.
         self.on_text: Callable[[str], None] = self._incoming.on_text
         self.on_tick: Callable[[], None] = self._rounds.on_tick
         self.on_late_text: Callable[[str, float], None] = self._incoming.on_late_text
 
     def _gather(
-        self,
-        request: LinkRequest,
-        parts: Parts,
-        facts: CallFacts,
-        language: str,
-        record: RecordBuilder,
-        kept: KeptCall | None,
+        self, request: LinkRequest, parts: Parts, language: str, kept: KeptCall | None
     ) -> Belongings:
         cast, metrics, clock = self.cast, parts.metrics, parts.clock
+        facts = facts_of(request, cast.file)
+        aftermath = Aftermath(cast.file, cast.version, facts)
         log = _log.bind(call_id=request.call_id, agent=cast.file.name)
         trace = CallTrace(parts.tracer, request, cast.file.name, parts.worker_id)
         account = Account(
             metrics,
             clock,
-            record,
+            aftermath.builder,
             trace,
             agent=parts.agent_label.of(cast.file.name),
             direction=request.direction,
@@ -133,34 +125,36 @@ class Call:
             at_ms=lambda: account.at_ms,
             on_lost=metrics.live_lost.inc,
         )
-        session = Session(
-            detector=parts.make_detector(),
-            playout=Playout(lead_s=parts.lead_s, burst_s=parts.burst_s),
-            rules=with_facts(cast.tongue(language).rules, facts),
-            now_s=clock.now_s(),
-            direction=request.direction,
-        )
         recorder = _open_recorder(parts.recordings, request, cast, kept)
-        keeper = Keeper(
-            parts.sessions,
-            request.call_id,
-            epoch=lambda: self.epoch,
-            take=self._take,
-            on_passed=lambda: self.leave(LinkClose.STALE_EPOCH),
-            on_failed=metrics.snapshot_failures.inc,
-        )
         return Belongings(
             parts=parts,
             cast=cast,
             facts=facts,
             log=log,
             owner=owner,
-            session=session,
+            session=Session(
+                detector=parts.make_detector(),
+                playout=Playout(lead_s=parts.lead_s, burst_s=parts.burst_s),
+                rules=with_facts(cast.tongue(language).rules, facts),
+                now_s=clock.now_s(),
+                direction=request.direction,
+            ),
             line=Line(request, metrics, recorder),
             witnesses=Witnesses(account, trace, live, recorder),
-            keeper=keeper,
+            keeper=self._make_keeper(request.call_id, parts),
             guard=guard,
             quiet=Quiet(),
+            aftermath=aftermath,
+        )
+
+    def _make_keeper(self, call_id: CallId, parts: Parts) -> Keeper:
+        return Keeper(
+            parts.sessions,
+            call_id,
+            epoch=lambda: self.epoch,
+            take=self._take,
+            on_passed=lambda: self.leave(LinkClose.STALE_EPOCH),
+            on_failed=parts.metrics.snapshot_failures.inc,
         )
 
     # --- how it stands -----------------------------------------------------------------------

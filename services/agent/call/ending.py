@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from services.agent.after_call.aftermath import Aftermath
 from services.agent.after_call.post_call import CallEnd
 from services.agent.call.belongings import Belongings
 from services.agent.call.performer import Performer
@@ -41,7 +40,6 @@ class Ending:
     Args:
         own: the call's.
         performer: closed by any end.
-        aftermath: what remains of the call.
         on_over: called once, when nothing of the call is left.
 
     Attributes:
@@ -49,18 +47,12 @@ class Ending:
     """
 
     def __init__(
-        self,
-        own: Belongings,
-        performer: Performer,
-        aftermath: Aftermath,
-        *,
-        on_over: Callable[[], None],
+        self, own: Belongings, performer: Performer, *, on_over: Callable[[], None]
     ) -> None:
         self.is_given_up = False
         self._is_left = False
         self._own = own
         self._performer = performer
-        self._aftermath = aftermath
         self._on_over = on_over
 
     # --- it ends here ------------------------------------------------------------------------
@@ -127,14 +119,14 @@ class Ending:
         own.witnesses.account.close(self._performer.faculties.ears.usage_s, reason, end_class)
         # A long transcript takes a while to be gone through: not on the loop.
         change = await asyncio.to_thread(
-            self._aftermath.change,
+            own.aftermath.change,
             list(own.session.transcript),
             language=self._performer.faculties.language,
             more=self._record_fields(reason, end_class),
         )
         ended_at = own.parts.clock.wall().isoformat(timespec="milliseconds")
         end = CallEnd(reason, end_class or EndClass.CALLER, ended_at, duration_s)
-        await own.parts.archive.keep(change, self._aftermath, end)
+        await own.parts.archive.keep(change, own.aftermath, end)
 
     def _record_fields(self, reason: EndReason, end_class: EndClass | None) -> dict[str, Any]:
         own, recorder = self._own, self._own.witnesses.recorder

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from structlog.testing import capture_logs
 
 from services.agent.providers.base import EndCall, Say
+from services.agent.turn.events import End
 from shared.bus.memory_sessions import MemorySessions
 from shared.protocol.call import CallRecord, EndClass, EndReason
 from shared.protocol.telephony import PlayedStream, serialize_inbound
@@ -62,12 +65,14 @@ async def test_an_agent_that_hangs_up_stops_the_stream_first() -> None:
 async def test_the_first_end_counts() -> None:
     scene = LoneCall()
     await scene.begin()
-    scene.call.over(EndReason.AGENT_FAILED)
-    scene.call.over(EndReason.TRANSFERRED)
+    for reason in (EndReason.AGENT_FAILED, EndReason.TRANSFERRED):
+        scene.call._ending.end(End(reason, by_agent=False))
     await scene.ended()
     record = await record_of(scene)
     assert record is not None
     assert record.end_reason is EndReason.AGENT_FAILED
+    await asyncio.sleep(0.05)
+    assert scene.overs == 1
     await scene.aclose()
 
 

@@ -51,7 +51,8 @@ async def test_what_is_asked_for_after_the_end_is_not_done(scene: LoneCall) -> N
     await scene.begin()
     scene.call._performer.close()
     written = len(scene.link.texts)
-    scene.hear(LOUD)
+    scene.call._performer.audio.waiting.append((LOUD, scene.clock.now_s()))
+    scene.call._performer.settle()
     scene.call._performer.play_due(more_s=1.0)
     assert (len(scene.link.texts), scene.transcriber.streams[0].samples) == (written, 0)
 

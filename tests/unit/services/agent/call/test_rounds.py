@@ -91,8 +91,7 @@ async def test_what_is_due_goes_out_at_every_turn_of_the_wheel(scene: Scene) -> 
 
 async def test_a_call_that_is_over_has_no_more_rounds(scene: Scene) -> None:
     await scene.begin()
-    scene.call.on_link_closed(scene.link.as_link, 1000)
-    await scene.ended()
+    scene.call._performer.close()
     written = len(scene.link.texts)
     scene.link.stuck = 10.0
     await scene.pass_time(1.0)
