@@ -4,7 +4,7 @@ Here is the way into a call, for the worker and the link. What happens then is e
 of it in each room:
 
     incoming    what the caller's media socket brings
-    performer   what the session asks for is done
+    performer   hands events to the session, and does what it asks for
     rounds      what the clock brings
     ending      how it leaves this worker
 
