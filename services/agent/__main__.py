@@ -13,8 +13,8 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from uuid import uuid4
 
@@ -28,7 +28,7 @@ from services.agent.after_call.archive import Archive
 from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.library import Library, LibraryOptions
 from services.agent.agents.load import Agent, BadAgent, Loader
-from services.agent.call.call import Parts
+from services.agent.call.parts import Parts
 from services.agent.capacity import LatenessRule
 from services.agent.company.casting import Production, Workshop, produce
 from services.agent.company.casts import Casts
@@ -39,7 +39,6 @@ from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.offline.silero import SileroVoiceActivity
 from services.agent.providers.offline.sphinx import SphinxTranscriber
 from services.agent.providers.offline.voice import OfflineSynthesiser
-from services.agent.providers.registry import Registry
 from services.agent.recording.sweep import Sweep
 from services.agent.recording.writer import OnFailure, RecordingWriter, WriterBounds
 from services.agent.settings import AgentSettings
@@ -214,65 +213,59 @@ async def _open_casts(
     Raises:
         BadAgent, ProviderError, ToolUnusable: there would be nobody to take calls.
     """
+    provider_metrics = ProviderMetrics(registry)
+    async with _starting_recogniser(settings, metrics, stack) as transcriber:
+        providers = make_registry(transcriber=transcriber, voice=settings.agent_voice)
+        pool = ProviderPool(providers, secrets)
+        stack.push_async_callback(pool.aclose)
+        workshop = Workshop(
+            pool=pool,
+            breakers=Breakers(provider_metrics, SystemClock(), tracer),
+            metrics=provider_metrics,
+            secrets=secrets,
+            defaults=settings,
+            shared=await stack.enter_async_context(SharedSpeech(bus.cache, provider_metrics)),
+            last_resort=_last_resort(settings.agent_voice, stack),
+            tools_folder=settings.agent_tools,
+            has_recordings=settings.recordings_url is not None,
+        )
+
+        async def produce_one(agent: Agent) -> Production:
+            return await produce(agent, workshop)
+
+        library = Library.open(
+            settings.agent_files,
+            Loader(providers, secrets),
+            LibraryOptions(
+                default=settings.agent_default,
+                overrides=settings.overrides,
+                on_refused=metrics.agent_files_refused.inc,
+                on_unknown=metrics.unknown_agents.inc,
+            ),
+        )
+        casts = Casts(library, produce_one)
+        stack.push_async_callback(casts.aclose)
+        await casts.open()
+    return casts
+
+
+@asynccontextmanager
+async def _starting_recogniser(
+    settings: AgentSettings, metrics: AgentMetrics, stack: AsyncExitStack
+) -> AsyncIterator[SphinxTranscriber]:
+    """Give the offline recogniser while it starts; it is there when the block is left.
+
+    Its processes take as long as all else here, and nobody hears before the first call.
+    """
     transcriber = SphinxTranscriber(
         processes=settings.agent_stt_processes, on_dropped=metrics.dropped_audio.inc
     )
     ears = await stack.enter_async_context(AsyncExitStack())
     async with TaskOwner("start") as starting:
-        # Its processes take as long as all else here, and nobody hears before the first call.
         hearing = starting.start(ears.enter_async_context(transcriber), name="recogniser")
         await asyncio.sleep(0)  # begun before what follows keeps the loop
-        providers = make_registry(transcriber=transcriber, voice=settings.agent_voice)
-        casts = await _cast_agents(
-            settings, secrets, bus, registry, metrics, stack, tracer, providers
-        )
+        yield transcriber
         await hearing
-    return casts
-
-
-async def _cast_agents(
-    settings: AgentSettings,
-    secrets: EnvironmentSecrets,
-    bus: RedisBus,
-    registry: CollectorRegistry,
-    metrics: AgentMetrics,
-    stack: AsyncExitStack,
-    tracer: Tracer,
-    providers: Registry,
-) -> Casts:
-    """Read the agents' files and make all of them ready; see `_open_casts`."""
-    provider_metrics = ProviderMetrics(registry)
-    pool = ProviderPool(providers, secrets)
-    stack.push_async_callback(pool.aclose)
-    workshop = Workshop(
-        pool=pool,
-        breakers=Breakers(provider_metrics, SystemClock(), tracer),
-        metrics=provider_metrics,
-        secrets=secrets,
-        defaults=settings,
-        shared=await stack.enter_async_context(SharedSpeech(bus.cache, provider_metrics)),
-        last_resort=_last_resort(settings.agent_voice, stack),
-        tools_folder=settings.agent_tools,
-        has_recordings=settings.recordings_url is not None,
-    )
-
-    async def produce_one(agent: Agent) -> Production:
-        return await produce(agent, workshop)
-
-    library = Library.open(
-        settings.agent_files,
-        Loader(providers, secrets),
-        LibraryOptions(
-            default=settings.agent_default,
-            overrides=settings.overrides,
-            on_refused=metrics.agent_files_refused.inc,
-            on_unknown=metrics.unknown_agents.inc,
-        ),
-    )
-    casts = Casts(library, produce_one)
-    stack.push_async_callback(casts.aclose)
-    await casts.open()
-    return casts
 
 
 async def _open_recordings(

@@ -12,9 +12,10 @@ import structlog
 from websockets.http11 import Request
 
 from services.agent.call.arrival import Arrival
-from services.agent.call.call import Call, Parts
+from services.agent.call.call import Call
 from services.agent.call.kept import KeptCall
 from services.agent.call.live import Watches
+from services.agent.call.parts import Parts
 from services.agent.capacity import (
     AdaptiveCapacity,
     LatenessRule,

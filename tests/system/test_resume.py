@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 
 from services.agent.after_call.archive import Archive
 from services.agent.agents.file import AgentFile
-from services.agent.call.call import Parts
 from services.agent.call.kept import KeptCall, write_call
+from services.agent.call.parts import Parts
 from services.agent.company.cast import Cast, Tongue
 from services.agent.providers.base import Message, Say
 from services.agent.speech.phone_speech import PhoneSpeech

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from services.agent.after_call.archive import Archive
 from services.agent.after_call.deliver import Deliverer
 from services.agent.agents.file import AgentFile
-from services.agent.call.call import Parts
+from services.agent.call.parts import Parts
 from services.agent.company.cast import Cast, Tongue
 from services.agent.providers.base import EndCall, Say
 from services.agent.speech.phone_speech import PhoneSpeech
@@ -356,7 +356,7 @@ async def test_bug_that_is_in_the_way_of_the_end_too_ends_that_call_alone() -> N
             await phone.start()
             await phone.send(QUIET, 0.2)
             call = stand.worker._calls[CallId("call-1")]
-            call._session.playout._sentences.append(None)  # type: ignore[arg-type]
+            call._own.session.playout._sentences.append(None)  # type: ignore[arg-type]
             with pytest.raises(ConnectionClosed):
                 await phone.send(QUIET, 2.0)
             assert link.close_code == 1011

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import structlog
 
-from services.agent.call.call import Call, Parts
+from services.agent.call.call import Call
 from services.agent.call.consumed import mark_of
 from services.agent.call.kept import KeptCall, read_call
+from services.agent.call.parts import Parts
 from services.agent.providers.errors import ProviderError
 from services.agent.turn.snapshot import BadSnapshot
 from services.agent.wire.link import Link
@@ -159,7 +160,7 @@ class Arrival:
             at_ms = _place_of(text)
             if at_ms is not None and newest_ms is not None:
                 at_s = min(now_s, now_s - (newest_ms - at_ms) / 1000)
-            call.on_text(text, at_s=at_s)
+            call.on_late_text(text, at_s)
             count += 1
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -8,10 +8,11 @@ from services.agent.providers import base
 from services.agent.turn import events as ev
 from services.agent.turn.barge_in import ANSWER_S, TAIL_S
 from services.agent.turn.events import Action
-from services.agent.turn.playout import HeardSentence, Playout
+from services.agent.turn.playout import Playout
 from services.agent.turn.reply import Deed, Passages, Reply, Uttered
 from services.agent.turn.rules import TurnTaking
 from services.agent.turn.sentences import split_sentences
+from services.agent.turn.spoken import HeardSentence
 from shared.audio.g711 import decode_ulaw
 from shared.audio.level import level_dbfs
 from shared.protocol.call import EndReason

@@ -16,15 +16,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-
+from services.agent.turn.spoken import BYTES_PER_S, SILENCE, HeardSentence, Sentence
 from shared.audio.format import FRAME_BYTES, FRAME_S
 from shared.protocol.call import StreamId
 from shared.protocol.telephony import Checkpoint, OutboundCommand, PlayAudio
 
-SILENCE = b"\xff"
 CLEAR_TIMEOUT_S = 1.0
 """Backstop of the wait for clearedAudio (vobiz.ai, clearAudio page)."""
 BRIDGE_S = 0.35
@@ -33,77 +31,8 @@ DRAIN_GRACE_S = BRIDGE_S + 0.15
 """How long after the lead that another worker keeps queued it counts as stuck."""
 CHECKPOINT_GRACE_S = 1.5
 """How long after its expected end a sentence counts as heard without playedStream."""
-_BYTES_PER_S = 8000
 _CLOCK_GRAIN_S = 1e-6
-_SPOKEN_CHARS_PER_S = 15.0
-_WORD_SEARCH_FRAMES = 25
-_LONGEST_PAUSE_BYTES = 8000
 _MOST_STRAYS = 16
-_AUDIBLE_CODE = 0x18
-"""A magnitude of 260 of 32768 (G.711, mu-law, bits inverted)."""
-
-
-@dataclass(slots=True)
-class Sentence:
-    """A sentence: its text, its audio as far as it exists, and how much went out.
-
-    `start_byte` is its place in the stream of everything sent since the last clear, None while
-    nothing of it was sent; `skipped` is what a caller had heard of it before it was resumed.
-    `is_interruptible` False: the session lets it be heard to its end. `formerly` is the name that
-    another worker gave it: it was heard if a checkpoint of that name comes back before it is said
-    again.
-    """
-
-    name: str
-    generation: int
-    text: str
-    is_interruptible: bool = True
-    audio: bytearray = field(default_factory=bytearray)
-    level_dbfs: float = -20.0
-    is_complete: bool = False
-    sent: int = 0
-    skipped: int = 0
-    start_byte: int | None = None
-    checkpoint: str | None = None
-    end_s: float = 0.0
-    is_played: bool = False
-    formerly: str | None = None
-    _sound_bytes: int | None = None
-
-    @property
-    def heard_s(self) -> float:
-        """How long it takes to be heard, as far as it is made."""
-        return len(self.audio) / _BYTES_PER_S
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether all of it, checkpoint included, went out."""
-        return self.checkpoint is not None and self.sent >= len(self.audio)
-
-    @property
-    def sound_bytes(self) -> int:
-        """Its length without the silence at its end; to be asked once it is complete."""
-        if self._sound_bytes is None:
-            self._sound_bytes = _sound_bytes(self.audio)
-        return self._sound_bytes
-
-    @property
-    def expected_bytes(self) -> int:
-        """Its whole length; a guess from its text while synthesis goes on."""
-        if self.is_complete:
-            return len(self.audio)
-        return max(len(self.audio), int(len(self.text) / _SPOKEN_CHARS_PER_S * _BYTES_PER_S))
-
-
-@dataclass(frozen=True, slots=True)
-class HeardSentence:
-    """What the caller heard of a sentence; `text` is cut after the last whole word."""
-
-    generation: int
-    name: str
-    text: str
-    is_whole: bool
-    heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +155,7 @@ class Playout:
             if sentence.sent == 0:
                 self.remove(sentence.name)
                 continue
-            sentence.text = heard_text(
-                sentence.text, len(sentence.audio) / max(1, sentence.expected_bytes)
-            )
+            sentence.text = sentence.text_of(len(sentence.audio))
             sentence.is_complete = True
 
     def add_audio(self, name: str, ulaw: bytes, *, level_dbfs: float, is_last: bool) -> bool:
@@ -283,7 +210,7 @@ class Playout:
         if not all(s.is_complete for s in self._sentences):
             return None
         unheard = sum(len(s.audio) - self._heard_bytes(s, now_s) for s in self._sentences)
-        return unheard / _BYTES_PER_S
+        return unheard / BYTES_PER_S
 
     def heard_of_last(self, now_s: float) -> float:
         """Return which part (0..1) of the last sentence that is queued was heard."""
@@ -333,7 +260,7 @@ class Playout:
         has_underrun = False
         for sentence in self._unsent():
             while self._played_until_s - now_s < self._ahead_s + more_s - _CLOCK_GRAIN_S:
-                frame = _next_frame(sentence)
+                frame = sentence.take_frame()
                 if frame is None:
                     break
                 is_mid_sentence = sentence.start_byte is not None
@@ -418,14 +345,13 @@ class Playout:
             if not (sentence.is_sent and (sentence.is_played or is_overdue)):
                 break
             self._forget(sentence)
-            heard_s = len(sentence.audio) / _BYTES_PER_S
             heard.append(
                 HeardSentence(
                     sentence.generation,
                     sentence.name,
                     sentence.text,
                     is_whole=True,
-                    heard_s=heard_s,
+                    heard_s=sentence.heard_s,
                 )
             )
         return heard
@@ -440,7 +366,7 @@ class Playout:
             return len(sentence.audio)
         if sentence.start_byte is None:
             return sentence.skipped
-        unplayed = max(0.0, self._played_until_s - now_s) * _BYTES_PER_S
+        unplayed = max(0.0, self._played_until_s - now_s) * BYTES_PER_S
         heard = int(self._total_sent - unplayed) - sentence.start_byte
         return sentence.skipped + min(max(heard, 0), sentence.sent - sentence.skipped)
 
@@ -491,11 +417,8 @@ class Playout:
 
     def _rewind_to_word(self) -> None:
         sentence = next((s for s in self._sentences if not s.is_sent), None)
-        is_over = sentence is not None and (
-            sentence.is_complete and sentence.skipped >= len(sentence.audio)
-        )
-        if sentence is not None and not is_over:
-            sentence.sent = sentence.skipped = _word_start(bytes(sentence.audio), sentence.skipped)
+        if sentence is not None:
+            sentence.rewind_to_word()
 
     def discard(self, now_s: float) -> list[HeardSentence]:
         """Drop everything; return what was heard of it, in order, unheard sentences left out."""
@@ -505,15 +428,11 @@ class Playout:
             sentence = self._sentences[0]
             count = self._heard_bytes(sentence, now_s)
             is_whole = sentence.is_played or (sentence.is_complete and count >= len(sentence.audio))
-            text = (
-                sentence.text
-                if is_whole
-                else heard_text(sentence.text, count / max(1, sentence.expected_bytes))
-            )
+            text = sentence.text if is_whole else sentence.text_of(count)
             if text:
                 heard.append(
                     HeardSentence(
-                        sentence.generation, sentence.name, text, is_whole, count / _BYTES_PER_S
+                        sentence.generation, sentence.name, text, is_whole, count / BYTES_PER_S
                     )
                 )
             self._forget(sentence)
@@ -558,46 +477,3 @@ class Playout:
             return False
         self._clear_sent_s = None
         return True
-
-
-def _sound_bytes(ulaw: bytearray) -> int:
-    """Return where the last sound of a sentence ends; nothing that ends it is over -42 dBFS."""
-    codes = np.frombuffer(ulaw[-_LONGEST_PAUSE_BYTES:], dtype=np.uint8)
-    sounds = np.flatnonzero((~codes & 0x7F) >= _AUDIBLE_CODE)
-    silent = len(codes) - 1 - int(sounds[-1]) if len(sounds) else len(codes)
-    return len(ulaw) - silent
-
-
-def _next_frame(sentence: Sentence) -> bytes | None:
-    """Take the next 160 bytes of a sentence; its last ones are filled up with silence."""
-    frame = bytes(sentence.audio[sentence.sent : sentence.sent + FRAME_BYTES])
-    if len(frame) < FRAME_BYTES and not (sentence.is_complete and frame):
-        return None
-    sentence.sent += len(frame)
-    return frame.ljust(FRAME_BYTES, SILENCE)
-
-
-def heard_text(text: str, fraction: float) -> str:
-    """Return the whole words within the first part of a text, by length in characters."""
-    limit = fraction * len(text)
-    end = 0
-    for index, char in enumerate(f"{text} "):
-        if char == " " and index <= limit:
-            end = index
-    return text[:end].strip()
-
-
-def _word_start(ulaw: bytes, position: int) -> int:
-    """Find the quietest frame in the half second before a position: where a word began.
-
-    mu-law codes are inverted logarithmic magnitudes, so the mean of their inverted lower seven
-    bits orders frames by loudness well enough.
-    """
-    frames = min(_WORD_SEARCH_FRAMES, position // FRAME_BYTES)
-    if frames == 0:
-        return 0
-    first = position - frames * FRAME_BYTES
-    codes = np.frombuffer(ulaw[first:position], dtype=np.uint8).reshape(frames, FRAME_BYTES)
-    loudness = (~codes & 0x7F).mean(axis=1)
-    latest_quietest = frames - 1 - int(np.argmin(loudness[::-1]))
-    return first + latest_quietest * FRAME_BYTES

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from services.agent.providers import base
 from services.agent.turn import events as ev
-from services.agent.turn.playout import HeardSentence
+from services.agent.turn.spoken import HeardSentence
 from services.agent.turn.words import are_same_words, plain_words
 
 Deed: TypeAlias = ev.SendKeys | ev.LeaveToGather | ev.LeaveToTransfer | ev.End

@@ -8,11 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.agent.agents.file import AgentFile
-from services.agent.call.call import with_facts
 from services.agent.company.cast import Cast, Tongue
 from services.agent.providers.errors import ProviderFailed
 from services.agent.speech.phone_speech import PhoneSpeech
-from services.agent.turn.rules import MachineRules, TurnTaking
+from services.agent.turn.rules import TurnTaking
 from tests.support.providers import FakeBrain, FakeSynthesiser, FakeTranscriber
 from tests.support.workshop import FACTS, FakeSpeechBrain
 
@@ -63,15 +62,3 @@ def test_a_speech_brain_that_refuses_is_left_for_this_call(cast: Cast) -> None:
     assert isinstance(english, FakeTranscriber)
     assert english.streams == [ear]
     assert [log["event"] for log in logs] == ["speech_brain_left"]
-
-
-def test_the_rules_of_a_call_hold_its_facts() -> None:
-    """A voicemail was told of an appointment at "{metadata.time}"."""
-    rules = TurnTaking(
-        machine=MachineRules(message="Hello {metadata.name}, you have {call.to}."),
-        uninterruptible=("This is for {metadata.name}.",),
-    )
-    filled = with_facts(rules, replace(FACTS, metadata={"name": "Asha"}))
-    assert filled.machine.message == "Hello Asha, you have +918000000002."
-    assert filled.uninterruptible == ("This is for Asha.",)
-    assert with_facts(TurnTaking(), FACTS) == TurnTaking()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.agent.providers import base
 from services.agent.turn import events as ev
-from services.agent.turn.playout import HeardSentence
 from services.agent.turn.reply import Passages, Reply
+from services.agent.turn.spoken import HeardSentence
 from shared.protocol.call import EndReason
 
 END = ev.End(EndReason.AGENT_HUNG_UP, by_agent=True)
