@@ -307,8 +307,8 @@ def server_options(settings: GatewaySettings) -> dict[str, object]:
 
     The WebSocket implementation does the opening handshake alone, and keeps the interval of pings.
     A pong that does not come ends nothing: whether Vobiz answers pings is not documented; a silent
-    caller is noticed by its missing frames. Forwarding headers are not looked at, because anybody
-    can send them.
+    caller is noticed by its missing frames. uvicorn does not look at forwarding headers, because
+    anybody can send them; see trusted_proxies.py.
     """
     return {
         "http": "h11",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from services.gateway.trusted_proxies import Network, parse_networks
 from services.gateway.webhook_auth import WebhookAuth
 from shared.recordings.settings import RecordingSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of
@@ -24,6 +25,9 @@ class GatewaySettings(RecordingSettings):
 
     http_port: int = Field(5000, ge=0, le=65535, description="port of webhooks and media sockets")
     gateway_host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a server
+    gateway_trusted_proxies: str = Field(
+        "", description="networks of proxies whose X-Forwarded-For counts, comma-joined"
+    )
     gateway_id: str | None = Field(None, description="name of this gateway; made up when absent")
 
     public_url: str | None = Field(None, description="base URL under which Vobiz reaches us")
@@ -189,6 +193,15 @@ class GatewaySettings(RecordingSettings):
             raise ValueError("must have no user, query or fragment")
         return value.rstrip("/")
 
+    @field_validator("gateway_trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            parse_networks(value)
+        except ValueError:
+            raise ValueError("must be networks such as 10.0.0.0/8, or addresses") from None
+        return value
+
     @field_validator("gateway_path_secret")
     @classmethod
     def _is_unguessable(cls, value: SecretStr | None) -> SecretStr | None:
@@ -240,6 +253,11 @@ class GatewaySettings(RecordingSettings):
         extra = _text(self.gateway_extra_auth_tokens) or ""
         tokens = [_text(self.vobiz_auth_token) or "", *extra.split(",")]
         return tuple(token.strip() for token in tokens if token.strip())
+
+    @cached_property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Networks of the proxies that may say whom they speak for."""
+        return parse_networks(self.gateway_trusted_proxies)
 
     @property
     def path_secret(self) -> str | None:
