@@ -147,7 +147,7 @@ class GatewaySettings(RecordingSettings):
         4.0, ge=0, le=30, description="of a caller's messages that the next worker gets again"
     )
     gateway_worker_wait_s: float = Field(
-        3.0, ge=0, le=30, description="a caller whose worker was lost waits for another one"
+        3.0, ge=0, le=30, description="a caller whose worker was lost or stands still waits"
     )
     gateway_caller_ping_s: float = Field(15.0, gt=0, le=120, description="between pings to Vobiz")
     gateway_caller_idle_s: float = Field(
