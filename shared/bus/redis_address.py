@@ -91,6 +91,18 @@ def parse_address(url: str) -> RedisAddress:
     return _many_hosts(Kind(kind), parts, has_tls=secure == "rediss")
 
 
+def redis_place(url: str) -> str:
+    """Return where a Redis is for somebody to read: no user, password or option.
+
+    Raises:
+        BadRedisUrl: see parse_address.
+    """
+    parse_address(url)
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{hosts}{parts.path}"
+
+
 def _check_server(scheme: str, parts: SplitResult) -> None:
     if scheme == "unix":
         if not parts.path.strip("/"):

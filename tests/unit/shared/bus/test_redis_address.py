@@ -17,6 +17,7 @@ from shared.bus.redis_address import (
     Kind,
     RedisAddress,
     parse_address,
+    redis_place,
 )
 
 
@@ -104,6 +105,18 @@ def test_what_can_not_be_read_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(BadRedisUrl) as refused:
         parse_address(url)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://me:hush@h:1/2?password=hush", "redis://h:1/2"),
+        ("unix://:hush@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("redis+sentinel://:hush@a,b:2/name?sentinel_password=hush", "redis+sentinel://a,b:2/name"),
+    ],
+)
+def test_a_place_is_told_without_secrets(url: str, place: str) -> None:
+    assert redis_place(url) == place
 
 
 def test_secrets_do_not_show() -> None:
