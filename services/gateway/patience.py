@@ -25,6 +25,7 @@ async def patience(
     """
     loop = asyncio.get_running_loop()
     usual_until_s = loop.time() + usual_s
+    looking: asyncio.TimerHandle
     async with asyncio.timeout_at(max(usual_until_s, until_s)) as bound:
 
         def look() -> None:

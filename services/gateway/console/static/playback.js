@@ -8,7 +8,7 @@ import { Resampler } from "./resample.js";
 const STEP = 16;
 const DRY_LIMIT = 8000;
 const STATS_EVERY = 400;
-const PAUSE = 40; // what comes sooner after other audio came at one go with it
+const PAUSE = 160; // what comes sooner after other audio came at one go with it
 
 class Playback extends AudioWorkletProcessor {
   constructor() {

@@ -131,7 +131,8 @@ def test_each_option_that_is_taken_is_one_that_the_client_knows(scheme: str) -> 
     values = dict.fromkeys(named, "1") | dict.fromkeys(named & {"ssl_cert_reqs"}, "none")
     url = f"{scheme}://{'/run/redis.sock' if scheme == 'unix' else 'h'}?{urlencode(values)}"
     parse_address(url)
-    connection = Redis.from_url(url).connection_pool.make_connection()
+    pool = Redis.from_url(url).connection_pool
+    connection = pool.make_connection()  # type: ignore[no-untyped-call] # redis-py's own
     assert connection.client_name == "1"
 
 
