@@ -8,25 +8,22 @@ stop the agent. Figures are the simulator's, on the far side of every real part.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+from deploy.bench.rig.callers import inbound_plan
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
-from services.simulator.calls.forms import CallFacts
-from services.simulator.calls.plan import CallPlan, Target
+from services.simulator.calls.plan import CallPlan
 from services.simulator.line.line import LineQuality
 from services.simulator.person.caller import CallerScript, Utterance
 from services.simulator.results.call_report import build_report
 from services.simulator.results.report import summary
 from shared.audio.resample import resample
 from shared.audio.wav import read_wav
-from shared.protocol.call import Direction
 from shared.speech import Voice, VoiceUnavailable, open_voice
 
 _TEXTS = ("Wait a moment.", "How much does it cost?", "Stop, please.", "Can I ask you something?")
@@ -77,13 +74,15 @@ async def _measure(port: int, interruptions: int, speech: Path | None) -> Reacti
         noise = LineQuality(noise_dbfs=_LINE_NOISE_DBFS)
         interrupted: list[Call] = []
         for start in range(0, len(scripts), _AT_ONCE):
-            plans = [_plan(port, script, noise) for script in scripts[start : start + _AT_ONCE]]
+            plans = [
+                inbound_plan(port, script, noise) for script in scripts[start : start + _AT_ONCE]
+            ]
             interrupted += await _play(cloud, plans)
         silent = CallerScript(hangup_at_s=_QUIET_S, max_duration_s=_QUIET_S + 5)
         quiet = await _play(
             cloud,
             [
-                _plan(port, silent, LineQuality(noise_dbfs=noise_dbfs, echo_db=echo_db))
+                inbound_plan(port, silent, LineQuality(noise_dbfs=noise_dbfs, echo_db=echo_db))
                 for noise_dbfs, echo_db in _QUIET_LINES
             ],
         )
@@ -109,25 +108,6 @@ async def _play(cloud: Cloud, plans: Sequence[CallPlan]) -> list[Call]:
     for call in calls:
         await call.over.wait()
     return calls
-
-
-def _plan(port: int, script: CallerScript, quality: LineQuality) -> CallPlan:
-    gateway = f"http://127.0.0.1:{port}"
-    facts = CallFacts(
-        call_uuid=str(uuid.uuid4()),
-        direction=Direction.INBOUND,
-        from_number="+918000000001",
-        to_number="+918000000002",
-        auth_id="MA_LOCAL",
-        session_start=datetime.now(UTC),
-    )
-    return CallPlan(
-        facts,
-        Target(f"{gateway}/answer"),
-        hangup=Target(f"{gateway}/hangup"),
-        script=script,
-        quality=quality,
-    )
 
 
 def _spoken() -> Iterator[Utterance]:

@@ -1,4 +1,4 @@
-"""`python -m deploy.bench.readme`: write README's figures from deploy/bench/results/bench.json.
+"""`python -m deploy.bench.readme`: write READMEs' figures from deploy/bench/results/bench.json.
 
 Between two markers, which stay; a test fails when README and results differ.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from deploy.bench.report.readme_text import BEGIN, END, section
 from deploy.local import install
+from deploy.scale.measured import section as scale_section
 
 README = install.ROOT / "README.md"
+SCALE = install.ROOT / "deploy" / "scale" / "README.md"
 RESULTS = install.ROOT / "deploy" / "bench" / "results"
 
 
@@ -31,17 +33,18 @@ def with_section(readme: str, text: str) -> str:
 
 
 def current() -> Iterator[tuple[Path, str]]:
-    """Yield README's path and the text it is to have."""
+    """Yield the path of each README with figures and the text it is to have."""
     document = json.loads((RESULTS / "bench.json").read_text())
     yield README, with_section(README.read_text(), section(document))
+    yield SCALE, with_section(SCALE.read_text(), scale_section(document))
 
 
 def main() -> int:
-    """Write README where it differs."""
+    """Write those that differ."""
     for path, text in current():
         if path.read_text() != text:
             path.write_text(text)
-            print(f"wrote {path.name}")
+            print(f"wrote {path.relative_to(install.ROOT)}")
     return 0
 
 

@@ -23,6 +23,7 @@ from deploy.local.plan import Address, Plan, Port, Program, agent_replicas, call
 from deploy.local.probe import Probe, http_probe
 from deploy.local.prometheus import local_configuration
 from deploy.local.state import Running, State, StateFile, began
+from shared.bus.redis_address import BadRedisUrl, redis_place
 
 _READY_TIMEOUT_S = 60.0
 _POLL_S = 0.1
@@ -113,9 +114,11 @@ class ProcessPlatform:
 
     def _start_redis(self) -> dict[str, str]:
         if self._environment.get("REDIS_URL"):
-            say(
-                f"using the Redis of REDIS_URL, {_without_password(self._environment['REDIS_URL'])}"
-            )
+            try:
+                place = redis_place(self._environment["REDIS_URL"])
+            except BadRedisUrl as error:
+                raise StartFailed(f"REDIS_URL: {error}") from error
+            say(f"using the Redis of REDIS_URL, {place}")
             return {}
         try:
             executable = install.ensure_redis_server()
@@ -348,8 +351,3 @@ def _tail(path: Path, lines: int) -> list[str]:
         return path.read_text(errors="replace").splitlines()[-lines:]
     except OSError:
         return []
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -11,7 +11,8 @@ import heapq
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+
+from deploy.scale.measured import between
 
 RESERVE_S = ((3, 0.00019), (30, 0.0004), (100, 0.0006), (400, 0.00176))
 """Measured: workers in the pool, median time of one reservation."""
@@ -49,11 +50,7 @@ class Outcome:
 
 def reserve_s(workers: int) -> float:
     """Return what a reservation takes among so many workers, between the measured points."""
-    points = list(RESERVE_S)
-    for (few, fast), (many, slow) in pairwise(points):
-        if workers <= many:
-            return fast + (slow - fast) * (max(workers, few) - few) / (many - few)
-    return points[-1][1] * workers / points[-1][0]
+    return between(RESERVE_S, workers)
 
 
 class Pool:

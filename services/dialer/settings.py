@@ -18,6 +18,7 @@ from services.dialer.campaigns.requests import LIST_MAX_BYTES, CampaignRules
 from services.dialer.desk.body import BodyBounds
 from services.dialer.desk.upload import UploadBounds
 from services.dialer.numbers.e164 import NumberCheck
+from shared.runtime.setting_kinds import BaseUrl, PathSecret
 from shared.runtime.settings import ServiceSettings
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of, api_base_of
 
@@ -27,7 +28,6 @@ _TRIAL_NUMBER = "+918000000001"
 _VOBIZ_TIME_LIMIT_S = 14_400
 _LATE_S = 5.0
 """A request to Vobiz may be under way for its timeout, and be dealt with a little later."""
-_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 class DialerSettings(ServiceSettings):
@@ -36,7 +36,9 @@ class DialerSettings(ServiceSettings):
     dialer_port: int = Field(5002, ge=0, le=65535, description="port of the API")
     dialer_host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a server
     dialer_api_key: SecretStr | None = Field(None, description="bearer key of the dialer's API")
-    dialer_gateway_url: str | None = Field(None, description="gateway's base URL as Vobiz sees it")
+    dialer_gateway_url: BaseUrl | None = Field(
+        None, description="gateway's base URL as Vobiz sees it"
+    )
     dialer_number_check: NumberCheck = Field(NumberCheck.POSSIBLE, description="see README")
     dialer_ring_timeout_s: int | None = Field(None, ge=5, le=600, description="None: Vobiz's 120")
     dialer_time_limit_s: int | None = Field(
@@ -113,30 +115,18 @@ class DialerSettings(ServiceSettings):
     )
     dialer_drain_s: float = Field(25.0, ge=0, le=600, description="to finish after SIGTERM")
 
-    public_url: str | None = Field(None, description="gateway's public URL")
+    public_url: BaseUrl | None = Field(None, description="gateway's public URL")
     ngrok_auth_token: SecretStr | None = Field(None, description="tells that the gateway is public")
-    gateway_path_secret: SecretStr | None = Field(None, description="as set for the gateway")
+    gateway_path_secret: PathSecret | None = Field(None, description="as set for the gateway")
     from_number: str | None = Field(
         None, description="caller of orders that name none; a trial without an account makes one up"
     )
     vobiz_auth_id: str | None = Field(None, description="the Vobiz account")
     vobiz_auth_token: SecretStr | None = Field(None, description="its token")
-    vobiz_api_base: str = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
-    dialer_trial_api_base: str | None = Field(
+    vobiz_api_base: BaseUrl = Field(VOBIZ_API_BASE, description="Vobiz's REST API")
+    dialer_trial_api_base: BaseUrl | None = Field(
         None, description="a stand-in for Vobiz's REST API, used as long as VOBIZ_AUTH_ID is unset"
     )
-
-    @field_validator("public_url", "dialer_gateway_url", "vobiz_api_base", "dialer_trial_api_base")
-    @classmethod
-    def _is_base_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must look like https://voice.example.com")
-        if parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError("must have no user, query or fragment")
-        return value.rstrip("/")
 
     @field_validator("dialer_holidays_file")
     @classmethod
@@ -153,13 +143,6 @@ class DialerSettings(ServiceSettings):
     def _is_auth_id(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
             raise ValueError("must be letters, digits, - or _ as in MA_XXXXXXXX")
-        return value
-
-    @field_validator("gateway_path_secret")
-    @classmethod
-    def _is_unguessable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _PATH_SECRET.fullmatch(value.get_secret_value()):
-            raise ValueError("must be 16 to 128 letters, digits, - or _")
         return value
 
     @model_validator(mode="after")

@@ -259,7 +259,7 @@ class Answering:
 
     async def _open_link(self, held: HeldCall) -> SocketLink | None:
         try:
-            return await self._calls.open_link(held)
+            return await self._calls.open_link(held, is_new=True)
         except NoWorker:
             return None
 

@@ -53,6 +53,8 @@ from shared.runtime.tracing import NO_TRACER, Tracer
 
 _CALLER_SLICE_BYTES = 2048
 _CLOSING_S = 2.0
+_NEW_CALL_WAIT_S = 5.0
+"""Vobiz does not say how long it waits for an answer; the fallback URL is asked after that."""
 _LINK_SLICE_BYTES = 16_384
 """A worker may send a sentence at once, and is no stranger that floods us."""
 
@@ -220,6 +222,7 @@ def _link_limits(settings: GatewaySettings) -> LinkLimits:
         ping_s=settings.gateway_link_ping_s,
         pong_s=settings.gateway_link_pong_s,
         tries=settings.gateway_worker_tries,
+        wait_s=min(settings.gateway_worker_wait_s, _NEW_CALL_WAIT_S),
         socket=_socket_limits(settings, slice_bytes=_LINK_SLICE_BYTES),
     )
 
@@ -307,8 +310,8 @@ def server_options(settings: GatewaySettings) -> dict[str, object]:
 
     The WebSocket implementation does the opening handshake alone, and keeps the interval of pings.
     A pong that does not come ends nothing: whether Vobiz answers pings is not documented; a silent
-    caller is noticed by its missing frames. Forwarding headers are not looked at, because anybody
-    can send them.
+    caller is noticed by its missing frames. uvicorn does not look at forwarding headers, because
+    anybody can send them; see trusted_proxies.py.
     """
     return {
         "http": "h11",

@@ -123,13 +123,16 @@ class HeldCalls:
             self._changed.clear()
             await self._changed.wait()
 
-    async def open_link(self, held: HeldCall, exclude: Collection[WorkerId] = ()) -> SocketLink:
-        """Open a link to a worker for a call, or raise NoWorker."""
+    async def open_link(
+        self, held: HeldCall, exclude: Collection[WorkerId] = (), *, is_new: bool = False
+    ) -> SocketLink:
+        """Open a link to a worker for a call, or raise NoWorker; see LinkOpener."""
         link = await self._opener.open(
             held.request,
             next_epoch=lambda: self._next_epoch(held),
             exclude=exclude,
             after=held.attached,
+            is_new=is_new,
         )
         held.attached = link.concern
         held.milestones.on_worker(link.worker_id)

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from services.gateway.frame_socket import FrameSocket, Listener, SocketLimits
 from services.gateway.liveness import Liveness, Sign, somebody
+from services.gateway.patience import patience
 from services.gateway.pulses import Elsewhere, Pulse, Pulses
 from shared.bus.base import Bus, BusUnavailable
 from shared.bus.messages import WorkerLease
@@ -225,7 +226,8 @@ class LinkLimits:
 
     A worker that says nothing for `ping_s` is asked, and lost `pong_s` later, or once its lease
     would have lapsed where nobody else could take its calls. `turn_s` is how long a call waits for
-    others to be attached before it.
+    others to be attached before it. A new call waits up to `wait_s` for a worker that does not
+    answer, where nobody else could take it.
     """
 
     connect_s: float
@@ -234,6 +236,7 @@ class LinkLimits:
     pong_s: float
     tries: int
     socket: SocketLimits
+    wait_s: float = 0.0
 
 
 class LinkOpener:
@@ -265,6 +268,7 @@ class LinkOpener:
         next_epoch: Callable[[], Awaitable[int]],
         exclude: Collection[WorkerId] = (),
         after: Concern | None = None,
+        is_new: bool = False,
     ) -> SocketLink:
         """Book a worker and open its link; one that refuses is followed by the next.
 
@@ -274,6 +278,7 @@ class LinkOpener:
                 can't speak beside the one that follows it.
             exclude: workers not to be asked.
             after: the span that opened the link before this one.
+            is_new: nothing of the call can be lost while a worker that stands still is waited for.
 
         Raises:
             NoWorker: nobody took it. Every booking made here is given up then.
@@ -282,7 +287,8 @@ class LinkOpener:
         with tracer.span("attach", tracer.concern(request.call_id)) as span:
             span.note(agent=request.agent, is_resumed=request.resume)
             span.follows(after)
-            link = await self._open(request, span, next_epoch, set(exclude))
+            wait_s = self._limits.wait_s if is_new else 0.0
+            link = await self._open(request, span, next_epoch, set(exclude), wait_s)
             span.note(worker_id=link.worker_id)
             link.concern = span.concern
             return link
@@ -293,8 +299,11 @@ class LinkOpener:
         attach: OpenSpan,
         next_epoch: Callable[[], Awaitable[int]],
         refused: set[WorkerId],
+        wait_s: float,
     ) -> SocketLink:
         span_of = self._tracer.span
+        until_s = asyncio.get_running_loop().time() + wait_s
+        refusing: list[str] = []
         for _ in range(self._limits.tries):
             with span_of("reserve", attach.concern) as reserve:
                 lease = await self._reserve(request.call_id, refused)
@@ -307,7 +316,7 @@ class LinkOpener:
                     asked = replace(request, epoch=await next_epoch(), trace=trace)
                     connecting.note(epoch=asked.epoch)
                     began_s = self._clock.now_s()
-                    link = await self._connect(asked, lease)
+                    link = await self._connect(asked, lease, until_s, refusing)
                     _log.info(
                         "worker_attached",
                         call_id=request.call_id,
@@ -326,6 +335,7 @@ class LinkOpener:
                     reason=exc.reason,
                 )
                 refused.add(lease.worker_id)
+                refusing.append(lease.address)
                 await self.release(lease.worker_id, request.call_id)
             except BaseException:
                 await self.release(lease.worker_id, request.call_id)
@@ -346,16 +356,23 @@ class LinkOpener:
         except BusUnavailable:
             _log.warning("booking_left_to_lapse", call_id=call_id, worker_id=worker_id)
 
-    async def _connect(self, request: LinkRequest, lease: WorkerLease) -> SocketLink:
+    async def _connect(
+        self, request: LinkRequest, lease: WorkerLease, until_s: float, refusing: Collection[str]
+    ) -> SocketLink:
         limits = self._limits
         turns = self._turns.setdefault(lease.address, asyncio.Semaphore(_OPENINGS))
+        pulse = self._pulses.of(lease)
+        has_place_elsewhere = partial(self._pulses.has_place_elsewhere, lease, pulse, refusing)
         try:
-            async with asyncio.timeout(limits.turn_s):
+            async with patience(limits.turn_s, until_s, has_place_elsewhere):
                 await turns.acquire()
         except TimeoutError as exc:
             raise _Refused("crowded") from exc
         try:
-            connection = await self._shake_hands(request, lease)
+            async with patience(limits.connect_s, until_s, has_place_elsewhere):
+                connection = await self._shake_hands(request, lease)
+        except TimeoutError as exc:
+            raise _Refused("timeout") from exc
         finally:
             turns.release()
         now_s = asyncio.get_running_loop().time()
@@ -363,7 +380,6 @@ class LinkOpener:
         socket = FrameSocket(
             connection.transport, limits.socket, is_server=False, early=connection.early
         )
-        pulse = self._pulses.of(lease)
         return SocketLink(
             socket,
             lease,
@@ -373,7 +389,6 @@ class LinkOpener:
         )
 
     async def _shake_hands(self, request: LinkRequest, lease: WorkerLease) -> _Handshake:
-        limits = self._limits
         try:
             connection = await connect(
                 f"ws://{lease.address}{request.path}",
@@ -382,17 +397,17 @@ class LinkOpener:
                 user_agent_header=None,
                 # A worker is inside: what the environment says of proxies is not for it.
                 proxy=None,
-                open_timeout=limits.connect_s,
+                open_timeout=None,
                 ping_interval=None,
-                close_timeout=limits.socket.close_s,
+                close_timeout=self._limits.socket.close_s,
                 create_connection=_Handshake,
             )
         except InvalidStatus as exc:
             raise _Refused(_REASONS.get(exc.response.status_code, "status")) from exc
-        except TimeoutError as exc:
-            raise _Refused("timeout") from exc
         except (InvalidHandshake, InvalidURI, EOFError) as exc:
             raise _Refused("protocol") from exc
+        except TimeoutError as exc:  # the network's own
+            raise _Refused("timeout") from exc
         except OSError as exc:
             raise _Refused("unreachable") from exc
         assert isinstance(connection, _Handshake)

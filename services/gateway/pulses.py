@@ -5,7 +5,7 @@ Links to one worker share what is known of it; a worker with no link here is not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -60,10 +60,17 @@ class Pulses:
         """Return a worker's, for as long as a link holds it."""
         return self._pulses.setdefault(lease.address, Pulse(self._now_s()))
 
-    def has_place_elsewhere(self, lease: WorkerLease, pulse: Pulse) -> bool:
-        """Whether another worker, that is not silent itself, can take a call of a silent one."""
+    def has_place_elsewhere(
+        self, lease: WorkerLease, pulse: Pulse, refusing: Collection[str] = ()
+    ) -> bool:
+        """Whether another worker, that is not silent itself, can take a call of a silent one.
+
+        Those at the addresses `refusing` have refused it already.
+        """
         if self._elsewhere is None or self._elsewhere.take_place(
-            lambda address: address != lease.address and self._answers(address)
+            lambda address: (
+                address != lease.address and address not in refusing and self._answers(address)
+            )
         ):
             return True
         if pulse.told_s < pulse.heard_s:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import socket
 from functools import cached_property
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from services.gateway.trusted_proxies import Network, parse_networks
 from services.gateway.webhook_auth import WebhookAuth
 from shared.recordings.settings import RecordingSettings
+from shared.runtime.setting_kinds import BaseUrl, PathSecret
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of
-
-_PATH_SECRET = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 class GatewaySettings(RecordingSettings):
@@ -24,9 +22,12 @@ class GatewaySettings(RecordingSettings):
 
     http_port: int = Field(5000, ge=0, le=65535, description="port of webhooks and media sockets")
     gateway_host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - a server
+    gateway_trusted_proxies: str = Field(
+        "", description="networks of proxies whose X-Forwarded-For counts, comma-joined"
+    )
     gateway_id: str | None = Field(None, description="name of this gateway; made up when absent")
 
-    public_url: str | None = Field(None, description="base URL under which Vobiz reaches us")
+    public_url: BaseUrl | None = Field(None, description="base URL under which Vobiz reaches us")
     ngrok_auth_token: SecretStr | None = Field(None, description="opens a tunnel when set")
     gateway_tunnel_timeout_s: float = Field(20.0, gt=0, le=120, description="to open the tunnel")
 
@@ -59,7 +60,7 @@ class GatewaySettings(RecordingSettings):
     gateway_webhook_auth: WebhookAuth = Field(
         WebhookAuth.AUTO, description="auto, signature, path or none: what webhooks must show"
     )
-    gateway_path_secret: SecretStr | None = Field(None, description="unguessable first path part")
+    gateway_path_secret: PathSecret | None = Field(None, description="unguessable first path part")
     gateway_token_secret: SecretStr | None = Field(None, description="signs media tokens")
     gateway_api_key: SecretStr | None = Field(
         None, description="bearer key of /calls and /recordings"
@@ -70,10 +71,10 @@ class GatewaySettings(RecordingSettings):
     console_session_s: float = Field(
         43_200.0, ge=60, le=2_592_000, description="until one must log in to the console again"
     )
-    prometheus_url: str | None = Field(
+    prometheus_url: BaseUrl | None = Field(
         None, description="where the console's charts come from; unset: it has none"
     )
-    console_dialer_url: str | None = Field(
+    console_dialer_url: BaseUrl | None = Field(
         None, description="the dialer that the console places calls by; unset: it places none"
     )
     console_pages_max: int = Field(
@@ -143,7 +144,7 @@ class GatewaySettings(RecordingSettings):
         4.0, ge=0, le=30, description="of a caller's messages that the next worker gets again"
     )
     gateway_worker_wait_s: float = Field(
-        3.0, ge=0, le=30, description="a caller whose worker was lost waits for another one"
+        3.0, ge=0, le=30, description="a caller whose worker was lost or stands still waits"
     )
     gateway_caller_ping_s: float = Field(15.0, gt=0, le=120, description="between pings to Vobiz")
     gateway_caller_idle_s: float = Field(
@@ -177,23 +178,13 @@ class GatewaySettings(RecordingSettings):
         120.0, ge=0, le=7200, description="calls may finish this long after SIGTERM"
     )
 
-    @field_validator("public_url", "prometheus_url", "console_dialer_url")
+    @field_validator("gateway_trusted_proxies")
     @classmethod
-    def _is_base_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must look like https://voice.example.com")
-        if parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError("must have no user, query or fragment")
-        return value.rstrip("/")
-
-    @field_validator("gateway_path_secret")
-    @classmethod
-    def _is_unguessable(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _PATH_SECRET.fullmatch(value.get_secret_value()):
-            raise ValueError("must be 16 to 128 letters, digits, - or _")
+    def _are_networks(cls, value: str) -> str:
+        try:
+            parse_networks(value)
+        except ValueError:
+            raise ValueError("must be networks such as 10.0.0.0/8, or addresses") from None
         return value
 
     @model_validator(mode="after")
@@ -240,6 +231,11 @@ class GatewaySettings(RecordingSettings):
         extra = _text(self.gateway_extra_auth_tokens) or ""
         tokens = [_text(self.vobiz_auth_token) or "", *extra.split(",")]
         return tuple(token.strip() for token in tokens if token.strip())
+
+    @cached_property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Networks of the proxies that may say whom they speak for."""
+        return parse_networks(self.gateway_trusted_proxies)
 
     @property
     def path_secret(self) -> str | None:

@@ -16,7 +16,7 @@ from services.simulator.calls.plan import CallPlan
 from services.simulator.calls.wheel import Lag
 from services.simulator.results.call_report import build_report
 from services.simulator.results.outputs import write_files
-from services.simulator.results.report import summary
+from services.simulator.results.report import in_hand, lows, summary
 
 BOTTLENECK_LAG_MS = 10.0
 """When the client's own steps are later than this in 1 of 100 cases, its figures are doubtful."""
@@ -68,9 +68,7 @@ def load_report(calls: Sequence[Call], lag: Lag) -> dict[str, Any]:
         "false_interruptions": sum(len(report["false_interruptions_ms"]) for report in reports),
         "underruns": sum(report["underruns"] for report in reports),
         "calls_with_underruns": sum(report["underruns"] > 0 for report in reports),
-        "arrival_jitter_p95_ms": summary(
-            report["play_audio"]["arrival_jitter_ms"]["p95"] for report in reports
-        ),
+        "least_in_hand_ms": lows(r["play_audio"]["in_hand_ms"]["least"] for r in reports),
         "webhook_ms": summary(w["took_ms"] for r in reports for w in r["webhooks"]),
         "answer_webhook_ms": summary(
             w["took_ms"] for r in reports for w in r["webhooks"] if w["event"] == "StartApp"
@@ -108,8 +106,9 @@ def load_lines(report: dict[str, Any]) -> list[str]:
         f", {report['unanswered_turns']} never answered",
         f"  silence after barging in:    {_line(report['barge_in_latency_ms'])}"
         f", {report['barge_ins_talked_over']} talked over",
-        f"  underruns: {report['underruns']} in {report['calls_with_underruns']} calls; "
-        f"false interruptions: {report['false_interruptions']}",
+        f"  underruns: {report['underruns']} in {report['calls_with_underruns']} calls"
+        f"{in_hand(report['least_in_hand_ms']['least'])}",
+        f"  false interruptions: {report['false_interruptions']}",
         f"  answer webhook: {_line(report['answer_webhook_ms'])}",
         f"  this client's own steps: p50 {lag['p50_ms']:.0f} ms, p99 {lag['p99_ms']:.0f} ms, "
         f"worst {lag['worst_ms']:.0f} ms late",

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.bus.redis_address import parse_address
 
 SECRETS_DIR = Path("/run/secrets")
 DEFAULT_LINK_SECRET = "parley-local"  # noqa: S105 - stands for "none was set", see warn_if_default
@@ -26,6 +28,7 @@ class ServiceSettings(BaseSettings):
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
+        repr=False,
         description="where Redis is: redis://, redis+sentinel://host,host/name or redis+cluster://",
     )
     redis_password: SecretStr | None = Field(None, description="its password, if not in the URL")
@@ -54,6 +57,12 @@ class ServiceSettings(BaseSettings):
     otel_traces_sampler_arg: float = Field(
         1.0, ge=0, le=1, description="share of calls that are traced; the same for all services"
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _names_a_redis(cls, value: str) -> str:
+        parse_address(value)
+        return value
 
     @property
     def traced_share(self) -> float:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.vobiz.answers import read_failure
 from shared.vobiz.errors import Verdict, VobizFailure
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _MAX_TEXT_CHARS = 2048
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +137,9 @@ def read_applications(
         VobizFailure: any status but 2xx, UNEXPECTED for an answer without a list.
     """
     data = _object(status, headers, body)
-    objects = data.get("objects")
-    if not isinstance(objects, list):
-        raise _unreadable(status)
-    found = tuple(app for entry in objects if (app := _application(entry)) is not None)
     meta = data.get("meta")
-    total = _whole(meta.get("total_count")) if isinstance(meta, dict) else None
-    seen = offset + len(objects)
-    has_more = bool(objects) and total is not None and seen < total
-    return ApplicationPage(found, has_more)
+    total = meta.get("total_count") if isinstance(meta, dict) else None
+    return ApplicationPage(*_page(status, data.get("objects"), _application, offset, total))
 
 
 def read_new_application(status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -174,12 +169,7 @@ def read_numbers(
         VobizFailure: any status but 2xx, UNEXPECTED for an answer without a list.
     """
     data = _object(status, headers, body)
-    items = data.get("items")
-    if not isinstance(items, list):
-        raise _unreadable(status)
-    found = tuple(number for entry in items if (number := _owned_number(entry)) is not None)
-    total = _whole(data.get("total"))
-    return NumberPage(found, bool(items) and total is not None and before + len(items) < total)
+    return NumberPage(*_page(status, data.get("items"), _owned_number, before, data.get("total")))
 
 
 def check_done(status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -201,6 +191,21 @@ def _object(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, A
     if not isinstance(data, dict):
         raise _unreadable(status)
     return data
+
+
+def _page(
+    status: int, entries: object, read: Callable[[object], T | None], before: int, total: object
+) -> tuple[tuple[T, ...], bool]:
+    """Return what can be read of a page, and whether another one follows.
+
+    Raises:
+        VobizFailure: UNEXPECTED where there is no list.
+    """
+    if not isinstance(entries, list):
+        raise _unreadable(status)
+    found = tuple(item for entry in entries if (item := read(entry)) is not None)
+    most = _whole(total)
+    return found, bool(entries) and most is not None and before + len(entries) < most
 
 
 def _unreadable(status: int) -> VobizFailure:

@@ -131,7 +131,8 @@ async def test_the_answer_is_in_when_the_turn_ends(transcriber: SphinxTranscribe
             await answered.wait()
     quiet(stream, 0.2)
     stream.end()
-    event = stream._events.get_nowait()
+    async with asyncio.timeout(0):  # it is there already
+        event = await anext(stream.events())
     assert isinstance(event, Final)
     assert event.text == "how many calls can you take"
     await stream.aclose()

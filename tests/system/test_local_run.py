@@ -130,6 +130,14 @@ def test_a_service_that_cannot_start_shows_its_last_lines_and_stops_the_rest(
     assert _nobody_listens(local)
 
 
+def test_a_redis_url_that_names_none_is_one_line(local: LocalRun) -> None:
+    status, said = local.finish("up", REDIS_URL="redis+sentinel://:hush@redis")
+    assert status == 1
+    line = said.strip().splitlines()[-1]
+    assert line.startswith("parley: REDIS_URL: the name of the set is missing")
+    assert "hush" not in said
+
+
 def test_down_leaves_a_stranger_with_a_reused_id_alone(local: LocalRun) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:

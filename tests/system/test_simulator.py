@@ -128,6 +128,8 @@ async def test_an_echo_agent_holds_a_conversation(cloud: Cloud) -> None:
     assert all(300 <= latency_ms <= 700 for latency_ms in waited), waited
     assert done.report["barge_ins"] == []
     assert done.report["underruns"] == 0
+    # Replies come at one go: nothing of one was ever awaited while another part of it played.
+    assert done.report["play_audio"]["in_hand_ms"]["count"] == 0
 
 
 async def test_answer_xml_asked_for_by_get_has_its_fields_in_the_query(cloud: Cloud) -> None:
@@ -337,6 +339,7 @@ async def test_a_dry_queue_within_a_sentence_is_an_underrun(cloud: Cloud) -> Non
     async with VendorServer(stutter) as server:
         done = await simulate(cloud, plan_for(server))
     assert done.report["underruns"] == 1
+    assert done.report["play_audio"]["in_hand_ms"]["least"] == 0
     assert 120 <= done.report["gaps"][0]["duration_ms"] <= 320
 
 

@@ -110,6 +110,11 @@ async def speak_while(talks: list[Talk], seconds: float, trouble: Callable[[], N
     await asyncio.gather(*(talk.speak(seconds) for talk in talks))
 
 
+def stand_still(pid: int, seconds: float) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(seconds, os.kill, pid, signal.SIGCONT)
+
+
 async def replaced(gateway: Process) -> dict[str, float]:
     """Calls attached anew, by cause."""
     text = (await gateway.client.get("/metrics")).text
@@ -132,12 +137,7 @@ async def test_the_only_worker_keeps_its_calls_and_all_that_was_said_meanwhile(
         echo_worker(redis_server, bus) as pid,
         talking(gateway, CALLS) as talks,
     ):
-
-        def stop() -> None:
-            os.kill(pid, signal.SIGSTOP)
-            asyncio.get_running_loop().call_later(STOOD_STILL_S, os.kill, pid, signal.SIGCONT)
-
-        await speak_while(talks, 3.5, stop)
+        await speak_while(talks, 3.5, lambda: stand_still(pid, STOOD_STILL_S))
         for talk in talks:
             await talk.until(lambda talk=talk: len(talk.heard) >= len(talk.said))  # type: ignore[misc]
             assert talk.heard == talk.said
@@ -176,3 +176,49 @@ async def test_with_another_worker_there_the_calls_are_moved_within_about_a_seco
         assert max(back_s) < 1.5
         assert await replaced(gateway) == {"silent": CALLS}
         await hang_up(talks)
+
+
+async def test_a_new_call_waits_for_the_only_worker_as_well(
+    redis_server: RedisServer, record_property: Callable[[str, object], None]
+) -> None:
+    """It heard the busy words after a second, though the worker was back soon."""
+    async with house(redis_server) as (gateway, bus), echo_worker(redis_server, bus) as pid:
+        stand_still(pid, 1.8)
+        began_s = time.monotonic()
+        talk = await Talk.begin(gateway)
+        took_s = time.monotonic() - began_s
+        record_property("answered_after_s", round(took_s, 2))
+        assert 1.7 < took_s < 2.5
+        listening = asyncio.ensure_future(talk.listen())
+        await talk.speak(0.5)
+        await talk.until(lambda: len(talk.heard) >= len(talk.said))
+        assert talk.heard == talk.said
+        await talk.caller.close()
+        await listening
+
+
+async def test_a_new_call_is_given_to_whoever_comes_while_it_waits(
+    redis_server: RedisServer,
+) -> None:
+    async with house(redis_server) as (gateway, bus), echo_worker(redis_server, bus) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        began_s = time.monotonic()
+        begun = asyncio.ensure_future(Talk.begin(gateway))
+        await asyncio.sleep(1.3)
+        async with FakeWorker(bus.workers, "worker-b") as second:
+            talk = await begun
+            # The gateway looks at the pool once a second.
+            assert time.monotonic() - began_s < 2.8
+            await second.call(talk.call_id)
+            await talk.caller.close()
+
+
+async def test_a_new_call_hears_the_busy_words_when_its_worker_does_not_come_back(
+    redis_server: RedisServer,
+) -> None:
+    async with house(redis_server) as (gateway, bus), echo_worker(redis_server, bus) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        began_s = time.monotonic()
+        answer = await gateway.client.post("/answer", data=start_app(new_call_id()))
+        assert b"busy" in answer.content
+        assert 2.9 < time.monotonic() - began_s < 4.5

@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,19 +21,17 @@ import httpx
 import numpy as np
 
 from deploy.bench.interruptions.sounds import said
+from deploy.bench.rig.callers import inbound_plan
 from deploy.bench.rig.local_platform import bench_platform
 from deploy.bench.turns.costs import Seen, TurnCost, cost_of, first_frame, summaries
 from deploy.bench.turns.tape import Tape, TurnTimes, frames_came, trip_of
 from services.simulator.calls.call import Call
 from services.simulator.calls.cloud import Cloud
-from services.simulator.calls.forms import CallFacts
-from services.simulator.calls.plan import CallPlan, Target
 from services.simulator.calls.timeline import Moment
 from services.simulator.line.handset import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from services.simulator.line.line import LineQuality, SaidSpan
 from services.simulator.person.caller import CallerScript, Utterance
 from services.simulator.results.report import first_sound
-from shared.protocol.call import Direction
 from shared.speech import open_voice
 from tests.support.standins import DEEPGRAM_KEY, OPENAI_KEY, ScriptedEar, StandIns, World
 from tests.support.standins.speaking import Mouth, Pcm
@@ -205,30 +201,13 @@ async def _play(
 ) -> list[Call]:
     calls = []
     for script in scripts:
-        calls.append(cloud.start(_plan(ports["HTTP_PORT"], script)))
+        calls.append(
+            cloud.start(inbound_plan(ports["HTTP_PORT"], script, LineQuality(noise_dbfs=-60.0)))
+        )
         await asyncio.sleep(0.37)  # nobody begins at the same moment
     for call in calls:
         await call.over.wait()
     return calls
-
-
-def _plan(port: int, script: CallerScript) -> CallPlan:
-    gateway = f"http://127.0.0.1:{port}"
-    facts = CallFacts(
-        call_uuid=str(uuid.uuid4()),
-        direction=Direction.INBOUND,
-        from_number="+918000000001",
-        to_number="+918000000002",
-        auth_id="MA_LOCAL",
-        session_start=datetime.now(UTC),
-    )
-    return CallPlan(
-        facts,
-        Target(f"{gateway}/answer"),
-        hangup=Target(f"{gateway}/hangup"),
-        script=script,
-        quality=LineQuality(noise_dbfs=-60.0),
-    )
 
 
 # --- taking apart -------------------------------------------------------------------------------

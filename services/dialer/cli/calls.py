@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from services.dialer.cli.failure import CommandFailed, Exit
 from services.dialer.cli.follow import follow_call
+from services.dialer.cli.listing import Listing
 from services.dialer.cli.screen import Column, moment
 from services.dialer.cli.session import Session, Subparsers, add_paging, command, group
 
@@ -62,21 +63,7 @@ async def list_calls(args: argparse.Namespace, session: Session) -> int:
     wanted = {
         name: getattr(args, name) for name in ("state", "direction", "agent", "campaign", "to")
     }
-    found, following = await session.dialer.listed(
-        "/v1/calls", wanted, limit=args.limit, cursor=args.cursor
-    )
-    if session.screen.is_json:
-        session.screen.document({"calls": found, "next": following})
-        return Exit.DONE
-    session.screen.table(_COLUMNS, (_row(record) for record in found))
-    say_more(session, following)
-    return Exit.DONE
-
-
-def say_more(session: Session, following: str | None) -> None:
-    """Say how a list goes on, where it does."""
-    if following is not None:
-        session.screen.tell(f"There are more: --cursor {following}")
+    return await Listing("calls", _COLUMNS, _row).show(args, session, "/v1/calls", wanted)
 
 
 async def show(args: argparse.Namespace, session: Session) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from services.dialer.cli import campaign_upload, campaign_watch
-from services.dialer.cli.calls import say_more
 from services.dialer.cli.campaign_options import add_change_options, changes_of
 from services.dialer.cli.failure import CommandFailed, Exit
+from services.dialer.cli.listing import Listing
 from services.dialer.cli.screen import Column, counted, moment
 from services.dialer.cli.session import Session, Subparsers, add_paging, command, group
 from services.dialer.cli.upload import open_for_writing
@@ -128,29 +128,20 @@ async def change(args: argparse.Namespace, session: Session) -> int:
 
 async def list_campaigns(args: argparse.Namespace, session: Session) -> int:
     """List campaigns."""
-    found, following = await session.dialer.listed(
-        "/v1/campaigns", {"state": args.state}, limit=args.limit, cursor=args.cursor
+    listing = Listing("campaigns", _COLUMNS, _campaign_row)
+    return await listing.show(args, session, "/v1/campaigns", {"state": args.state})
+
+
+def _campaign_row(campaign: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        campaign.get("id"),
+        campaign.get("name"),
+        campaign.get("state"),
+        campaign.get("ended"),
+        campaign.get("total"),
+        moment(campaign.get("created_at"))[:16],
+        counted(campaign.get("outcomes")),
     )
-    if session.screen.is_json:
-        session.screen.document({"campaigns": found, "next": following})
-        return Exit.DONE
-    session.screen.table(
-        _COLUMNS,
-        (
-            (
-                campaign.get("id"),
-                campaign.get("name"),
-                campaign.get("state"),
-                campaign.get("ended"),
-                campaign.get("total"),
-                moment(campaign.get("created_at"))[:16],
-                counted(campaign.get("outcomes")),
-            )
-            for campaign in found
-        ),
-    )
-    say_more(session, following)
-    return Exit.DONE
 
 
 async def show(args: argparse.Namespace, session: Session) -> int:
@@ -165,32 +156,21 @@ async def show(args: argparse.Namespace, session: Session) -> int:
 
 async def list_rows(args: argparse.Namespace, session: Session) -> int:
     """List rows."""
-    found, following = await session.dialer.listed(
-        campaign_path(args.campaign, "rows"),
-        {"state": args.state, "outcome": args.outcome},
-        limit=args.limit,
-        cursor=args.cursor,
+    wanted = {"state": args.state, "outcome": args.outcome}
+    path = campaign_path(args.campaign, "rows")
+    return await Listing("rows", _ROW_COLUMNS, _row).show(args, session, path, wanted)
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        row.get("n"),
+        row.get("to"),
+        row.get("state"),
+        row.get("outcome"),
+        row.get("attempts"),
+        moment(row.get("due_at"))[5:16],
+        row.get("call_id"),
     )
-    if session.screen.is_json:
-        session.screen.document({"rows": found, "next": following})
-        return Exit.DONE
-    session.screen.table(
-        _ROW_COLUMNS,
-        (
-            (
-                row.get("n"),
-                row.get("to"),
-                row.get("state"),
-                row.get("outcome"),
-                row.get("attempts"),
-                moment(row.get("due_at"))[5:16],
-                row.get("call_id"),
-            )
-            for row in found
-        ),
-    )
-    say_more(session, following)
-    return Exit.DONE
 
 
 async def save_results(args: argparse.Namespace, session: Session) -> int:

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-from services.dialer.cli.calls import say_more
 from services.dialer.cli.failure import Exit, Refused
+from services.dialer.cli.listing import Listing
 from services.dialer.cli.screen import Column, moment
 from services.dialer.cli.session import Session, Subparsers, add_paging, command, group
 from services.dialer.cli.upload import open_for_reading, send_file, tell_bad_rows
@@ -92,24 +92,16 @@ async def remove(args: argparse.Namespace, session: Session) -> int:
 
 async def list_numbers(args: argparse.Namespace, session: Session) -> int:
     """Show the list."""
-    found, following = await session.dialer.listed(_PATH, {}, limit=args.limit, cursor=args.cursor)
-    if session.screen.is_json:
-        session.screen.document({"numbers": found, "next": following})
-        return Exit.DONE
-    session.screen.table(
-        _COLUMNS,
-        (
-            (
-                entry.get("number") or entry.get("value"),
-                moment(entry.get("at"))[:16],
-                entry.get("reason"),
-                entry.get("by"),
-            )
-            for entry in found
-        ),
+    return await Listing("numbers", _COLUMNS, _row).show(args, session, _PATH)
+
+
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        entry.get("number") or entry.get("value"),
+        moment(entry.get("at"))[:16],
+        entry.get("reason"),
+        entry.get("by"),
     )
-    say_more(session, following)
-    return Exit.DONE
 
 
 def _told(session: Session, answer: dict[str, Any]) -> int:

@@ -7,8 +7,8 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from services.dialer.cli.calls import say_more
 from services.dialer.cli.failure import Exit
+from services.dialer.cli.listing import Listing
 from services.dialer.cli.screen import Column, moment
 from services.dialer.cli.session import Session, Subparsers, add_paging, command, group, whole
 
@@ -76,28 +76,18 @@ async def create(args: argparse.Namespace, session: Session) -> int:
 
 async def list_keys(args: argparse.Namespace, session: Session) -> int:
     """List keys."""
-    found, following = await session.dialer.listed(
-        "/v1/keys", {}, limit=args.limit, cursor=args.cursor
+    return await Listing("keys", _COLUMNS, _key_row).show(args, session, "/v1/keys")
+
+
+def _key_row(key: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        key.get("id"),
+        key.get("name"),
+        key.get("scopes"),
+        moment(key.get("created_at"))[:10],
+        moment(key.get("revoked_at"))[:10],
+        key.get("rate_per_minute"),
     )
-    if session.screen.is_json:
-        session.screen.document({"keys": found, "next": following})
-        return Exit.DONE
-    session.screen.table(
-        _COLUMNS,
-        (
-            (
-                key.get("id"),
-                key.get("name"),
-                key.get("scopes"),
-                moment(key.get("created_at"))[:10],
-                moment(key.get("revoked_at"))[:10],
-                key.get("rate_per_minute"),
-            )
-            for key in found
-        ),
-    )
-    say_more(session, following)
-    return Exit.DONE
 
 
 async def revoke(args: argparse.Namespace, session: Session) -> int:
@@ -111,15 +101,7 @@ async def revoke(args: argparse.Namespace, session: Session) -> int:
 
 async def audit(args: argparse.Namespace, session: Session) -> int:
     """List who did what."""
-    found, following = await session.dialer.listed(
-        "/v1/audit", {}, limit=args.limit, cursor=args.cursor
-    )
-    if session.screen.is_json:
-        session.screen.document({"entries": found, "next": following})
-        return Exit.DONE
-    session.screen.table(_AUDIT_COLUMNS, (_audit_row(entry) for entry in found))
-    say_more(session, following)
-    return Exit.DONE
+    return await Listing("entries", _AUDIT_COLUMNS, _audit_row).show(args, session, "/v1/audit")
 
 
 async def account(args: argparse.Namespace, session: Session) -> int:

@@ -28,6 +28,7 @@ from services.gateway.console.problem import Problem
 from services.gateway.console.sessions import Attempts, is_session, make_session, session_key
 from services.gateway.routing import base_of_host
 from services.gateway.state import GatewayState, gateway_state
+from services.gateway.trusted_proxies import client_of
 from services.gateway.webhook_auth import same_secret
 
 _log = structlog.get_logger(__name__)
@@ -95,7 +96,7 @@ class Door:
                 "The console without a password answers to localhost only. Open it under that name,"
                 " list this one in CONSOLE_NAMES, or set CONSOLE_PASSWORD.",
             )
-        if mode is Mode.OPEN and not self._has_own_names and not _is_of_this_machine(request):
+        if mode is Mode.OPEN and not self._has_own_names and not self._is_of_this_machine(request):
             raise Problem(
                 403,
                 "The console without a password is for this machine alone. Set CONSOLE_PASSWORD, or"
@@ -124,7 +125,7 @@ class Door:
 
     def log_in(self, request: Request, password: str, response: Response) -> None:
         """Give a session to whoever knows the password, or raise Problem."""
-        client = request.client.host if request.client else ""
+        client = self._client(request)
         wait_s = self._attempts.take(client, self._state.clock.now_s())
         is_right = self._password is not None and same_secret(password, self._password)
         if wait_s > 0 or not is_right:
@@ -152,11 +153,26 @@ class Door:
             self.cookie_name, path="/", secure=self.is_https, httponly=True, samesite="strict"
         )
 
+    def _client(self, request: Request) -> str:
+        """Return who a request comes from, behind proxies that are trusted."""
+        forwarded = request.headers.getlist("x-forwarded-for")
+        return client_of(_peer(request), forwarded, self._state.settings.trusted_proxies)
 
-def _is_of_this_machine(request: Request) -> bool:
-    """Whether the connection itself comes from here: a Host header is anybody's to write."""
+    def _is_of_this_machine(self, request: Request) -> bool:
+        """Whether the connection itself comes from here: a Host header is anybody's to write.
+
+        Nor does a proxy of this machine make it so for those it speaks for.
+        """
+        return _is_loopback(_peer(request)) and _is_loopback(self._client(request))
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _is_loopback(address: str) -> bool:
     try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False
 

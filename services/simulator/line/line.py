@@ -151,6 +151,11 @@ class Line:
         self.playback = queue
         self._caller.listen_again()
 
+    @property
+    def is_agent_heard(self) -> bool:
+        """Whether agent audio is sounding, if only the last of it."""
+        return self._open_span() is not None
+
     def clear(self) -> Dropped:
         """Empty the stream's queue at once; the 20 ms that are sounding are heard to their end."""
         dropped = self.playback.clear()
@@ -209,7 +214,7 @@ class Line:
             onset=start + (speech.onset if speech else 0),
             speech_end=start + (speech.end if speech else len(utterance.pcm)),
             level_dbfs=speech.level_dbfs if speech else -100.0,
-            is_over_agent=self._open_span() is not None or bool(self.prompts),
+            is_over_agent=self.is_agent_heard or bool(self.prompts),
         )
 
     def _mix(self, pcm: NDArray[np.int16] | None) -> bytes:

@@ -1,42 +1,36 @@
-"""PURE. How evenly an application delivers its audio."""
+"""PURE. How far ahead of being heard an application delivers its audio.
+
+How evenly it comes does not matter at the handset, which plays from its queue: an application may
+write a tenth of a second at a time, or a whole utterance. What matters is how much was left to play
+when more came, and that is what is noted, within utterances.
+"""
 
 from __future__ import annotations
 
-from shared.audio.jitter import InterarrivalJitter
-
-_LEAD_GAP_S = 0.005
+_PAUSE_S = 0.005
 
 
 class ArrivalPacing:
-    """Jitter of playAudio arrivals within utterances, as RFC 3550 defines it.
+    """What the queue still held at each arrival of playAudio that others had not just preceded.
 
-    An utterance begins with the lead that applications build up, several frames at once; these
-    are not jitter and are left out: measuring begins with the first frame that keeps a distance.
+    Messages that come at one go are one arrival: the first of them says how late it was. The first
+    of an utterance is no arrival, for nothing had to be there before.
     """
 
     def __init__(self) -> None:
         self.frames = 0
-        self.samples_s: list[float] = []
-        self._jitter = InterarrivalJitter()
-        self._sent_s = 0.0
-        self._last_s: float | None = None
-        self._is_leading = True
+        self.in_hand_ms: list[float] = []
+        self._last_s = float("-inf")
 
-    def on_audio(self, now_s: float, samples: int, *, is_queue_empty: bool) -> None:
-        """Take note of a playAudio of so many samples at 8 kHz.
+    def on_audio(self, now_s: float, queued_samples: int, *, is_within: bool) -> None:
+        """Take note of a playAudio.
 
         Args:
             now_s: when it arrived.
-            samples: how much it adds to the queue.
-            is_queue_empty: whether the queue had run dry: a new utterance begins.
+            queued_samples: what was left to play, at 8 kHz, less what is sounding at the moment.
+            is_within: whether it goes on with an utterance that has not been played to its end.
         """
         self.frames += 1
-        if is_queue_empty:
-            self._jitter = InterarrivalJitter()
-            self._sent_s, self._last_s, self._is_leading = 0.0, None, True
-        if self._last_s is not None and now_s - self._last_s >= _LEAD_GAP_S:
-            self._is_leading = False
-        if not self._is_leading:
-            self.samples_s.append(self._jitter.update(now_s, self._sent_s))
-        self._sent_s += samples / 8000
+        if is_within and now_s - self._last_s >= _PAUSE_S:
+            self.in_hand_ms.append(queued_samples / 8)
         self._last_s = now_s

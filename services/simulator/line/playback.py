@@ -78,6 +78,13 @@ class PlaybackQueue:
         self._checkpoints.append((self._position + len(self._queue), name))
         return False
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a checkpoint stands at the end of what was pushed: an utterance ends there."""
+        end = self._position + len(self._queue)
+        newest = self._checkpoints[-1][0] if self._checkpoints else self._last_checkpoint_at
+        return newest == end
+
     def consume(self, samples: int) -> Consumed:
         """Take the next `samples` out, or what there is and silence."""
         taken = bytes(self._queue[:samples])

@@ -181,7 +181,9 @@ class StreamCore:
             self._timeline.add(Moment.FIRST_PLAY_AUDIO, now_s)
         if not self._queue:
             self._timeline.add(Moment.AUDIO_BEGINS, now_s)
-        self.pacing.on_audio(now_s, len(audio), is_queue_empty=not self._queue)
+        is_begun = bool(self._queue) or self._line.is_agent_heard
+        is_within = is_begun and not self._queue.is_complete
+        self.pacing.on_audio(now_s, len(self._queue), is_within=is_within)
         if now_s < self._ack_due_s and self._knobs.loses_audio_before_ack:
             audio = audio[: self._rng.randrange(len(audio) + 1)]
         self._queue.push(audio)

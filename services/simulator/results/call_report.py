@@ -28,6 +28,7 @@ def build_report(
     said, spans = line.said_spans, line.agent_spans
     barge_ins = report.barge_ins(said, spans)
     gaps = report.gaps(spans)
+    underruns = sum(gap.is_mid_sentence for gap in gaps)
     return {
         "call_uuid": call.call_uuid,
         "direction": call.plan.facts.direction.value,
@@ -54,8 +55,8 @@ def build_report(
         "barge_in_latency_ms": report.summary(b.latency_ms for b in barge_ins),
         "false_interruptions_ms": report.false_interruptions(said, spans),
         "gaps": [_plain(gap) for gap in gaps],
-        "underruns": sum(gap.is_mid_sentence for gap in gaps),
-        "play_audio": _play_audio(call),
+        "underruns": underruns,
+        "play_audio": _play_audio(call, underruns),
         "checkpoints": _checkpoints(call),
         "sockets": _sockets(call),
         "spans": report.spans_json(said, spans),
@@ -115,15 +116,15 @@ def _ms_between(start_s: float | None, end_s: float | None) -> float | None:
     return None if start_s is None or end_s is None else round((end_s - start_s) * 1000, 1)
 
 
-def _play_audio(call: Call) -> dict[str, Any]:
+def _play_audio(call: Call, underruns: int) -> dict[str, Any]:
     cores = [core for stream in call.leg.streams for core in stream.cores]
-    jitters = [jitter * 1000 for core in cores for jitter in core.pacing.samples_s]
+    in_hand_ms = [left_ms for core in cores for left_ms in core.pacing.in_hand_ms]
     return {
         "messages": sum(core.pacing.frames for core in cores),
         "ignored_commands": sum(core.ignored_commands for core in cores),
         "heard_ms": ms(sum(span.end - span.start for span in call.line.agent_spans)),
         "longest_queue_ms": ms(max((core.longest_queue for core in cores), default=0)),
-        "arrival_jitter_ms": report.summary(jitters),
+        "in_hand_ms": report.lows([*in_hand_ms, *[0.0] * underruns]),
     }
 
 

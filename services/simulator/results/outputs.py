@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.simulator.calls.call import Call
+from services.simulator.results.report import in_hand
 from shared.audio.wav import write_wav
 
 SAMPLE_RATE_HZ = 8000
@@ -67,10 +68,10 @@ def human_lines(report: dict[str, Any], files: CallFiles | None) -> list[str]:
         )
     for at_ms in report["false_interruptions_ms"]:
         lines.append(f"  the agent stopped at {at_ms / 1000:.1f} s though nobody spoke")
-    jitter = report["play_audio"]["arrival_jitter_ms"]
+    audio = report["play_audio"]
     lines.append(
-        f"  agent audio: {report['play_audio']['heard_ms'] / 1000:.1f} s heard, "
-        f"{report['underruns']} underruns, arrival jitter {_spread(jitter)}"
+        f"  agent audio: {audio['heard_ms'] / 1000:.1f} s heard, "
+        f"{report['underruns']} underruns{in_hand(audio['in_hand_ms']['least'])}"
     )
     if files is not None:
         lines += [f"  recording: {files.recording}", f"  report:    {files.report}"]

@@ -144,6 +144,24 @@ def summary(values: Iterable[float | None]) -> dict[str, float | int | None]:
     }
 
 
+def lows(values: Iterable[float | None]) -> dict[str, float | int | None]:
+    """Return count, minimum, 5th percentile and median of what is not None."""
+    numbers = sorted(value for value in values if value is not None)
+    if not numbers:
+        return {"count": 0, "least": None, "p5": None, "p50": None}
+    return {
+        "count": len(numbers),
+        "least": round(numbers[0], 1),
+        "p5": round(numbers[int(len(numbers) * 0.05)], 1),
+        "p50": round(statistics.median(numbers), 1),
+    }
+
+
+def in_hand(least_ms: float | None) -> str:
+    """Return how much audio was in hand at least, for a line a person reads; '' if not known."""
+    return "" if least_ms is None else f", at least {least_ms:.0f} ms in hand"
+
+
 def spans_json(said: Sequence[SaidSpan], spans: Sequence[AgentSpan]) -> dict[str, Any]:
     """Return who spoke when."""
     return {

@@ -77,7 +77,7 @@ async def open_bus(
     """Open the bus; nothing is sent yet, so an absent Redis shows at first use.
 
     Args:
-        url: of one server, of Sentinels or of a Cluster: see shared/bus/redis/address.py.
+        url: of one server, of Sentinels or of a Cluster: see shared/bus/redis_address.py.
         password: used where the URL carries none.
         prefix: of every key and channel, with one {hash tag}.
         timeout_s: bound of every command.

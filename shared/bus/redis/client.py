@@ -15,13 +15,13 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import NoBackoff
 
-from shared.bus.redis.address import Kind, RedisAddress, parse_address
 from shared.bus.redis.finding import (
     SentinelFinder,
     SlotConnection,
     SlotFinder,
     SlotSSLConnection,
 )
+from shared.bus.redis_address import Kind, RedisAddress, parse_address
 
 _ASKING_SHARE = 0.25
 """Of a command's time that one Sentinel or node may take to say where to go."""
@@ -34,7 +34,7 @@ async def open_client(
     """Make a client that answers in texts, closed with the context; nothing is sent yet.
 
     Args:
-        url: see shared/bus/redis/address.py.
+        url: see shared/bus/redis_address.py.
         prefix: of every key, with one {hash tag}: tells where in a Cluster they are.
         password: used where the URL carries none.
         timeout_s: to connect.

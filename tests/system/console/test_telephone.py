@@ -23,8 +23,10 @@ from tests.support.console_page import NAME, show, talk, until
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 
-def audio(pcm: np.ndarray[tuple[int], np.dtype[np.int16]]) -> list[dict[str, Any]]:
-    """Samples at 8 kHz as playAudio messages of 20 ms."""
+def audio(
+    pcm: np.ndarray[tuple[int], np.dtype[np.int16]], samples: int = 160
+) -> list[dict[str, Any]]:
+    """Samples at 8 kHz as playAudio messages of so many."""
     mulaw = encode_ulaw(pcm)
     return [
         {
@@ -32,10 +34,10 @@ def audio(pcm: np.ndarray[tuple[int], np.dtype[np.int16]]) -> list[dict[str, Any
             "media": {
                 "contentType": "audio/x-mulaw",
                 "sampleRate": 8000,
-                "payload": base64.b64encode(mulaw[at : at + 160]).decode(),
+                "payload": base64.b64encode(mulaw[at : at + samples]).decode(),
             },
         }
-        for at in range(0, len(mulaw), 160)
+        for at in range(0, len(mulaw), samples)
     ]
 
 
@@ -215,6 +217,21 @@ def test_audio_that_runs_dry_in_mid_speech_is_counted(page: Page, api: ConsoleAp
             api.commands.put(command)
         page.wait_for_timeout(350)
     expect(underruns).to_have_text("1")
+    expect(page.locator(".figure", has_text="In hand").locator("dd")).to_have_text("0 ms")
+
+
+def test_what_is_in_hand_when_more_audio_comes_is_told_however_it_is_packed(
+    page: Page, api: ConsoleApi
+) -> None:
+    """It was jitter, which is large where audio is written a tenth of a second at a time."""
+    talk(page, api)
+    for sound_s in (0.5, 0.1, 0.1):
+        for command in audio(tone(sound_s), samples=8000):
+            api.commands.put(command)
+        page.wait_for_timeout(150)
+    in_hand = page.locator(".figure", has_text="In hand").locator("dd")
+    expect(in_hand).to_have_text(re.compile(r"(2|3)\d\d ms"))
+    expect(page.locator(".figure", has_text="Underruns").locator("dd")).to_have_text("0")
 
 
 # --- the call ---------------------------------------------------------------------------------

@@ -36,13 +36,14 @@ from services.agent.providers.livekit.options import LiveKitOptions
 from services.agent.providers.livekit.plugin import Plugin
 from services.agent.providers.livekit.streams import end_stream
 from services.agent.providers.livekit.utterances import Utterances
+from services.agent.providers.transcript_events import TranscriptEvents
 from shared.audio.resample import Resampler
 from shared.runtime.tasks import TaskOwner
 
 _PREROLL_SAMPLES = int(0.4 * PHONE_RATE_HZ)
 _MOST_SAMPLES = 20 * PHONE_RATE_HZ
-_EVENTS_KEPT = 64
 _UTTERANCES_KEPT = 8
+_ENDS_KEPT = 64
 _QUIET_S = 1.0
 _STEADY_S = 30.0
 _END: Pcm = np.zeros(0, np.int16)
@@ -89,25 +90,19 @@ class _Ear:
         self._on_dropped = on_dropped
         self._kept: deque[Pcm] = deque()
         self._kept_samples = 0
-        self._events: asyncio.Queue[TranscriberEvent | None] = asyncio.Queue(_EVENTS_KEPT)
+        self._events = TranscriptEvents()
         self._owner = TaskOwner(f"{plugin.name}:stt")
-        self._is_closed = False
 
     def expect(self, _expectation: Expectation) -> None:
         """See TranscriberStream. Plugins have no common way to be told."""
 
-    async def events(self) -> AsyncIterator[TranscriberEvent]:
+    def events(self) -> AsyncIterator[TranscriberEvent]:
         """See TranscriberStream."""
-        while (event := await self._events.get()) is not None:
-            yield event
+        return aiter(self._events)
 
     async def aclose(self) -> None:
         """See TranscriberStream."""
-        if not self._is_closed:
-            self._is_closed = True
-            while not self._events.empty():
-                self._events.get_nowait()
-            self._events.put_nowait(None)
+        self._events.close()
         self._forget(0)
         await self._owner.stop()
 
@@ -125,18 +120,6 @@ class _Ear:
     def _forget(self, all_but_samples: int) -> None:
         while self._kept and self._kept_samples - len(self._kept[0]) >= all_but_samples:
             self._kept_samples -= len(self._kept.popleft())
-
-    def _give(self, event: TranscriberEvent) -> None:
-        if self._is_closed:
-            return
-        if self._events.full():  # nobody reads: the oldest is worth least
-            self._events.get_nowait()
-        self._events.put_nowait(event)
-        if isinstance(event, TranscriberFailed) and not event.is_recoverable:
-            self._is_closed = True
-            if self._events.full():
-                self._events.get_nowait()
-            self._events.put_nowait(None)
 
 
 class _Streamed(_Ear):
@@ -156,7 +139,7 @@ class _Streamed(_Ear):
 
     def push(self, pcm: Pcm) -> None:
         """See TranscriberStream."""
-        if self._is_closed or not len(pcm):
+        if self._events.is_ended or not len(pcm):
             return
         self._keep(pcm, is_in_hand=self._utterances.is_in_hand)
         if self._stream is not None:
@@ -164,12 +147,12 @@ class _Streamed(_Ear):
 
     def begin(self) -> None:
         """See TranscriberStream."""
-        if not self._is_closed:
+        if not self._events.is_ended:
             self._utterances.begin(self._loop.time())
 
     def end(self) -> None:
         """See TranscriberStream."""
-        if self._is_closed:
+        if self._events.is_ended:
             return
         self._give_all(self._utterances.end(self._loop.time()))
         if self._utterances.is_waiting:
@@ -220,7 +203,7 @@ class _Streamed(_Ear):
             is_steady = now_s - failed_s >= _STEADY_S
             failed_s = now_s
             if isinstance(failure, ProviderUnavailable) or not is_steady:
-                self._give(TranscriberFailed(str(failure), False, failure.cause))
+                self._events.put(TranscriberFailed(str(failure), False, failure.cause))
                 return
 
     async def _listen_once(self) -> ProviderError:
@@ -276,12 +259,12 @@ class _Streamed(_Ear):
 
     def _give_all(self, events: list[TranscriberEvent]) -> None:
         for event in events:
-            self._give(event)
+            self._events.put(event)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         due_s = self._utterances.due_s
-        if due_s is not None and not self._is_closed:
+        if due_s is not None and not self._events.is_ended:
             self._timer = self._loop.call_at(due_s, self._on_time)
 
     def _on_time(self) -> None:
@@ -297,21 +280,21 @@ class _WholeUtterances(_Ear):
         self._final_s = final_s
         self._is_begun = False
         # Audio to recognise, or what came of the utterance already; see `end`.
-        self._ended: asyncio.Queue[Pcm | Final | TranscriberFailed] = asyncio.Queue(_EVENTS_KEPT)
+        self._ended: asyncio.Queue[Pcm | Final | TranscriberFailed] = asyncio.Queue(_ENDS_KEPT)
         self._owner.start(self._recognise_all(), name="recognise")
 
     def push(self, pcm: Pcm) -> None:
         """See TranscriberStream."""
-        if not self._is_closed and len(pcm):
+        if not self._events.is_ended and len(pcm):
             self._keep(pcm, is_in_hand=self._is_begun)
 
     def begin(self) -> None:
         """See TranscriberStream."""
-        self._is_begun = not self._is_closed
+        self._is_begun = not self._events.is_ended
 
     def end(self) -> None:
         """See TranscriberStream."""
-        if self._is_closed:
+        if self._events.is_ended:
             return
         ended: Pcm | Final | TranscriberFailed = Final("", is_understood=False, confidence=0.0)
         if self._is_begun and self._ended.qsize() >= _UTTERANCES_KEPT:
@@ -327,7 +310,9 @@ class _WholeUtterances(_Ear):
     async def _recognise_all(self) -> None:
         while True:
             ended = await self._ended.get()
-            self._give(await self._recognise(ended) if isinstance(ended, np.ndarray) else ended)
+            if isinstance(ended, np.ndarray):
+                ended = await self._recognise(ended)
+            self._events.put(ended)
 
     async def _recognise(self, pcm: Pcm) -> Final | TranscriberFailed:
         frame = rtc.AudioFrame(pcm.tobytes(), PHONE_RATE_HZ, 1, len(pcm))

@@ -38,6 +38,7 @@ from services.agent.providers.base import (
 )
 from services.agent.providers.errors import ProviderUnavailable
 from services.agent.providers.offline.sphinx_worker import LENGTH, serialize_request
+from services.agent.providers.transcript_events import TranscriptEvents
 from shared.runtime.tasks import TaskOwner
 
 _log = structlog.get_logger(__name__)
@@ -49,7 +50,6 @@ _PREROLL_SAMPLES = int(0.4 * PHONE_RATE_HZ)
 _MOST_SAMPLES = 20 * PHONE_RATE_HZ
 _QUIET_SAMPLES = int(0.22 * PHONE_RATE_HZ)
 _QUIET_RATIO = 10 ** (-15 / 10)
-_EVENTS_KEPT = 64
 
 _START_TIMEOUT_S = 15.0
 _DECODE_TIMEOUT_S = 10.0
@@ -236,12 +236,11 @@ class SphinxStream:
         self._early: _Utterance | None = None
         self._early_until = 0
         self._pending: deque[_Utterance] = deque()
-        self._events: asyncio.Queue[TranscriberEvent | None] = asyncio.Queue(_EVENTS_KEPT)
-        self._is_closed = False
+        self._events = TranscriptEvents()
 
     def push(self, pcm: Pcm) -> None:
         """See TranscriberStream."""
-        if self._is_closed or not len(pcm):
+        if self._events.is_ended or not len(pcm):
             return
         self._chunks.append(pcm.copy())
         self._samples += len(pcm)
@@ -263,7 +262,7 @@ class SphinxStream:
 
     def begin(self) -> None:
         """See TranscriberStream."""
-        if self._is_closed or self._heard_expectation is not None:
+        if self._events.is_ended or self._heard_expectation is not None:
             return
         self._heard_expectation = self._expectation
         self._loudest = 0.0
@@ -273,7 +272,7 @@ class SphinxStream:
 
     def end(self) -> None:
         """See TranscriberStream."""
-        if self._is_closed:
+        if self._events.is_ended:
             return
         if self._heard_expectation is None:
             utterance = _Utterance(b"", self._expectation)
@@ -299,27 +298,23 @@ class SphinxStream:
         """See TranscriberStream."""
         self._expectation = expectation
 
-    async def events(self) -> AsyncIterator[TranscriberEvent]:
+    def events(self) -> AsyncIterator[TranscriberEvent]:
         """See TranscriberStream.
 
         A partial is the whole utterance up to a pause: half a phrase would be a guess.
         """
-        while (event := await self._events.get()) is not None:
-            yield event
+        return aiter(self._events)
 
     async def aclose(self) -> None:
         """See TranscriberStream."""
-        if self._is_closed:
+        if self._events.is_ended:
             return
-        self._is_closed = True
         self._give_up_early()
         for utterance in self._pending:
             utterance.is_wanted = False
         self._pending.clear()
         self._chunks.clear()
-        while not self._events.empty():
-            self._events.get_nowait()
-        self._events.put_nowait(None)
+        self._events.close()
 
     # --- the utterance in hand ---------------------------------------------------------------
 
@@ -354,12 +349,7 @@ class SphinxStream:
         """Tell what was said before the pause, unless the caller has gone on since."""
         is_current = early is self._early and self._early_until == self._loud_until
         if is_current and isinstance(early.event, Final) and early.event.is_understood:
-            self._put(Partial(early.event.text, is_settled=True))
-
-    def _put(self, event: TranscriberEvent) -> None:
-        if self._events.full():  # nobody reads: the oldest is worth least
-            self._events.get_nowait()
-        self._events.put_nowait(event)
+            self._events.put(Partial(early.event.text, is_settled=True))
 
     def _wait_for(self, utterance: _Utterance) -> None:
         self._pending.append(utterance)
@@ -369,13 +359,9 @@ class SphinxStream:
     def _give_settled(self) -> None:
         while self._pending and (event := self._pending[0].event) is not None:
             self._pending.popleft()
-            self._put(event)
-            if isinstance(event, TranscriberFailed) and not event.is_recoverable:
-                self._is_closed = True
+            self._events.put(event)
+            if self._events.is_ended:
                 self._pending.clear()
-                if self._events.full():
-                    self._events.get_nowait()
-                self._events.put_nowait(None)
 
 
 def _power(pcm: Pcm) -> float:

@@ -11,15 +11,14 @@ from services.agent.providers.base import (
     Expectation,
     Pcm,
     TranscriberEvent,
-    TranscriberFailed,
 )
 from services.agent.providers.openai import realtime_events as rt
 from services.agent.providers.openai.realtime_core import COMMIT, Core
+from services.agent.providers.transcript_events import TranscriptEvents
 from shared.audio.g711 import encode_ulaw
 
 _PREROLL_BYTES = int(0.4 * PHONE_RATE_HZ)
 _MOST_BYTES = 30 * PHONE_RATE_HZ
-_EVENTS_KEPT = 64
 
 
 class RealtimeEar:
@@ -34,15 +33,14 @@ class RealtimeEar:
         self._sends_all = core.config.turn_detection != "none"
         self._preroll: deque[bytes] = deque()
         self._preroll_bytes = 0
-        self._events: asyncio.Queue[TranscriberEvent | None] = asyncio.Queue(_EVENTS_KEPT)
+        self._events = TranscriptEvents()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._is_closed = False
-        core.give = self._give
+        core.give = self._events.put
 
     def push(self, pcm: Pcm) -> None:
         """See TranscriberStream."""
-        if self._is_closed or not len(pcm):
+        if self._events.is_ended or not len(pcm):
             return
         ulaw = encode_ulaw(pcm)
         if self._core.turns.is_in_hand:
@@ -58,7 +56,7 @@ class RealtimeEar:
     def begin(self) -> None:
         """See TranscriberStream."""
         core = self._core
-        if self._is_closed or core.turns.is_in_hand:
+        if self._events.is_ended or core.turns.is_in_hand:
             return
         core.turns.begin()
         core.utterance.clear()
@@ -72,32 +70,27 @@ class RealtimeEar:
 
     def end(self) -> None:
         """See TranscriberStream."""
-        if self._is_closed:
+        if self._events.is_ended:
             return
         events, commit = self._core.turns.end(self._loop.time())
         if commit is not None:
             self._core.link.send(rt.serialize_commit(f"{COMMIT}{commit}"))
         for event in events:
-            self._give(event)
+            self._events.put(event)
         self._wait_for_due()
 
     def expect(self, _expectation: Expectation) -> None:
         """See TranscriberStream. The model expects what its instructions say."""
 
-    async def events(self) -> AsyncIterator[TranscriberEvent]:
+    def events(self) -> AsyncIterator[TranscriberEvent]:
         """See TranscriberStream."""
-        while (event := await self._events.get()) is not None:
-            yield event
+        return aiter(self._events)
 
     async def aclose(self) -> None:
         """See TranscriberStream. The conversation holds the connection and closes it."""
         if self._timer is not None:
             self._timer.cancel()
-        if not self._is_closed:
-            self._is_closed = True
-            while not self._events.empty():
-                self._events.get_nowait()
-            self._events.put_nowait(None)
+        self._events.close()
 
     def _keep(self, ulaw: bytes) -> None:
         utterance = self._core.utterance
@@ -105,28 +98,16 @@ class RealtimeEar:
         if len(utterance) > _MOST_BYTES:
             del utterance[: len(utterance) - _MOST_BYTES]
 
-    def _give(self, event: TranscriberEvent) -> None:
-        if self._is_closed:
-            return
-        if self._events.full():  # nobody reads: the oldest is worth least
-            self._events.get_nowait()
-        self._events.put_nowait(event)
-        if isinstance(event, TranscriberFailed) and not event.is_recoverable:
-            self._is_closed = True
-            if self._events.full():
-                self._events.get_nowait()
-            self._events.put_nowait(None)
-
     def _wait_for_due(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         due_s = self._core.turns.due_s
-        if due_s is not None and not self._is_closed:
+        if due_s is not None and not self._events.is_ended:
             self._timer = self._loop.call_at(due_s, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
         for event in self._core.turns.on_time(self._loop.time()):
-            self._give(event)
+            self._events.put(event)
         self._wait_for_due()

@@ -7,7 +7,6 @@ const OPEN_MS = 5000;
 const MOST_BUFFERED_BYTES = 64_000;
 const STABLE_FRAMES = 500;
 const CLOSE_MS = 500;
-const LEAD_GAP_MS = 5;
 const WORKER_LOST = 1011;
 const NORMAL = new Set([1000, 1001]);
 
@@ -41,7 +40,7 @@ export async function openMicrophone() {
 
 /**
  * One call. Events, each with its `detail`: state {state}, levels {caller}|{agent},
- * figures {jitterMs, underruns, queuedMs}, ended {words, isFault}.
+ * figures {inHandMs, underruns}, ended {words, isFault}.
  */
 export class Line extends EventTarget {
   constructor(call, microphone, context) {
@@ -51,8 +50,6 @@ export class Line extends EventTarget {
     this.context = context;
     this.isOver = this.hasStopped = this.isMuted = false;
     this.tries = 0;
-    this.jitter = new ArrivalJitter();
-    this.queuedMs = 0;
   }
 
   /** Begin: the graph of audio, then the socket. */
@@ -140,7 +137,6 @@ export class Line extends EventTarget {
       case "checkpoint":
         return this.playback.port.postMessage({ kind: "checkpoint", name: command.name });
       case "clearAudio":
-        this.jitter.reset();
         return this.playback.port.postMessage({ kind: "clear" });
       case "stop":
         this.hasStopped = true;
@@ -153,18 +149,15 @@ export class Line extends EventTarget {
   play(media) {
     if (media.contentType !== "audio/x-mulaw") return;
     const bytes = Uint8Array.from(atob(media.payload), (letter) => letter.charCodeAt(0));
-    this.jitter.arrived(performance.now(), bytes.length / 8, this.queuedMs <= 0);
-    this.queuedMs += bytes.length / 8;
     this.playback.port.postMessage({ kind: "audio", bytes }, [bytes.buffer]);
   }
 
-  onPlayback({ kind, name, level, queuedMs, underruns }) {
+  onPlayback({ kind, name, level, inHandMs, underruns }) {
     if (kind === "played") this.send({ event: "playedStream", name, streamId: this.streamId });
     if (kind === "cleared") this.send({ event: "clearedAudio", streamId: this.streamId });
     if (kind !== "stats") return;
-    this.queuedMs = queuedMs;
     this.tell("levels", { agent: level });
-    this.tell("figures", { jitterMs: this.jitter.value, underruns, queuedMs });
+    this.tell("figures", { inHandMs, underruns });
   }
 
   /** Press a key: one of 0-9, * and #. */
@@ -225,35 +218,5 @@ export class Line extends EventTarget {
 
   tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
-  }
-}
-
-/**
- * Jitter of arriving audio within utterances, as RFC 3550 defines it. The lead that an utterance
- * begins with comes at once and is left out.
- */
-class ArrivalJitter {
-  constructor() {
-    this.value = null;
-    this.reset();
-  }
-
-  reset() {
-    this.lastMs = null;
-    this.isLeading = true;
-  }
-
-  arrived(nowMs, lengthMs, isQueueEmpty) {
-    if (isQueueEmpty) this.reset();
-    if (this.lastMs !== null) {
-      const gapMs = nowMs - this.lastMs;
-      if (gapMs >= LEAD_GAP_MS && this.isLeading) this.isLeading = false;
-      else if (!this.isLeading) {
-        this.value ??= 0;
-        this.value += (Math.abs(gapMs - this.lengthMs) - this.value) / 16;
-      }
-    }
-    this.lastMs = nowMs;
-    this.lengthMs = lengthMs;
   }
 }

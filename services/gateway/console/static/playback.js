@@ -8,6 +8,7 @@ import { Resampler } from "./resample.js";
 const STEP = 16;
 const DRY_LIMIT = 8000;
 const STATS_EVERY = 400;
+const PAUSE = 160; // what comes sooner after other audio came at one go with it
 
 class Playback extends AudioWorkletProcessor {
   constructor() {
@@ -17,7 +18,10 @@ class Playback extends AudioWorkletProcessor {
     this.step = new Float32Array(STEP);
     this.position = 0; // samples that have left the queue
     this.end = 0; // samples that have entered it
+    this.taken = 0; // samples that time has taken, silence included
+    this.pushedAt = -PAUSE;
     this.underruns = 0;
+    this.inHandMs = null; // the least that was left to play when more of an utterance came
     this.power = this.steps = 0;
     this.empty();
     this.port.onmessage = ({ data }) => this.on(data);
@@ -43,12 +47,23 @@ class Playback extends AudioWorkletProcessor {
   }
 
   push(bytes) {
-    const ranDry = !this.isFresh && this.position === this.end && this.dry > 0;
-    if (ranDry && this.dry < DRY_LIMIT && this.checkpointAt !== this.position) this.underruns += 1;
+    if (this.isWithin()) {
+      if (this.dry > 0) this.underruns += 1;
+      if (this.taken - this.pushedAt >= PAUSE) {
+        this.inHandMs = Math.min(this.inHandMs ?? Infinity, (this.end - this.position) / 8);
+      }
+    }
+    this.pushedAt = this.taken;
     this.dry = 0;
     this.isFresh = false;
     this.chunks.push(bytes);
     this.end += bytes.length;
+  }
+
+  /** Whether what comes goes on with an utterance: no checkpoint, clear or pause has ended it. */
+  isWithin() {
+    const last = this.checkpoints.length ? this.checkpoints.at(-1).at : this.checkpointAt;
+    return !this.isFresh && this.dry < DRY_LIMIT && last !== this.end;
   }
 
   mark(name) {
@@ -63,6 +78,7 @@ class Playback extends AudioWorkletProcessor {
 
   /** The queue's next sample, silence when it is empty. */
   next() {
+    this.taken += 1;
     if (this.position === this.end) {
       this.dry += 1;
       return DECODED[SILENCE];
@@ -97,8 +113,7 @@ class Playback extends AudioWorkletProcessor {
 
   tell() {
     const level = Math.sqrt(this.power / this.steps);
-    const queuedMs = (this.end - this.position) / 8;
-    this.port.postMessage({ kind: "stats", level, queuedMs, underruns: this.underruns });
+    this.port.postMessage({ kind: "stats", level, underruns: this.underruns, inHandMs: this.inHandMs });
     this.power = this.steps = 0;
   }
 }

@@ -79,10 +79,10 @@ export class TalkView {
   makeFigures() {
     this.total = figure("Turn latency", "from your last word to the agent's first sound");
     this.bargeIn = figure("Barge-in", "from your first sound until the agent's audio was cleared");
-    this.jitter = figure("Jitter", "of the agent's audio as it arrives here, RFC 3550");
+    this.inHand = figure("In hand", "the least that was left to play when more of the agent's audio came");
     this.underruns = figure("Underruns", "how often the agent's audio ran dry in mid-speech");
     this.stages = h("div", { class: "last-turn" });
-    const figures = [this.total, this.bargeIn, this.jitter, this.underruns].map((f) => f.row);
+    const figures = [this.total, this.bargeIn, this.inHand, this.underruns].map((f) => f.row);
     return h("div", { class: "card feel" }, h("h2", {}, "How it feels"), h("dl", { class: "figures" }, figures), this.stages);
   }
 
@@ -128,7 +128,7 @@ export class TalkView {
     this.showMute(false);
     this.transcript.clear("Connecting…");
     this.stages.replaceChildren();
-    for (const { value } of [this.total, this.bargeIn, this.jitter, this.underruns]) value.textContent = "–";
+    for (const { value } of [this.total, this.bargeIn, this.inHand, this.underruns]) value.textContent = "–";
   }
 
   showMute(isMuted) {
@@ -210,8 +210,8 @@ export class TalkView {
     if (agent !== undefined) this.levels.agent.set(agent);
   }
 
-  onFigures({ jitterMs, underruns }) {
-    this.jitter.value.textContent = jitterMs === null ? "–" : `${jitterMs.toFixed(1)} ms`;
+  onFigures({ inHandMs, underruns }) {
+    this.inHand.value.textContent = inHandMs === null ? "–" : ms(inHandMs);
     this.underruns.value.textContent = underruns;
   }
 

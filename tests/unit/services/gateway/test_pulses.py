@@ -39,6 +39,13 @@ def test_a_worker_is_not_the_one_that_takes_its_own_calls() -> None:
         assert pulses.has_place_elsewhere(SILENT, pulses.of(SILENT)) is is_there
 
 
+def test_who_has_refused_a_call_is_nobody_to_take_it() -> None:
+    pulses = Pulses(Pool(SILENT, OTHER), PING_S, Now())
+    pulse = pulses.of(SILENT)
+    assert not pulses.has_place_elsewhere(SILENT, pulse, [OTHER.address])
+    assert pulses.has_place_elsewhere(SILENT, pulse, ["10.0.0.3:9000"])
+
+
 def test_two_workers_that_are_silent_together_do_not_take_each_others_calls() -> None:
     """On a machine that stood still each was given what was taken from the other."""
     now = Now()

@@ -37,6 +37,8 @@ def test_the_environments_names_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
         {"gateway_path_secret": "with/slash-with/slash"},
         {"gateway_message_max_bytes": 1_000_000, "gateway_message_hard_max_bytes": 70_000},
         {"gateway_stream_max_retries": 11},
+        {"gateway_trusted_proxies": "10.0.0.0/8, 10.0.0.1/8"},
+        {"gateway_trusted_proxies": "*"},
     ],
 )
 def test_settings_that_can_not_work_are_refused(fields: dict[str, Any]) -> None:

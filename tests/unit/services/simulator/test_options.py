@@ -5,13 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.simulator.__main__ import parse_arguments
 from services.simulator.asked import person_of, plan_of, platform_of
 from services.simulator.calls.knobs import HangupKnob, Knobs, ReconnectKnob, SignatureKnob
-from services.simulator.line.pacing import ArrivalPacing
 from services.simulator.person.caller import CallerScript, KeyPresses, Utterance
 from services.simulator.person.script import BadScript, Press, SayText, SayWav, build_script
 from services.simulator.person.voice import Speaker
@@ -145,21 +142,6 @@ async def test_a_recording_that_cannot_be_read_says_so(
         path.write_bytes(content)
     with pytest.raises(BadScript, match=r"a\.wav"):
         await build_script([SayWav(path)], Speaker(no_voice))
-
-
-def test_a_lead_at_the_beginning_of_an_utterance_is_no_jitter() -> None:
-    pacing = ArrivalPacing()
-    for index in range(100):
-        pacing.on_audio(max(0, index - 10) * 0.02, 160, is_queue_empty=index == 0)
-    assert max(pacing.samples_s) < 0.001
-
-
-@given(st.lists(st.floats(0, 0.015), min_size=200, max_size=200))
-def test_uneven_arrivals_are_jitter_no_larger_than_their_spread(delays: list[float]) -> None:
-    pacing = ArrivalPacing()
-    for index, delay_s in enumerate(delays):
-        pacing.on_audio(index * 0.02 + delay_s, 160, is_queue_empty=index == 0)
-    assert max(pacing.samples_s, default=0) <= 0.015
 
 
 def test_the_readme_names_every_knob_and_route() -> None:

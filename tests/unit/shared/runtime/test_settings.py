@@ -48,6 +48,29 @@ def test_bad_settings_stop_the_start_with_all_faults_and_no_values(
     assert "secret" not in told
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://:hush@redis", "must begin with redis://"),
+        ("redis://:hush@", "no host is named"),
+        ("redis://:hush@redis:port", "the port is none of 1 to 65535"),
+        ("redis+sentinel://:hush@redis", "the name of the set is missing"),
+    ],
+)
+def test_an_address_that_names_no_redis_is_one_line_that_says_why_and_no_password(
+    url: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was a traceback of the client's, which showed parts of the address."""
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(Example)
+    assert stopped.value.code == 2
+    _, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("  REDIS_URL: ")
+    assert said in line
+    assert "hush" not in line
+
+
 def test_fault_of_several_fields_together_is_one_plain_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -63,6 +86,7 @@ def test_fault_of_several_fields_together_is_one_plain_line(
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PASSWORD", "hush")
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@redis")
     settings = load_settings(Example)
     assert settings.password == "hush"
     assert "hush" not in repr(settings)

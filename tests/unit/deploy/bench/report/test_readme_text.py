@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import pytest
 
-from deploy.bench.readme import README, RESULTS, with_section
+from deploy.bench.readme import README, RESULTS, SCALE, current, with_section
 from deploy.bench.report.readme_text import BEGIN, END, section
 from tests.unit.deploy.bench.made_up import document
 
@@ -48,10 +48,10 @@ def test_a_readme_without_both_markers_is_not_written(readme: str) -> None:
         with_section(readme, "new")
 
 
-def test_readme_says_what_the_results_say() -> None:
+@pytest.mark.parametrize("path", [README, SCALE], ids=["README", "scale"])
+def test_readmes_say_what_the_results_say(path: Path) -> None:
     """Figures once stood in README that nobody had measured on the version it described."""
-    kept, readme = RESULTS / "bench.json", README.read_text()
-    if not kept.exists():
-        assert BEGIN not in readme
+    if not (RESULTS / "bench.json").exists():
+        assert BEGIN not in path.read_text()
         return
-    assert with_section(readme, section(json.loads(kept.read_text()))) == readme
+    assert dict(current())[path] == path.read_text()

@@ -106,6 +106,43 @@ async def test_wrong_passwords_are_bounded_and_then_the_right_one_waits_too() ->
         assert right.status_code == 204
 
 
+async def test_behind_a_trusted_proxy_one_client_does_not_shut_out_the_others() -> None:
+    """All that came through a proxy had one count, and whoever guessed locked everybody out."""
+    proxied = {"gateway_trusted_proxies": "10.0.0.0/8", "console_password": PASSWORD}
+    async with console_of(peer="10.0.0.1", **proxied) as console:
+
+        async def try_in(client: str, password: str) -> int:
+            body = {"password": password}
+            answer = await console.post("/console/api/login", body, x_forwarded_for=client)
+            return answer.status_code
+
+        # What the attacker writes there itself changes with each try, and helps nothing.
+        tried = [await try_in(f"192.0.2.{n}, 203.0.113.9", "guess") for n in range(7)]
+        assert tried == [401] * 5 + [429] * 2
+        assert await try_in("198.51.100.7", PASSWORD) == 204
+
+
+@pytest.mark.parametrize("trusted", ["", "10.0.0.0/8"])
+async def test_a_forwarding_header_of_anybody_else_gives_no_more_tries(trusted: str) -> None:
+    changes = {"gateway_trusted_proxies": trusted, "console_password": PASSWORD}
+    async with console_of(peer="203.0.113.9", **changes) as console:
+        for n in range(5):
+            client = f"192.0.2.{n}"
+            await console.post("/console/api/login", {"password": "x"}, x_forwarded_for=client)
+        body = {"password": PASSWORD}
+        answer = await console.post("/console/api/login", body, x_forwarded_for="192.0.2.9")
+        assert answer.status_code == 429
+
+
+async def test_an_open_console_is_not_for_those_a_proxy_of_its_machine_speaks_for() -> None:
+    async with console_of(gateway_trusted_proxies="127.0.0.1") as console:
+        assert (await console.get(SESSION, x_forwarded_for="203.0.113.9")).status_code == 403
+        assert (await console.get(SESSION, x_forwarded_for="127.0.0.1")).status_code == 200
+    # Nor does a proxy elsewhere bring its own machine's people in.
+    async with console_of(peer="10.0.0.1", gateway_trusted_proxies="10.0.0.1") as console:
+        assert (await console.get(SESSION, x_forwarded_for="127.0.0.1")).status_code == 403
+
+
 @pytest.mark.parametrize("password", [None, 7, ["x"], ""])
 async def test_what_is_no_password_is_a_wrong_one(password: object) -> None:
     async with console_of(console_password=PASSWORD) as console:

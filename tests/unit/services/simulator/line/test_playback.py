@@ -90,3 +90,19 @@ def test_every_sample_is_played_cleared_or_still_queued(steps: list[bytes | str]
         reached += len(queue.consume(160).checkpoints)
     assert queue.received_samples == queue.played_samples + queue.cleared_samples
     assert marks == reached + void
+
+
+def test_a_queue_is_complete_where_a_checkpoint_stands_at_its_end() -> None:
+    queue = PlaybackQueue()
+    assert not queue.is_complete
+    queue.push(TONE * 160)
+    assert not queue.is_complete
+    queue.checkpoint("end")
+    assert queue.is_complete
+    queue.consume(160)
+    assert queue.is_complete
+    queue.push(TONE)
+    assert not queue.is_complete
+    queue.checkpoint("void")
+    queue.clear()
+    assert not queue.is_complete

@@ -263,3 +263,40 @@ def test_the_longest_queue_is_remembered() -> None:
     wire.play(800)
     wire.step(5)
     assert wire.core.longest_queue == 800
+
+
+def test_what_is_in_hand_when_more_comes_is_what_the_handset_has_left() -> None:
+    """Jitter was measured, and a call by an application that writes 100 ms at a time had much."""
+    wire = Wire()
+    for now_s, played_steps, messages in ((0.0, 0, 15), (0.1, 5, 5), (0.25, 7, 5), (0.34, 5, 5)):
+        wire.step(played_steps)
+        for n in range(messages):
+            wire.play(160, now_s + n * 0.001)
+    # 300 ms begin the utterance; then 100, 240 and 340 ms of it have been played.
+    assert wire.core.pacing.in_hand_ms == [200.0, 160.0, 160.0]
+
+
+def test_the_last_moment_is_nothing_in_hand_and_later_is_another_utterance() -> None:
+    wire = Wire()
+    wire.play(320, 0.0)
+    wire.step(2)
+    wire.play(160, 0.03)
+    assert wire.core.pacing.in_hand_ms == [0.0]
+    wire.step(2)
+    wire.play(160, 0.09)
+    assert wire.core.pacing.in_hand_ms == [0.0]
+
+
+def test_after_its_checkpoint_or_a_clear_an_utterance_is_complete() -> None:
+    wire = Wire()
+    wire.play(320, 0.0)
+    wire.do("checkpoint", name="end")
+    wire.play(160, 0.02)
+    wire.step(3)
+    wire.do("checkpoint", name="played already")
+    wire.play(1600, 0.05)
+    wire.do("clearAudio")
+    wire.play(160, 0.1)
+    assert wire.core.pacing.in_hand_ms == []
+    wire.play(160, 0.11)
+    assert wire.core.pacing.in_hand_ms == [20.0]

@@ -109,3 +109,12 @@ def test_a_summary_leaves_out_what_was_not_measured() -> None:
     values = report.summary([None, 10.0, 30.0, 20.0])
     assert values == {"count": 3, "p50": 20.0, "p95": 30.0, "max": 30.0}
     assert report.summary([None])["p50"] is None
+
+
+def test_of_what_should_be_high_the_low_end_is_told() -> None:
+    lows = report.lows([None, *map(float, range(100, 0, -1))])
+    assert lows == {"count": 100, "least": 1.0, "p5": 6.0, "p50": 50.5}
+    assert report.in_hand(lows["least"]) == ", at least 1 ms in hand"
+    nothing = report.lows([None])
+    assert nothing == {"count": 0, "least": None, "p5": None, "p50": None}
+    assert report.in_hand(nothing["least"]) == ""
