@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack
 import structlog
 import uvloop
 
+from services.gateway.access.webhook_auth import CannotAuthenticate
 from services.gateway.app import build_state, create_app, pool_memory, server_options
-from services.gateway.lasting_bus import LastingBus
 from services.gateway.public_url import NoTunnel, open_tunnel
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
-from services.gateway.webhook_auth import CannotAuthenticate
+from services.gateway.workers.lasting_bus import LastingBus
 from shared.bus.redis import open_bus
 from shared.metrics.catalogue import (
     BusMetrics,

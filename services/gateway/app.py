@@ -9,9 +9,16 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.admission import Admission
-from services.gateway.answering import Answering, AnswerRules
-from services.gateway.bridge import BridgeLimits
+from services.gateway.access.admission import Admission
+from services.gateway.access.limits import RequestLimits
+from services.gateway.access.nonces import NonceMemory
+from services.gateway.access.webhook_auth import webhook_policy
+from services.gateway.calls.answering import Answering, AnswerRules
+from services.gateway.calls.errands import Errands
+from services.gateway.calls.held import HeldCalls
+from services.gateway.calls.records import Records
+from services.gateway.calls.routing import Texts
+from services.gateway.calls.switchboard import Switchboard
 from services.gateway.console.browser_calls import BrowserCalls
 from services.gateway.console.campaigns import MOST_TRANSFERS, TRANSFERS_FULL, UPLOAD_PATH
 from services.gateway.console.neighbours import Neighbours
@@ -19,29 +26,22 @@ from services.gateway.console.outlook import Outlook
 from services.gateway.console.parts import ConsoleParts
 from services.gateway.console.routes import Features, install_console
 from services.gateway.console.stream import Watchers
-from services.gateway.errands import Errands
-from services.gateway.frame_socket import SocketLimits
-from services.gateway.held import HeldCalls
-from services.gateway.last_known_pool import PoolMemory
-from services.gateway.limits import RequestLimits
-from services.gateway.links import LinkLimits, LinkOpener
-from services.gateway.media_protocol import MediaProtocol
-from services.gateway.nonces import NonceMemory
-from services.gateway.pulses import Elsewhere
-from services.gateway.records import Records
+from services.gateway.media.bridge import BridgeLimits
 from services.gateway.routes import calls as call_routes
 from services.gateway.routes import media
 from services.gateway.routes import recordings as recording_routes
 from services.gateway.routes.webhooks import WebhookRejected, webhook_routes
-from services.gateway.routing import Texts
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import GatewayState
-from services.gateway.switchboard import Switchboard
 from services.gateway.vobiz_recordings.fetch import CopyFetcher, FetchBounds
 from services.gateway.vobiz_recordings.pull import PullRules, VobizRecordings
 from services.gateway.vobiz_recordings.rules import RecordRule
-from services.gateway.waiting_line import WaitingLine
-from services.gateway.webhook_auth import webhook_policy
+from services.gateway.wire.frame_socket import SocketLimits
+from services.gateway.wire.media_protocol import MediaProtocol
+from services.gateway.workers.last_known_pool import PoolMemory
+from services.gateway.workers.links import LinkLimits, LinkOpener
+from services.gateway.workers.pulses import Elsewhere
+from services.gateway.workers.waiting_line import WaitingLine
 from shared.bus.base import Bus, BusUnavailable
 from shared.metrics.catalogue import GatewayMetrics
 from shared.metrics.server import ops_routes

@@ -10,8 +10,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from services.gateway.trusted_proxies import Network, parse_networks
-from services.gateway.webhook_auth import WebhookAuth
+from services.gateway.access.trusted_proxies import Network, parse_networks
+from services.gateway.access.webhook_auth import WebhookAuth
 from shared.recordings.settings import RecordingSettings
 from shared.runtime.setting_kinds import BaseUrl, PathSecret
 from shared.vobiz.account import VOBIZ_API_BASE, VobizAccount, account_of

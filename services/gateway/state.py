@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
-from services.gateway.answering import Answering
+from services.gateway.access.nonces import NonceMemory
+from services.gateway.access.seldom import Seldom
+from services.gateway.access.webhook_auth import WebhookPolicy
+from services.gateway.calls.answering import Answering
+from services.gateway.calls.errands import Errands
+from services.gateway.calls.held import HeldCalls
+from services.gateway.calls.records import Records
+from services.gateway.calls.routing import PublicAddress, base_of_host
+from services.gateway.calls.switchboard import Switchboard
 from services.gateway.console.browser_calls import BrowserCalls
 from services.gateway.console.parts import ConsoleParts
-from services.gateway.errands import Errands
-from services.gateway.frame_socket import SocketLimits
-from services.gateway.held import HeldCalls
-from services.gateway.nonces import NonceMemory
-from services.gateway.records import Records
-from services.gateway.routing import PublicAddress, base_of_host
-from services.gateway.seldom import Seldom
 from services.gateway.settings import GatewaySettings
-from services.gateway.switchboard import Switchboard
 from services.gateway.vobiz_recordings.pull import VobizRecordings
-from services.gateway.webhook_auth import WebhookPolicy
+from services.gateway.wire.frame_socket import SocketLimits
 from shared.metrics.catalogue import GatewayMetrics
 from shared.recordings.archive import RecordingArchive
 from shared.runtime.clock import Clock

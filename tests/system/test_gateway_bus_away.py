@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.tokens import make_token
+from services.gateway.access.tokens import make_token
 from shared.bus.messages import WorkerLease
 from shared.protocol.call import CallId, CallState, EndReason
 from shared.protocol.errand import GatherErrand, errand_key, serialize_errand

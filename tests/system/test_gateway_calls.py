@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.routing import Parting
+from services.gateway.media.relay import Parting
 from shared.bus.memory import MemoryBus, MemoryValues
 from shared.bus.messages import Channel
 from shared.protocol.call import (

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from services.gateway.tokens import make_token
+from services.gateway.access.tokens import make_token
 from shared.bus.memory import MemoryBus
 from shared.protocol.call import CallId
 from shared.protocol.worker import LinkClose

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from services.gateway.routing import Parting
+from services.gateway.media.relay import Parting
 from shared.bus.memory import MemoryBus
 from shared.protocol.call import CallId
 from shared.protocol.worker import LinkClose

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.gateway.app import pool_memory
-from services.gateway.lasting_bus import LastingBus
+from services.gateway.workers.lasting_bus import LastingBus
 from shared.bus.base import BusUnavailable, WorkerRegistry
 from shared.bus.messages import BusEvent, Channel, WorkerLease
 from shared.bus.redis import RedisBus, open_bus

@@ -160,3 +160,21 @@ def test_the_environment_is_read_by_settings_alone(path: Path) -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     ]
     assert (reads, named) == ([], [])
+
+
+GATEWAY_FLOORS = ("wire", "workers", "media", "calls", "routes")
+"""The gateway's rooms, lowest first; `access` asks nobody."""
+
+
+@pytest.mark.parametrize("floor", GATEWAY_FLOORS)
+def test_a_room_of_the_gateway_asks_only_those_below_it(floor: str) -> None:
+    above = GATEWAY_FLOORS[GATEWAY_FLOORS.index(floor) + 1 :]
+    for path in (ROOT / "services/gateway" / floor).rglob("*.py"):
+        found = [m for m in _imports(path) for a in above if _is_within(m, f"services.gateway.{a}")]
+        assert not found, f"{_name(path)} imports {found}"
+
+
+def test_who_is_let_in_at_the_gateway_is_judged_without_its_rooms() -> None:
+    for path in (ROOT / "services/gateway/access").rglob("*.py"):
+        ours = [m for m in _imports(path) if _is_within(m, "services.gateway")]
+        assert all(_is_within(m, "services.gateway.access") for m in ours), _name(path)

@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 
 import structlog
 
-from services.gateway.answering import Answering, AnswerOutcome
-from services.gateway.held import HeldCall, HeldCalls
-from services.gateway.records import Records
-from services.gateway.routing import PublicAddress
-from services.gateway.switchboard import Switchboard
+from services.gateway.calls.answering import Answering, AnswerOutcome
+from services.gateway.calls.held import HeldCall, HeldCalls
+from services.gateway.calls.records import Records
+from services.gateway.calls.routing import PublicAddress
+from services.gateway.calls.switchboard import Switchboard
 from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId, CallRecord, CallState, Direction
 from shared.protocol.webhook import Webhook

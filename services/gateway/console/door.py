@@ -24,12 +24,12 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.access.trusted_proxies import client_of
+from services.gateway.access.webhook_auth import same_secret
+from services.gateway.calls.routing import base_of_host
 from services.gateway.console.problem import Problem
 from services.gateway.console.sessions import Attempts, is_session, make_session, session_key
-from services.gateway.routing import base_of_host
 from services.gateway.state import GatewayState, gateway_state
-from services.gateway.trusted_proxies import client_of
-from services.gateway.webhook_auth import same_secret
 
 _log = structlog.get_logger(__name__)
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
+from services.gateway.calls.routing import is_call_id
 from services.gateway.console.door import signed_in
 from services.gateway.console.problem import Problem
 from services.gateway.console.stream import EventStream, event_stream
-from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState, gateway_state
 from shared.bus.base import Bus
 from shared.bus.messages import BusEvent, Channel

@@ -17,9 +17,9 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.gateway.calls.routing import base_of_host
 from services.gateway.console.door import Door, in_place
 from services.gateway.console.problem import Problem
-from services.gateway.routing import base_of_host
 
 STATIC = Path(__file__).with_name("static")
 _KINDS = {

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, HTTPException, Query
 from starlette.responses import JSONResponse, Response
 
+from services.gateway.calls.routing import is_call_id
 from services.gateway.console.door import signed_in
 from services.gateway.console.problem import Problem
 from services.gateway.routes.recordings import (
@@ -16,7 +17,6 @@ from services.gateway.routes.recordings import (
     wav_response,
     waveform_of,
 )
-from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState, gateway_state
 from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId, CallRecord

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from services.gateway.calls.routing import is_agent_name, is_call_id
 from services.gateway.console.browser_calls import NobodyFree, NotOurs
 from services.gateway.console.door import json_body, signed_in
 from services.gateway.console.problem import Problem
-from services.gateway.routing import is_agent_name, is_call_id
 from services.gateway.state import GatewayState, gateway_state
 from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query
 from starlette.requests import Request
 
-from services.gateway.routing import is_call_id, is_private_host
+from services.gateway.access.webhook_auth import same_secret
+from services.gateway.calls.routing import is_call_id, is_private_host
 from services.gateway.state import GatewayState, gateway_state
-from services.gateway.webhook_auth import same_secret
 from shared.bus.base import BusUnavailable
 from shared.protocol.call import CallId
 

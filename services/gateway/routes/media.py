@@ -8,12 +8,12 @@ import structlog
 from fastapi import APIRouter, Depends
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from services.gateway.admission import Refusal, SocketRefused
-from services.gateway.caller import CallerGone
-from services.gateway.frame_socket import FrameSocket, SocketLimits
-from services.gateway.media_protocol import TAKE_EXTENSION, Take
-from services.gateway.routing import is_call_id
+from services.gateway.access.admission import Refusal, SocketRefused
+from services.gateway.calls.routing import is_call_id
+from services.gateway.media.caller import CallerGone
 from services.gateway.state import GatewayState, gateway_state
+from services.gateway.wire.frame_socket import FrameSocket, SocketLimits
+from services.gateway.wire.media_protocol import TAKE_EXTENSION, Take
 from shared.protocol.call import CallId
 from shared.runtime.concern import turn_to
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, HTTPException, Query
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from services.gateway.calls.routing import is_call_id
 from services.gateway.routes.calls import State, may_read
-from services.gateway.routing import is_call_id
 from services.gateway.state import GatewayState
 from shared.protocol.call import CallId
 from shared.recordings.archive import Recording, RecordingArchive

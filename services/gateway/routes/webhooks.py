@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.answering import AnswerOutcome
-from services.gateway.routing import HANGUP_EVENT, PublicAddress
+from services.gateway.access.webhook_auth import AuthVerdict, body_digest, nonce_key
+from services.gateway.calls.answering import AnswerOutcome
+from services.gateway.calls.routing import HANGUP_EVENT, PublicAddress
 from services.gateway.state import GatewayState, gateway_state
 from services.gateway.vobiz_recordings.rules import STOP_EVENT
-from services.gateway.webhook_auth import AuthVerdict, body_digest, nonce_key
 from shared.bus.base import BusUnavailable
 from shared.metrics.exemplars import observe
 from shared.protocol.call import CallId

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from services.gateway.routing import PublicAddress
+from services.gateway.calls.routing import PublicAddress
 from shared.protocol.webhook import Webhook
 from shared.protocol.xml import Record
 

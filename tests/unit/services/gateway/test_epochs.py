@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.held import HeldCalls
+from services.gateway.calls.held import HeldCalls
 from shared.protocol.call import CallId, Direction
 from shared.protocol.worker import LinkRequest
 from tests.support.clock import ManualClock

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.routing import PublicAddress, Texts, stream_answer
+from services.gateway.calls.routing import PublicAddress, Texts, stream_answer
 from services.gateway.vobiz_recordings.rules import (
     Place,
     RecordRule,

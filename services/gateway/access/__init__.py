@@ -1,0 +1,1 @@
+"""Who is let in: webhooks, media tokens, limits of what is read."""

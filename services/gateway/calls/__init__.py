@@ -1,0 +1,1 @@
+"""What a gateway does about calls: answers, joins, sends on errands, ends, writes down."""
