@@ -47,12 +47,15 @@ class WillingVobiz:
     ) -> str | None:
         """Dial; waits for `holds` to be set where there is one."""
         if before_sending is not None:
+        after_sending: Callable[[], Awaitable[None]] | None = None,
             await before_sending()
         self.made.append(dict(body))
         self.asked.set()
         if self.holds is not None:
             await self.holds.wait()
         self._fail()
+        if after_sending is not None:
+            await after_sending()
         return f"uuid-{len(self.made)}"
 
     async def hang_up(self, call_uuid: str) -> HangupOutcome:
