@@ -63,6 +63,16 @@ async def _again(session: Session, path: str) -> dict[str, Any]:
             if exc.http_status < 500 and exc.http_status != 429:
                 raise
         except CommandFailed:
+def spell_incomplete(lists: object) -> str | None:
+    """Return what a campaign says of lists that were not wholly added; None where all are there."""
+    if not isinstance(lists, Mapping):
+        return None
+    lacks = f"{lists.get('missing')} of {lists.get('rows')} rows of a list are missing"
+    if lists.get("is_being_added"):
+        return f"{lacks}, and are being added"
+    return f"{lacks}: send the list again"
+
+
             session.screen.tell("The dialer does not answer; trying again.")
         await asyncio.sleep(1.0)
     raise CommandFailed(Exit.UNKNOWN, "The dialer went away; the campaign is where it was.")
@@ -90,11 +100,13 @@ def _more(campaign: Mapping[str, Any]) -> str:
     """Return what a bar does not show: calls that are up, a pause's reason, the time left."""
     up = _count(campaign, "in_call") + _count(campaign, "dialling")
     if campaign.get("state") == "paused":
-        return f"paused: {campaign.get('reason') or 'by hand'}"
+        return f"paused: {lacks or campaign.get('reason') or 'by hand'}"
     left = spell_duration(campaign.get("estimate_s"))
-    return f"{up} up{f', {left} left' if left else ''}"
+    return f"{up} up{f', {left} left' if left else ''}{f', {lacks}' if lacks else ''}"
 
 
 def _count(campaign: Mapping[str, Any], member: str) -> int:
     value = campaign.get(member)
     return value if isinstance(value, int) else 0
+    lists = campaign.get("incomplete")
+    lacks = f"{lists.get('missing')} rows missing" if isinstance(lists, Mapping) else ""
