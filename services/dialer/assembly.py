@@ -42,9 +42,9 @@ _FILLING_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API stands on.
+    """What the API stands on: all of it, so that every application has the same routes.
 
-    `draining` is set when the process stops. Without `account` nothing is told of the account.
+    `draining` is set when the process stops.
     """
 
     settings: DialerSettings
@@ -54,7 +54,7 @@ class Parts:
     metrics: DialerMetrics
     registry: CollectorRegistry
     draining: asyncio.Event
-    account: AccountLook | None = None
+    account: AccountLook
 
 
 def assemble(parts: Parts) -> FastAPI:
@@ -78,7 +78,7 @@ def assemble(parts: Parts) -> FastAPI:
         action_routes(actions, settings.dialer_number_check, desk),
         event_routes(dialer, streams, desk),
         access_routes(keys, trail, desk),
-        *([account_routes(parts.account, desk)] if parts.account is not None else []),
+        account_routes(parts.account, desk),
         *_list_routes(settings, bus, desk),
     )
     return create_app(routers, bus, parts.registry, audit=trail, is_draining=parts.draining.is_set)

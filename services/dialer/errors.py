@@ -10,6 +10,7 @@ DialerError
 ├── DoNotCall         the number is on the do-not-call list
 ├── UnknownCampaign   no such campaign
 ├── CampaignStands    its state does not allow that
+├── CampaignIncomplete  a list was not wholly added: send it again, or say that it may stay so
 └── CampaignFull      it has as many rows as one may have
 
 VobizFailure (shared/vobiz) is answered with a problem too.
@@ -146,6 +147,30 @@ class CampaignStands(DialerError):
     def __str__(self) -> str:
         verb = self.verb.replace("_", " ")
         return f"Campaign {self.campaign_id} is {self.state}: there is no way to {verb} it."
+
+
+class CampaignIncomplete(DialerError):
+    """A campaign that lacks rows of a list that was to be added.
+
+    Args:
+        campaign_id: whose.
+        missing: how many.
+        rows: how many the list has.
+        is_being_added: somebody is adding them now.
+    """
+
+    def __init__(self, campaign_id: str, missing: int, rows: int, is_being_added: bool) -> None:
+        super().__init__(campaign_id, missing, rows, is_being_added)
+        self.campaign_id = campaign_id
+        self.missing = missing
+        self.rows = rows
+        self.is_being_added = is_being_added
+
+    def __str__(self) -> str:
+        lacks = f"Campaign {self.campaign_id} lacks {self.missing} of {self.rows} rows of a list"
+        if self.is_being_added:
+            return f"{lacks}: they are being added just now."
+        return f"{lacks}: send the list again, or accept that they are missing."
 
 
 class CampaignFull(DialerError):

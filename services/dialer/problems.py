@@ -11,6 +11,7 @@ from services.dialer.errors import (
     AtLimit,
     CallOver,
     CampaignFull,
+    CampaignIncomplete,
     CampaignStands,
     DialerError,
     DoNotCall,
@@ -59,6 +60,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "unknown-row": (404, "No such row"),
     "unknown-number": (404, "The number is not on the list"),
     "campaign-state": (409, "The campaign's state does not allow this"),
+    "campaign-incomplete": (409, "A list of the campaign was not wholly added"),
     "campaign-full": (409, "The campaign has as many rows as one may have"),
     "vobiz-invalid": (400, "Vobiz refused the request"),
     "vobiz-unauthorized": (502, "Vobiz refused our credentials"),
@@ -143,6 +145,10 @@ def problem_of(error: DialerError | VobizFailure) -> Problem:
         return Problem.of("unknown-campaign", str(error))
     if isinstance(error, CampaignStands):
         return Problem.of("campaign-state", str(error), extra={"state": error.state})
+    if isinstance(error, CampaignIncomplete):
+        lacks = {"missing": error.missing, "rows": error.rows}
+        extra = lacks | {"is_being_added": error.is_being_added}
+        return Problem.of("campaign-incomplete", str(error), extra=extra)
     if isinstance(error, CampaignFull):
         return Problem.of("campaign-full", str(error))
     if isinstance(error, NotInProgress):
@@ -155,6 +161,10 @@ def problem_of(error: DialerError | VobizFailure) -> Problem:
         wait_s = max(1, math.ceil(error.wait_s))
         return Problem.of("at-limit", str(error), retry_after_s=wait_s, extra={"why": error.why})
     assert isinstance(error, VobizFailure)
+    return _vobiz_problem(error)
+
+
+def _vobiz_problem(error: VobizFailure) -> Problem:
     extra: dict[str, Any] = {"verdict": error.verdict.value}
     if error.call_id is not None:
         extra["call_id"] = error.call_id

@@ -752,6 +752,12 @@ class DialerMetrics:
             ["answer"],
             registry=registry,
         )
+        self.late_sends = Counter(
+            "voice_dialer_late_sends_total",
+            "Calls that went out more than half of DIALER_PACE_MARGIN_S after they were granted, "
+            "because the process stood still; they count from when they went out.",
+            registry=registry,
+        )
         self.campaigns = Gauge(
             "voice_dialer_campaigns",
             "Campaigns that are running, paused or cancelled with calls still up, by state; every "

@@ -291,7 +291,9 @@ class CallChange:
     `metadata`, `milestones` and `recording` are merged key by key; others are replaced, except that
     a time that is already set (`created_at`, `ringing_at`, `answered_at`, `ended_at`) and the
     first `end_class` and `end_reason` stay. `retention_s`, once given, holds for later changes
-    too, until another is given: the record expires that long after its last change.
+    too, until another is given: the record expires that long after its last change. A change that
+    is `only_unnamed` is void for a record that has Vobiz's id: it says what was concluded from
+    Vobiz's not having the call.
 
     Raises:
         ValueError: a field that is not one of CallRecord's, or call_id, state or retention_s among
@@ -302,6 +304,7 @@ class CallChange:
     state: CallState | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     retention_s: float | None = None
+    only_unnamed: bool = False
 
     def __post_init__(self) -> None:
         unknown = set(self.fields) - (set(_RECORD_FIELDS) - {"call_id", "state", "retention_s"})
@@ -327,6 +330,8 @@ def merge_change(
     Returns:
         the record, whether its state changed (a new record counts), whether it became final.
     """
+    if change.only_unnamed and current is not None and current.call_uuid is not None:
+        return current, False, False
     data: dict[str, Any] = current.to_json() if current is not None else {"call_id": change.call_id}
     before = current.state if current is not None else None
     state = change.state if change.state is not None else before or CallState.QUEUED

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
 
@@ -35,6 +35,7 @@ _MAX_CONNECTIONS = 50
 
 
 BeforeSending = Callable[[], Awaitable[None]]
+AfterSending = Callable[[], Awaitable[None]]
 
 
 class HangupOutcome(StrEnum):
@@ -55,14 +56,20 @@ class CallControl(Protocol):
     """Whoever can dial and hang up."""
 
     async def make_call(
-        self, body: Mapping[str, str | int], *, before_sending: BeforeSending | None = None
+        self,
+        body: Mapping[str, str | int],
+        *,
+        before_sending: BeforeSending | None = None,
+        after_sending: AfterSending | None = None,
     ) -> str | None:
         """Dial, once, and return Vobiz's id of the call, None when it gave none.
 
         Args:
             body: of Make Call.
             before_sending: awaited once there is a connection to Vobiz, right before the request
-                goes out; whatever it raises goes to the caller, and nothing is sent.
+                goes out, and again right before its last part does, without which Vobiz can't
+                dial; whatever it raises goes to the caller, and nobody is dialled.
+            after_sending: awaited when all of it has gone out, before the answer.
 
         Raises:
             VobizFailure: its verdict tells whether the phone may be ringing all the same.
@@ -189,12 +196,18 @@ class VobizClient:
         self._timeout_s = timeout_s
 
     async def make_call(
-        self, body: Mapping[str, str | int], *, before_sending: BeforeSending | None = None
+        self,
+        body: Mapping[str, str | int],
+        *,
+        before_sending: BeforeSending | None = None,
+        after_sending: AfterSending | None = None,
     ) -> str | None:
         """POST Call/: any 2xx is a yes."""
         # The slash at the end matters: without it Vobiz answers 401 or 404.
         path = f"Account/{self.auth_id}/Call/"
-        status, headers, answer = await self.ask("POST", path, dict(body), before_sending)
+        status, headers, answer = await self.ask(
+            "POST", path, dict(body), before_sending, after_sending
+        )
         return read_make_call(status, headers, answer)
 
     async def hang_up(self, call_uuid: str) -> HangupOutcome:
@@ -293,6 +306,7 @@ class VobizClient:
         path: str,
         json: Mapping[str, object] | None = None,
         before_sending: BeforeSending | None = None,
+        after_sending: AfterSending | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Send one request, once, and return status, headers and body of the answer.
 
@@ -301,6 +315,7 @@ class VobizClient:
             path: what follows the API's base, as auth/me, query included.
             json: the body.
             before_sending: as of make_call; what it takes is not part of the request's time.
+            after_sending: as of make_call.
 
         Raises:
             VobizFailure: there was no answer, or there is no account.
@@ -312,7 +327,7 @@ class VobizClient:
             "X-Auth-ID": self._account.auth_id,
             "X-Auth-Token": self._account.auth_token,
         }
-        gate = _Gate(method, before_sending, self._timeout_s)
+        gate = _Gate(method, before_sending, after_sending, self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s) as gate.deadline:
                 async with self._http.stream(
@@ -336,16 +351,28 @@ class VobizClient:
         return await self.ask(method, f"{place}/{self.auth_id}/{path}", json)
 
 
-class _Gate:
-    """Stands between a connection and the request that is to go out on it."""
+_HEAD: Final = ".send_request_headers.started"
+_BODY: Final = ".send_request_body.started"
+_SENT: Final = ".send_request_body.complete"
 
-    def __init__(self, method: str, before_sending: BeforeSending | None, timeout_s: float) -> None:
+
+class _Gate:
+    """Stands between a connection and the request that is to go out on it: its head, its body."""
+
+    def __init__(
+        self,
+        method: str,
+        before_sending: BeforeSending | None,
+        after_sending: AfterSending | None,
+        timeout_s: float,
+    ) -> None:
         self._method = method.encode()
         self._before_sending = before_sending
+        self._after_sending = after_sending
         self._timeout_s = timeout_s
         self.deadline = asyncio.timeout(None)
         self.is_open = before_sending is None
-        """Whether something may have been sent."""
+        """Whether so much may have been sent that it is a request."""
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -353,16 +380,18 @@ class _Gate:
         return {} if self._before_sending is None else {"trace": self._on_step}
 
     async def _on_step(self, name: str, info: Mapping[str, Any]) -> None:
+        if self.is_open:
+            if name.endswith(_SENT) and self._after_sending is not None:
+                await self._after_sending()
+            return
         # A proxy is sent a CONNECT before, which is not our request.
-        is_ours = name.endswith(".send_request_headers.started") and (
-            info["request"].method == self._method
-        )
-        if not is_ours or self.is_open or self._before_sending is None:
+        is_ours = name.endswith((_HEAD, _BODY)) and info["request"].method == self._method
+        if not is_ours or self._before_sending is None:
             return
         self.deadline.reschedule(None)
         await self._before_sending()
         self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
-        self.is_open = True
+        self.is_open = name.endswith(_BODY)
 
 
 async def _read(response: httpx.Response) -> bytes:

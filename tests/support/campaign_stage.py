@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -37,13 +37,14 @@ from shared.bus.redis.store import Store
 from shared.metrics.catalogue import DialerMetrics
 from shared.protocol.call import CallChange, CallId, CallState, EndClass, EndReason
 from shared.runtime.tasks import TaskOwner
-from shared.vobiz.client import BeforeSending, HangupOutcome
+from shared.vobiz.client import AfterSending, BeforeSending, HangupOutcome
 from shared.vobiz.errors import Verdict, VobizFailure
 from shared.vobiz.lookup import CallFacts, CallsUp, digits_of
 
 BUSY = (CallState.BUSY, EndClass.CALLER, EndReason.BUSY)
 ANSWERED = (CallState.COMPLETED, EndClass.SUCCESS, EndReason.CALLER_HUNG_UP)
 NO_ANSWER = (CallState.NO_ANSWER, EndClass.CALLER, EndReason.NO_ANSWER)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Play:
     """What Vobiz and the person do in one call.
 
     `verdict` None: accepted. `is_dialled`: what became of it where its answer is lost.
+    `dials_after_s`: how long the request is on its way: nobody can find the call meanwhile.
     """
 
     verdict: Verdict | None = None
@@ -59,6 +61,7 @@ class Play:
     lasts_s: float = 0.05
     is_told: bool = True
     message: str = ""
+    dials_after_s: float = 0.0
 
 
 @dataclass
@@ -81,12 +84,17 @@ class LoggingVobiz:
     asked: list[Asked] = field(default_factory=list)
     answers_searches: bool = True
     searches: int = 0
+    search_takes_s: Callable[[], float] = lambda: 0.0
     _up: dict[str, tuple[Asked, CallFacts]] = field(default_factory=dict)
     _over: list[CallFacts] = field(default_factory=list)
     _calls: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def make_call(
-        self, body: Mapping[str, str | int], *, before_sending: BeforeSending | None = None
+        self,
+        body: Mapping[str, str | int],
+        *,
+        before_sending: BeforeSending | None = None,
+        after_sending: AfterSending | None = None,
     ) -> str | None:
         to = str(body["to"])
         nth = sum(asked.to == to for asked in self.asked) + 1
@@ -99,6 +107,9 @@ class LoggingVobiz:
         refuses = play.verdict is not None and not play.verdict.may_have_dialled
         asked = Asked(time.monotonic(), to, call_id, not refuses and play.is_dialled)
         self.asked.append(asked)
+        if after_sending is not None:
+            await after_sending()
+        await asyncio.sleep(play.dials_after_s)
         call_uuid = str(uuid.uuid4())
         if asked.is_dialled:
             facts = CallFacts(call_uuid, "918000000001", digits_of(to), True, datetime.now(UTC))
@@ -138,27 +149,31 @@ class LoggingVobiz:
     async def hang_up(self, call_uuid: str) -> HangupOutcome:
         raise AssertionError(call_uuid)
 
-    def _search(self) -> None:
+    async def _search(self, look: Callable[[], T]) -> T:
+        """Look, with a way there and a way back."""
         self.searches += 1
+        await asyncio.sleep(self.search_takes_s())
         if not self.answers_searches:
             raise VobizFailure(Verdict.PLATFORM_ERROR, status=503)
+        seen = look()
+        await asyncio.sleep(self.search_takes_s())
+        return seen
 
     async def calls_up(self) -> CallsUp:
-        self._search()
-        return CallsUp(tuple(self._up), True)
+        return await self._search(lambda: CallsUp(tuple(self._up), True))
 
     async def call_up(self, call_uuid: str) -> CallFacts | None:
-        self._search()
-        found = self._up.get(call_uuid)
+        found = await self._search(lambda: self._up.get(call_uuid))
         return found[1] if found else None
 
     async def call_over(self, call_uuid: str) -> CallFacts | None:
-        self._search()
-        return next((facts for facts in self._over if facts.call_uuid == call_uuid), None)
+        def look() -> CallFacts | None:
+            return next((facts for facts in self._over if facts.call_uuid == call_uuid), None)
+
+        return await self._search(look)
 
     async def calls_over(self, page: int) -> list[CallFacts]:
-        self._search()
-        return self._over[(page - 1) * 50 : page * 50]
+        return await self._search(lambda: self._over[(page - 1) * 50 : page * 50])
 
     def dialled(self) -> Counter[str]:
         """How often each phone rang."""
@@ -233,9 +248,15 @@ class MortalVobiz:
         self._store = store
 
     async def make_call(
-        self, body: Mapping[str, str | int], *, before_sending: BeforeSending | None = None
+        self,
+        body: Mapping[str, str | int],
+        *,
+        before_sending: BeforeSending | None = None,
+        after_sending: AfterSending | None = None,
     ) -> str | None:
-        return await self._vobiz.make_call(body, before_sending=before_sending)
+        return await self._vobiz.make_call(
+            body, before_sending=before_sending, after_sending=after_sending
+        )
 
     async def hang_up(self, call_uuid: str) -> HangupOutcome:
         return await self._vobiz.hang_up(call_uuid)
@@ -253,6 +274,8 @@ class Pace:
     recheck_s: float = 0.05
     tick_s: float = 0.1
     patience_s: float = 5.0
+    held_s: float = 1.0
+    trouble: Callable[[], Trouble] = Trouble
     hurry: float = 1.0
 
 
@@ -264,7 +287,7 @@ class Replica:
         bus = RedisBus(store)
         self.registry = CollectorRegistry()
         metrics = DialerMetrics(self.registry)
-        self.ledger, self.claims = Ledger(store), Claims(store)
+        self.ledger, self.claims = Ledger(store), stage.claims_of(store)
         rules = PaceRules(pace.cps, pace.margin_s, 0, pace.look_after_s, 60.0)
         self.pacing = Pacing(store, rules, metrics, concurrency=pace.concurrency)
         self.tasks = TaskOwner("replica", stop_timeout_s=1.0)
@@ -289,7 +312,7 @@ class Replica:
             self.ledger,
             self.pacing,
             self.settler,
-            Trouble(),
+            pace.trouble(),
             stage.wall_ms,
             pace.patience_s,
         )
@@ -310,7 +333,7 @@ class Replica:
             look_again_s=pace.look_after_s,
             recheck_s=pace.recheck_s,
             every_s=pace.tick_s,
-            held_s=1.0,
+            held_s=pace.held_s,
         )
 
     def start(self) -> None:
@@ -329,8 +352,11 @@ class Replica:
 class Stage:
     """Any number of replicas, one Vobiz, one Redis under a prefix of its own."""
 
-    def __init__(self, url: str, prefix: str, pace: Pace) -> None:
+    def __init__(
+        self, url: str, prefix: str, pace: Pace, claims_of: Callable[[Store], Claims] = Claims
+    ) -> None:
         self._url = url
+        self.claims_of = claims_of
         self.prefix = prefix
         self.pace = pace
         self._began_s = time.monotonic()

@@ -48,6 +48,7 @@ def campaign(campaign_id: str, name: str, state: str, **changes: Any) -> dict[st
         "next_due_at": None,
         "dialled_per_minute": 0,
         "estimate_s": None,
+        "incomplete": None,
     } | changes
 
 
@@ -106,7 +107,8 @@ def row(n: int, call_id: str) -> dict[str, Any]:
 class Campaigns:
     """What there is, and what the page has sent. Filled by tests, from another thread.
 
-    `pause_s` is how long an upload takes; `refusal` is what it is answered then.
+    `pause_s` is how long an upload takes; `refusal` is what it is answered then, `refuses_new` what
+    a new campaign is.
     """
 
     known: dict[str, dict[str, Any]] = field(default_factory=known)
@@ -114,6 +116,7 @@ class Campaigns:
     rows: int = 120
     pause_s: float = 0.0
     refusal: dict[str, Any] | None = None
+    refuses_new: dict[str, Any] | None = None
     asked_rows: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -134,6 +137,8 @@ def campaign_routes(there_now: Callable[[], Campaigns], call_id: str) -> APIRout
     async def make(request: Request) -> Response:
         body = await request.json()
         there_now().sent.append(("make", body))
+        if there_now().refuses_new is not None:
+            return JSONResponse(there_now().refuses_new, 422)
         new = campaign("c-00000000000a", body["name"], "ready", windows=body["windows"])
         there_now().known[new["id"]] = new
         return JSONResponse(new, 201)
@@ -181,8 +186,9 @@ def campaign_routes(there_now: Callable[[], Campaigns], call_id: str) -> APIRout
         return JSONResponse(report)
 
     @router.post("/{campaign_id}/{verb}")
-    async def move(campaign_id: str, verb: str) -> Any:
-        there_now().sent.append((verb, campaign_id))
+    async def move(campaign_id: str, verb: str, request: Request) -> Any:
+        accepts = "accept_incomplete" in request.query_params
+        there_now().sent.append((verb, f"{campaign_id} as it is" if accepts else campaign_id))
         reason = "asked" if verb == "pause" else None
         there_now().known[campaign_id] |= {"state": _MOVES[verb], "reason": reason}
         return there_now().known[campaign_id]

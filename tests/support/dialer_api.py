@@ -13,13 +13,16 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from services.dialer.access.account import AccountLook
 from services.dialer.assembly import Parts, assemble
 from services.dialer.calls.dialer import Dialer
 from services.dialer.calls.permit import NoPermit, Permit
+from services.dialer.campaigns.pacing import UNKNOWN_CONCURRENCY, Pacing
 from services.dialer.settings import DialerSettings
 from shared.bus.redis import open_bus
 from shared.bus.redis.bus import RedisBus
 from shared.metrics.catalogue import DialerMetrics
+from shared.vobiz.answers import Balance
 from shared.vobiz.client import CallAction, HangupOutcome
 from shared.vobiz.errors import VobizFailure
 
@@ -30,7 +33,7 @@ ORDER = {"to": TO, "from": FROM}
 
 @dataclass
 class WillingVobiz:
-    """CallControl, CallSteering and CallVoice that does as asked, or fails as told, and tells."""
+    """CallControl, CallSteering, CallVoice and AccountView: does as asked, or fails as told."""
 
     failure: VobizFailure | None = None
     is_over: bool = False
@@ -44,12 +47,15 @@ class WillingVobiz:
         body: Mapping[str, str | int],
         *,
         before_sending: Callable[[], Awaitable[None]] | None = None,
+        after_sending: Callable[[], Awaitable[None]] | None = None,
     ) -> str | None:
         """Dial; waits for `holds` to be set where there is one."""
         if before_sending is not None:
             await before_sending()
         self.made.append(dict(body))
         self.asked.set()
+        if after_sending is not None:
+            await after_sending()
         if self.holds is not None:
             await self.holds.wait()
         self._fail()
@@ -74,6 +80,11 @@ class WillingVobiz:
     ) -> CallAction:
         """Read a text out."""
         return self._act("speak", call_uuid, text, voice, language)
+
+    async def balance(self, currency: str) -> Balance:
+        """Tell what the account can spend."""
+        self._fail()
+        return Balance(812.4, None)
 
     def _act(self, *act: Any) -> CallAction:
         self.acts.append(act)
@@ -143,6 +154,8 @@ async def open_dialer_api(
             limits=made.limits,
             permit_for=lambda _: permit or NoPermit(),
         )
-        app = assemble(Parts(made, bus, vobiz, dialer, metrics, registry, draining))
+        pacing = Pacing(bus.store, made.pace_rules, metrics, concurrency=UNKNOWN_CONCURRENCY)
+        look = AccountLook(vobiz, pacing, currency=made.dialer_balance_currency)
+        app = assemble(Parts(made, bus, vobiz, dialer, metrics, registry, draining, look))
         async with _client(app, ROOT_KEY) as api:
             yield DialerApi(app, api, bus, vobiz, dialer, draining)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,12 +37,13 @@ class Answer:
 
 @dataclass
 class Seen:
-    """A request that came."""
+    """A request that came, and when (monotonic): its last byte."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: Any
+    at_s: float = field(default_factory=time.monotonic)
 
 
 class VobizStandIn:

@@ -37,7 +37,8 @@ class Bench:
     def __init__(self, bus: RedisBus) -> None:
         self.bus = bus
         self.vobiz = LoggingVobiz(bus)
-        self.metrics = DialerMetrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.metrics = DialerMetrics(self.registry)
         self.claims = Claims(bus.store)
         self.rules = PaceRules(cps=100, margin_s=0.5, look_after_s=0.2)
         self.pacing = Pacing(bus.store, self.rules, self.metrics, concurrency=2)
@@ -145,6 +146,23 @@ async def test_a_permit_that_is_never_in_time_is_given_up(bench: Bench) -> None:
     assert 1 < late.asked < 100
     (record,) = await bench.bus.calls.recent(9)
     assert record.state is CallState.FAILED
+
+
+async def test_a_request_that_goes_out_late_counts_from_when_it_did(bench: Bench) -> None:
+    """The process stood still after its last look at the grant, as when the machine is too busy."""
+    bench.pacing = Pacing(bench.bus.store, PaceRules(cps=1.0, margin_s=0.2), bench.metrics)
+    grant = await bench.pacing.ask(CallId("late"), Claimant(number(1)))
+    await bench.pacing.sent(CallId("late"), grant)  # in time: nothing changes
+    await asyncio.sleep(0.8)
+    early = await bench.pacing.ask(CallId("next"), Claimant(number(2)))
+    assert (early.why, early.wait_s < 0.45) == ("rate", True)
+    await bench.pacing.sent(CallId("late"), grant)
+    again = await bench.pacing.ask(CallId("next"), Claimant(number(2)))
+    assert again.why == "rate"
+    assert again.wait_s > 1.1
+    assert bench.registry.get_sample_value("voice_dialer_late_sends_total") == 1
+    await bench.pacing.sent(CallId("unknown"), grant)
+    assert (await bench.pacing.ask(CallId("next"), Claimant(number(2)))).wait_s > 1.1
 
 
 async def test_a_single_call_whose_answer_was_lost_is_looked_up(bench: Bench) -> None:

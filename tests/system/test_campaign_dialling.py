@@ -53,7 +53,8 @@ def spec(**wanted: object) -> CampaignSpec:
 
 
 async def test_every_number_is_dialled_once_by_two_replicas(campaign_redis: RedisServer) -> None:
-    async with Stage(campaign_redis.url, "{once}", Pace()).open() as stage:
+    pace = Pace(margin_s=2.0)  # a grant that is asked for anew, on a busy machine, counts twice
+    async with Stage(campaign_redis.url, "{once}", pace).open() as stage:
         campaign = await filled(stage.ledger, 60, spec())
         stage.replica()
         stage.replica()

@@ -43,7 +43,7 @@ from shared.bus.redis import open_bus
 from shared.metrics.catalogue import BusMetrics, DialerMetrics
 from shared.protocol.call import CallId
 from shared.runtime.tasks import TaskOwner
-from shared.vobiz.client import BeforeSending, HangupOutcome
+from shared.vobiz.client import AfterSending, BeforeSending, HangupOutcome
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.system
@@ -91,7 +91,11 @@ class Notebook:
     new: list[CallId] = field(default_factory=list)
 
     async def make_call(
-        self, body: Mapping[str, str | int], *, before_sending: BeforeSending | None = None
+        self,
+        body: Mapping[str, str | int],
+        *,
+        before_sending: BeforeSending | None = None,
+        after_sending: AfterSending | None = None,
     ) -> str | None:
         if before_sending is not None:
             await before_sending()

@@ -210,7 +210,7 @@ async def lapse(desk: DialerApi) -> None:
 
 
 class _DiesFirst:
-    async def make_call(self, body: Any, *, before_sending: Any) -> str | None:
+    async def make_call(self, body: Any, *, before_sending: Any, after_sending: Any) -> str | None:
         await before_sending()
         raise Died
 

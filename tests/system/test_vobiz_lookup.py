@@ -48,9 +48,33 @@ async def test_nothing_is_sent_before_the_last_moment_is_over(vobiz: VobizStandI
 
     async with opened(vobiz.base) as client:
         assert await client.make_call(BODY, before_sending=wait) == "vobiz-uuid-1"
-    assert seen_before == [0]
+    assert seen_before == [0, 0]  # before the head, and before the body
     assert len(vobiz.seen) == 1
     assert time.monotonic() - sent_s < 0.5
+
+
+async def test_what_is_raised_before_the_last_part_comes_to_the_caller_and_is_no_request(
+    vobiz: VobizStandIn,
+) -> None:
+    looks, sent = 0, 0
+
+    async def refuse_the_second() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise Forbidden
+
+    async def after() -> None:
+        nonlocal sent
+        sent += 1
+
+    async with opened(vobiz.base) as client:
+        with pytest.raises(Forbidden):
+            await client.make_call(BODY, before_sending=refuse_the_second, after_sending=after)
+        await asyncio.sleep(0.1)
+        assert (looks, sent, vobiz.seen) == (2, 0, [])
+        assert await client.make_call(BODY, before_sending=refuse_the_second, after_sending=after)
+    assert (looks, sent, len(vobiz.seen)) == (4, 1, 1)
 
 
 async def test_what_is_raised_then_comes_to_the_caller_and_nothing_is_sent(

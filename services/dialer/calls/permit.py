@@ -8,6 +8,7 @@ from typing import Protocol
 
 import structlog
 
+from services.dialer.campaigns.model import CampaignId
 from services.dialer.campaigns.pacing import Claimant, Grant, GrantAnswer, Pacing
 from services.dialer.errors import AtLimit, DoNotCall
 from shared.bus.base import BusUnavailable
@@ -33,6 +34,10 @@ class Permit(Protocol):
         """Whether what was obtained may be used now: it is void after a moment."""
         ...
 
+    async def sent(self, call_id: CallId) -> None:
+        """Vobiz is being asked: the request has gone out."""
+        ...
+
     async def accepted(self, call_id: CallId) -> None:
         """Vobiz said yes."""
         ...
@@ -49,6 +54,16 @@ class Permit(Protocol):
         ...
 
 
+async def note_sent(
+    pacing: Pacing, call_id: CallId, grant: Grant, campaign_id: CampaignId | None = None
+) -> None:
+    """Tell pacing that a call's request has gone out; without Redis others are not told."""
+    try:
+        await pacing.sent(call_id, grant, campaign_id)
+    except BusUnavailable as exc:
+        _log.warning("late_send_not_told", call_id=call_id, error=str(exc))
+
+
 class NoPermit:
     """A Permit for whoever paces by other means."""
 
@@ -58,6 +73,9 @@ class NoPermit:
     def is_good(self) -> bool:
         """Always."""
         return True
+
+    async def sent(self, call_id: CallId) -> None:
+        """Nothing to do."""
 
     async def accepted(self, call_id: CallId) -> None:
         """Nothing to do."""
@@ -106,6 +124,11 @@ class AccountPermit:
     def is_good(self) -> bool:
         """Whether the grant is young enough."""
         return self._grant is not None and self._pacing.is_good(self._grant)
+
+    async def sent(self, call_id: CallId) -> None:
+        """Have it counted from now on where it is late."""
+        if self._grant is not None:
+            await note_sent(self._pacing, call_id, self._grant)
 
     async def accepted(self, call_id: CallId) -> None:
         """Its channel is taken until its end."""

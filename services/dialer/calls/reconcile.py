@@ -4,6 +4,11 @@ A call is asked about when its time has come (claims.py): its answer was lost, i
 its webhooks did not come. It is looked for among the calls that are up and in the records of those
 that are over; only when it is in neither, twice, was it not dialled. As long as Vobiz does not
 answer, nobody knows, and it is asked again later.
+
+Two dialers may ask about one call at once, where Vobiz answers so slowly that the first one's time
+runs out. Then whatever one of them concludes later than the other changes nothing: one call of
+Vobiz's is one of ours, what Vobiz has named is not taken for undialled, and the row's next call is
+not looked at before its time.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from typing import Any, Final
 import structlog
 
 from services.dialer.calls.order import lost_change
-from services.dialer.campaigns.claims import Claims
+from services.dialer.campaigns.claims import Claims, Tie
 from services.dialer.campaigns.model import CampaignId, Row, RowPlace
 from services.dialer.campaigns.settler import Settler
 from shared.bus.base import BusUnavailable, CallStore
@@ -42,6 +47,7 @@ _AT_ONCE: Final = 50
 _UNANSWERED_S: Final = 30.0
 _RECORD_LATE_S: Final = 10.0
 _LOOKS_FOR_RECORD: Final = 6
+_LOOKS_FOR_CALL: Final = 2
 _SKEW: Final = timedelta(seconds=60)
 _MAX_PAGES: Final = 400
 """Of records, back to when the call was asked for: twenty thousand calls. With fewer, a call that
@@ -201,38 +207,48 @@ class Reconciler:
 
     async def _find_all(self, search: CallSearch, subjects: Sequence[_Subject]) -> None:
         """Look for calls that Vobiz has not named to us."""
-        missing = list(subjects)
-        is_sure = True
-        for wait_s in (0.0, self._recheck_s):
-            await asyncio.sleep(wait_s)
-            found, is_complete = await self._find(search, missing)
+        missing, others = list(subjects), set[str]()
+        is_sure, looks = True, 0
+        while missing and looks < _LOOKS_FOR_CALL:
+            if looks:
+                await asyncio.sleep(self._recheck_s)
+            found, is_complete = await self._find(search, missing, others)
             is_sure = is_sure and is_complete
+            looks += 1
             for subject, facts in found:
+                tie = await self._claims.tie(subject.call_id, subject.place, facts.call_uuid)
+                if tie is Tie.TAKEN:
+                    # Another call to this number: there may be one more, so this look is none.
+                    others.add(facts.call_uuid)
+                    looks = 0
+                    continue
                 missing.remove(subject)
-                await self._tie(subject, facts)
-            if not missing:
-                return
+                if tie is Tie.TIED:
+                    await self._tie(subject, facts)
+                else:
+                    await self._settler.on_end(subject.call_id)
         for subject in missing:
-            # A webhook may have come meanwhile.
-            record = await self._calls.get(subject.call_id)
-            if record is not None and (record.call_uuid is not None or record.state.is_final):
-                await self._again(subject, 0.0)
-            elif is_sure:
-                await self._end(subject, _not_dialled(subject), Reconciled.NOT_DIALLED)
+            if is_sure:
+                await self._end_undialled(subject)
             else:
                 self._count(Reconciled.UNANSWERED, subject)
                 await self._again(subject, _UNANSWERED_S)
 
     async def _find(
-        self, search: CallSearch, subjects: Sequence[_Subject]
+        self, search: CallSearch, subjects: Sequence[_Subject], others: set[str]
     ) -> tuple[list[tuple[_Subject, CallFacts]], bool]:
-        """Return those found, each with a call of its own, and whether all calls were seen."""
+        """Return those found, each with a call of its own, and whether all calls were seen.
+
+        None of them is one of `others`, Vobiz's ids of calls that are known to be other ones.
+        """
         since = {subject: self._since(subject) for subject in subjects}
-        taken = await self._named()
+        taken = await self._named() | others
         up = await search.calls_up()
-        seen = [await self._facts(search, call_uuid) for call_uuid in up.call_uuids]
+        unnamed = [call_uuid for call_uuid in up.call_uuids if call_uuid not in taken]
+        seen = [await self._facts(search, call_uuid) for call_uuid in unnamed]
         over, is_complete = await self._over_since(search, min(since.values()))
         candidates = [facts for facts in (*seen, *over) if facts is not None]
+        is_seen = await self._are_seen(unnamed, {facts.call_uuid for facts in candidates})
         found: list[tuple[_Subject, CallFacts]] = []
         for subject in subjects:
             for facts in candidates:
@@ -240,7 +256,18 @@ class Reconciler:
                     found.append((subject, facts))
                     taken.add(facts.call_uuid)
                     break
-        return found, up.is_complete and is_complete
+        return found, up.is_complete and is_seen and is_complete
+
+    async def _are_seen(self, call_uuids: Sequence[str], seen: set[str]) -> bool:
+        """Whether enough is known of calls that were up.
+
+        One that ended between two answers, and whose record is still to come, may be any; but not
+        one that came in, whose id is ours as well.
+        """
+        for call_uuid in call_uuids:
+            if call_uuid not in seen and await self._calls.get(CallId(call_uuid)) is None:
+                return False
+        return True
 
     async def _named(self) -> set[str]:
         """Return Vobiz's ids of calls that are known to be others."""
@@ -302,6 +329,17 @@ class Reconciler:
         }
         await self._end(subject, CallChange(subject.call_id, state, fields), Reconciled.FOUND)
 
+    async def _end_undialled(self, subject: _Subject) -> None:
+        """End a call that Vobiz never had, unless a webhook or another dialer has named it."""
+        applied = await self._calls.apply(_not_dialled(subject))
+        if not applied.record.state.is_final:
+            await self._again(subject, 0.0)
+            return
+        if applied.became_final:
+            self._count(Reconciled.NOT_DIALLED, subject)
+        self._looks.pop(subject.call_id, None)
+        await self._settler.on_end(subject.call_id)
+
     async def _end(self, subject: _Subject, change: CallChange, result: Reconciled) -> None:
         await self._calls.apply(change)
         self._looks.pop(subject.call_id, None)
@@ -328,4 +366,4 @@ def _not_dialled(subject: _Subject) -> CallChange:
         "error": "Vobiz never had this call.",
         **_who(subject),
     }
-    return CallChange(subject.call_id, CallState.FAILED, fields)
+    return CallChange(subject.call_id, CallState.FAILED, fields, only_unnamed=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from services.dialer.campaigns import claims_scripts as scripts
@@ -29,6 +30,7 @@ from shared.protocol.call import CallId
 _RUNNING_MAX: Final = 100
 """Campaigns that are dialled at the same time; others wait until one is over."""
 _SWEPT_ROWS: Final = 500
+_TIED_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,14 @@ class ToLookAt:
 
     rows: tuple[tuple[CampaignId, Row], ...]
     calls: tuple[CallId, ...]
+
+
+class Tie(StrEnum):
+    """Whether a call of Vobiz's is ours: it is, it is another one, or ours is settled already."""
+
+    TIED = "tied"
+    TAKEN = "taken"
+    OVER = "over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +150,12 @@ class Claims:
         args = (place.campaign_id, place.n, call_id, due_ms)
         return bool(await self._store.script("dial_not_dialled", scripts.NOT_DIALLED, *args))
 
-    async def free(self, call_id: CallId) -> None:
-        """A call is over: its channel is free in the next second. Harmless for any other call."""
-        await self._store.script("dial_free", scripts.FREE, call_id)
+    async def free(self, call_id: CallId, call_uuid: str = "") -> None:
+        """A call is over: its channel is free in the next second. Harmless for any other call.
+
+        Vobiz's `call_uuid`, where it is known, is that call's from then on; see `tie`.
+        """
+        await self._store.script("dial_free", scripts.FREE, call_id, call_uuid, _TIED_MS)
 
     async def place_of(self, call_id: CallId) -> RowPlace | None:
         """Return the row whose open try a call is, None where it is none's."""
@@ -203,11 +216,17 @@ class Claims:
         return ToLookAt(tuple(found), tuple(CallId(call) for call in calls))
 
     async def look_again(self, call_id: CallId, place: RowPlace | None, *, in_s: float) -> None:
-        """Say when a call is to be looked at next."""
+        """Say when a call is to be looked at next, as long as it is its row's newest one."""
         where = (place.campaign_id, place.n) if place else ("", 0)
         await self._store.script(
             "dial_look_again", scripts.LOOK_AGAIN, int(in_s * 1000), call_id, *where
         )
+
+    async def tie(self, call_id: CallId, place: RowPlace | None, call_uuid: str) -> Tie:
+        """Say which of Vobiz's calls a call is."""
+        where = (place.campaign_id, place.n) if place else ("", 0)
+        args = (call_id, call_uuid, _TIED_MS, *where)
+        return Tie(await self._store.script("dial_tie", scripts.TIE, *args))
 
     async def slots(self) -> list[CallId]:
         """Return the calls that hold a channel, or did a moment ago."""

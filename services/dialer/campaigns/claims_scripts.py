@@ -119,10 +119,12 @@ return 1
 """
 )
 
-# ARGV: prefix, call id. The channel is free in the next second, however often this comes.
+# ARGV: prefix, call id, Vobiz's id ('' where it is not known), keep_ms. The channel is free in the
+# next second, however often this comes.
 FREE: Final = (
     OF_CAMPAIGN
     + """
+if ARGV[3] ~= '' then redis.call('SET', D .. 'tied:' .. ARGV[3], ARGV[2], 'NX', 'PX', ARGV[4]) end
 redis.call('ZADD', D .. 'slots', 'XX', 'LT', now_ms + 1000, ARGV[2])
 return redis.call('ZREM', D .. 'asked', ARGV[2])
 """
@@ -223,12 +225,15 @@ return {rows, calls}
 """
 )
 
-# ARGV: prefix, in_ms, call id, id ('' for none), n
+# ARGV: prefix, in_ms, call id, id ('' for none), n. Of a row whose newest call is another by now
+# nothing changes: that one's time has not come.
 LOOK_AGAIN: Final = (
     OF_CAMPAIGN
     + """
 local at_ms = now_ms + tonumber(ARGV[2])
 if ARGV[4] == '' then return redis.call('ZADD', D .. 'asked', 'XX', at_ms, ARGV[3]) end
+local row = news_of(ARGV[4], ARGV[5])
+if not row or row.c ~= ARGV[3] then return 0 end
 return redis.call('ZADD', key('open', ARGV[4]), 'XX', at_ms, ARGV[5])
 """
 )
@@ -257,6 +262,23 @@ for _, id in ipairs(redis.call('SMEMBERS', D .. 'live')) do
   open = open + redis.call('ZCARD', key('open', id))
 end
 return {states, waiting, leased, open}
+"""
+)
+
+# ARGV: prefix, call id, Vobiz's id, keep_ms, id ('' for none), n. Whose call of Vobiz's it is: the
+# first's that says so while it is open. One that is settled may find its row's next call.
+TIE: Final = (
+    OF_CAMPAIGN
+    + """
+if ARGV[5] == '' then
+  if not redis.call('ZSCORE', D .. 'asked', ARGV[2]) then return 'over' end
+else
+  local row = news_of(ARGV[5], ARGV[6])
+  if not row or row.c ~= ARGV[2] or (row.s ~= 'asking' and row.s ~= 'placed') then return 'over' end
+end
+local tied = D .. 'tied:' .. ARGV[3]
+if redis.call('SET', tied, ARGV[2], 'NX', 'PX', ARGV[4]) then return 'tied' end
+return redis.call('GET', tied) == ARGV[2] and 'tied' or 'taken'
 """
 )
 

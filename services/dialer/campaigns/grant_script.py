@@ -120,6 +120,17 @@ return {'go'}
 """
 )
 
+# ARGV: prefix, call id, id ('' for none). A granted call's request went out now, later than its
+# grant was good.
+SENT: Final = (
+    OF_CAMPAIGN
+    + """
+redis.call('ZADD', D .. 'grants', 'XX', now_ms, ARGV[2])
+if ARGV[3] ~= '' then redis.call('ZADD', key('grants', ARGV[3]), 'XX', now_ms, ARGV[2]) end
+return 1
+"""
+)
+
 # ARGV: prefix, cps, concurrency, margin_ms, kept_free, id. Whether a grant is to be had now.
 PEEK: Final = (
     _ROOM

@@ -3,21 +3,24 @@
 An upload is read to its end before its first row is added. So one that breaks off, that is no
 table, or that has bad rows where they are to be refused, adds nothing. From then on rows are added
 batch by batch; sending the same list again adds what is missing, because a campaign takes each
-number once.
+number once. Until the last of them is there the campaign is incomplete: it says so, and neither
+starts nor finishes.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from services.dialer.campaigns.ledger import Ledger
-from services.dialer.campaigns.model import AddedRows, CampaignId, NewRow
+from services.dialer.campaigns.model import AddedRows, CampaignId, ExpectedRows, NewRow
 from services.dialer.campaigns.row_rules import BadHeader, BadRow, Columns, RowRules, row_of_json
 from services.dialer.campaigns.staging import Stage, try_again
 from services.dialer.desk.csv_rows import BadTable, CsvReader, CsvRow
@@ -35,14 +38,35 @@ _BATCH_ROWS: Final = 250
 _log = structlog.get_logger(__name__)
 
 
+class Digest(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add a part."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return it as text."""
+        ...
+
+
 @dataclass(slots=True)
 class Reading:
-    """What was read of an upload: rows set aside, and the bad ones, of which the first are kept."""
+    """What was read of an upload: rows set aside, and the bad ones, of which the first are kept.
+
+    `digest` is of its text.
+    """
 
     stage: Stage
     rows: int = 0
     refused: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
+    digest: Digest = field(default_factory=hashlib.sha256)
+
+    @property
+    def expected(self) -> ExpectedRows | None:
+        """What a campaign is told before the rows come; None where there are none."""
+        return ExpectedRows(self.digest.hexdigest()[:16], self.rows) if self.rows else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,7 @@ class Intake:
         async with self._aside() as reading:
             slices, batch = Slices(), list[str]()
             for place, value in enumerate(values, 1):
+                reading.digest.update(value)
                 await self._take(row_of_json(_decoded(value), place, rules), reading, batch)
                 await slices.breathe()
             if batch:
@@ -109,21 +134,29 @@ class Intake:
             yield reading
 
     async def fill(self, campaign_id: CampaignId, reading: Reading) -> Filled:
-        """Add what was set aside to a campaign.
+        """Add what was set aside to a campaign; until that is done it is incomplete.
 
         Raises:
             UnknownCampaign, CampaignStands, CampaignFull: as the ledger says; of a campaign that is
                 full, or whose state changes meanwhile, a part may have been added.
             BusUnavailable: a part may have been added; the same list may come again.
         """
-        added = duplicates = place = 0
+        expected, added, duplicates, place = reading.expected, 0, 0, 0
+        if expected is not None:
+            await try_again(partial(self._ledger.expect_rows, campaign_id, expected))
+        of_list = expected.name if expected is not None else ""
         async for rows, is_last in reading.stage.batches():
-            refused = reading.refused if is_last else 0
-            name = f"{reading.stage.name}-{place}"
-            done = await self._add(campaign_id, rows, name, refused, more_follow=not is_last)
+            batch = _Batch(
+                rows,
+                name=f"{reading.stage.name}-{place}",
+                of_list=of_list,
+                refused=reading.refused if is_last else 0,
+                more_follow=not is_last,
+            )
+            done = await self._add(campaign_id, batch)
             added, duplicates, place = added + done[0], duplicates + done[1], place + 1
         if not place and reading.refused:
-            await self._add(campaign_id, [], reading.stage.name, reading.refused, more_follow=False)
+            await self._add(campaign_id, _Batch([], reading.stage.name, "", reading.refused))
         return Filled(added, duplicates)
 
     async def check_room(self, campaign_id: CampaignId, reading: Reading) -> None:
@@ -136,20 +169,17 @@ class Intake:
         if campaign.total + reading.rows > self._rows_max:
             raise CampaignFull(campaign_id, self._rows_max)
 
-    async def _add(
-        self,
-        campaign_id: CampaignId,
-        rows: Sequence[NewRow],
-        name: str,
-        refused: int,
-        *,
-        more_follow: bool,
-    ) -> tuple[int, int]:
+    async def _add(self, campaign_id: CampaignId, batch: _Batch) -> tuple[int, int]:
         """Add a batch, once, even if its answer is lost."""
 
         async def add() -> AddedRows:
             return await self._ledger.add_rows(
-                campaign_id, rows, more_follow=more_follow, refused=refused, batch=name
+                campaign_id,
+                batch.rows,
+                more_follow=batch.more_follow,
+                refused=batch.refused,
+                batch=batch.name,
+                of_list=batch.of_list,
             )
 
         done = await try_again(add)
@@ -175,7 +205,7 @@ class Intake:
     ) -> None:
         slices, batch = Slices(), list[str]()
         columns: Columns | None = None
-        async for row in _rows_of(parts, slices):
+        async for row in _rows_of(parts, slices, reading.digest):
             if columns is None:
                 columns = _columns(row)
             else:
@@ -204,9 +234,23 @@ class Intake:
             batch.clear()
 
 
-async def _rows_of(parts: AsyncIterator[bytes], slices: Slices) -> AsyncIterator[CsvRow]:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows that are added together, as `Ledger.add_rows` has it."""
+
+    rows: Sequence[NewRow]
+    name: str
+    of_list: str
+    refused: int
+    more_follow: bool = False
+
+
+async def _rows_of(
+    parts: AsyncIterator[bytes], slices: Slices, digest: Digest
+) -> AsyncIterator[CsvRow]:
     reader = CsvReader()
     async for part in parts:
+        digest.update(part)
         slices.begin()
         for row in reader.feed(part):
             yield row

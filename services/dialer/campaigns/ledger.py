@@ -19,6 +19,8 @@ from services.dialer.campaigns.model import (
     CampaignPage,
     CampaignSpec,
     CampaignState,
+    ExpectedRows,
+    Incomplete,
     NewRow,
     Progress,
     Row,
@@ -26,13 +28,13 @@ from services.dialer.campaigns.model import (
     RowState,
 )
 from services.dialer.campaigns.outcome import Outcome
-from services.dialer.errors import CampaignFull, CampaignStands, UnknownCampaign
+from services.dialer.errors import CampaignFull, CampaignIncomplete, CampaignStands, UnknownCampaign
 from shared.bus.base import BusUnavailable
 from shared.bus.redis.store import Store
 
 BATCH_ROWS: Final = 500
 """Rows that are best added at once: a script holds Redis up for a few milliseconds."""
-_FILLING_S = 30.0
+_FILLING_MS: Final = 30_000
 _SCAN_ROWS = 500
 _SCANS = 20
 _CONFLICT_TRIES = 20
@@ -57,7 +59,12 @@ class Ledger:
         self._rows_max = rows_max
 
     async def create(
-        self, spec: CampaignSpec, *, now_ms: int, campaign_id: CampaignId | None = None
+        self,
+        spec: CampaignSpec,
+        *,
+        now_ms: int,
+        campaign_id: CampaignId | None = None,
+        rows: ExpectedRows | None = None,
     ) -> Campaign:
         """Make a campaign without rows, `ready`.
 
@@ -66,15 +73,29 @@ class Ledger:
             now_ms: Unix time.
             campaign_id: what it is called; where there is one of this id it is returned as it is.
                 None: one that nobody has.
+            rows: of which list it is to be made: until all of them are added it is incomplete.
 
         Raises:
             BusUnavailable: it may have been made all the same; nobody will start it.
         """
         campaign_id = campaign_id or new_campaign_id()
-        args = (now_ms, *_own_fields(spec), _text(spec))
+        of_list = (rows.name, rows.number, _FILLING_MS) if rows is not None else ("", 0, 0)
+        args = (now_ms, *_own_fields(spec), _text(spec), *of_list)
         if not await self._store.script("campaign_create", scripts.CREATE, campaign_id, *args):
             return await self.get(campaign_id)
         return Campaign(campaign_id, spec, CampaignState.READY, now_ms)
+
+    async def expect_rows(self, campaign_id: CampaignId, rows: ExpectedRows) -> None:
+        """Say that the rows of a list are going to be added.
+
+        Until the last of them is, the campaign is incomplete: it neither starts nor finishes.
+
+        Raises:
+            UnknownCampaign, CampaignStands, BusUnavailable: as `add_rows`.
+        """
+        args = (rows.name, rows.number, _FILLING_MS)
+        answer = await self._store.script("campaign_list", scripts.OPEN_LIST, campaign_id, *args)
+        _check(answer, campaign_id, "add_rows")
 
     async def add_rows(
         self,
@@ -84,6 +105,7 @@ class Ledger:
         more_follow: bool,
         refused: int = 0,
         batch: str | None = None,
+        of_list: str = "",
     ) -> AddedRows:
         """Add rows at the end, whatever the campaign's state as long as it is not final.
 
@@ -97,6 +119,7 @@ class Ledger:
             refused: how many rows were left out beside these because they are bad.
             batch: names these rows: added once, however often they come within a minute. Made up
                 when not given, so that a connection's retry adds nothing twice.
+            of_list: the list they are of, where that was said before.
 
         Raises:
             UnknownCampaign: there is none.
@@ -106,8 +129,8 @@ class Ledger:
         """
         texts = [part for row in rows for part in (row.to_number, row.to_text())]
         name = batch or secrets.token_hex(8)
-        filling_ms = int(_FILLING_S * 1000) if more_follow else 0
-        args: list[str | int | float] = [name, filling_ms, self._rows_max, refused, *texts]
+        filling_ms = _FILLING_MS if more_follow else 0
+        args: list[str | int] = [name, filling_ms, self._rows_max, refused, of_list, *texts]
         answer = await self._store.script("campaign_add_rows", scripts.ADD_ROWS, campaign_id, *args)
         if answer[0] == "full":
             raise CampaignFull(campaign_id, self._rows_max)
@@ -115,13 +138,24 @@ class Ledger:
         duplicates = tuple(int(float(place)) for place in answer[3].split())
         return AddedRows(int(answer[2]), int(answer[1]), duplicates)
 
-    async def start(self, campaign_id: CampaignId, *, now_ms: int) -> Campaign:
+    async def start(
+        self, campaign_id: CampaignId, *, now_ms: int, accepts_incomplete: bool = False
+    ) -> Campaign:
         """Begin to dial; nothing happens where it runs already.
 
+        Args:
+            campaign_id: whose.
+            now_ms: Unix time.
+            accepts_incomplete: rows that are missing are not waited for any more.
+
         Raises:
+            CampaignIncomplete: not all rows of its lists are there.
             UnknownCampaign, CampaignStands, BusUnavailable: as said there.
         """
-        return await self._move(campaign_id, "start", CampaignState.RUNNING, "ready", "", now_ms)
+        return await self._move(
+            *(campaign_id, "start", CampaignState.RUNNING, "ready", "", now_ms),
+            accepts_incomplete=accepts_incomplete,
+        )
 
     async def pause(self, campaign_id: CampaignId, *, reason: str, now_ms: int) -> Campaign:
         """Dial nobody more; calls that are up go on. Raises as `start`."""
@@ -129,9 +163,14 @@ class Ledger:
             campaign_id, "pause", CampaignState.PAUSED, "running", reason, now_ms
         )
 
-    async def resume(self, campaign_id: CampaignId, *, now_ms: int) -> Campaign:
-        """Go on after a pause; its own rules judge it anew. Raises as `start`."""
-        return await self._move(campaign_id, "resume", CampaignState.RUNNING, "paused", "", now_ms)
+    async def resume(
+        self, campaign_id: CampaignId, *, now_ms: int, accepts_incomplete: bool = False
+    ) -> Campaign:
+        """Go on after a pause; its own rules judge it anew. As `start`."""
+        return await self._move(
+            *(campaign_id, "resume", CampaignState.RUNNING, "paused", "", now_ms),
+            accepts_incomplete=accepts_incomplete,
+        )
 
     async def cancel(self, campaign_id: CampaignId, *, now_ms: int) -> Campaign:
         """End it for good: rows that wait end as cancelled, calls that are up go on.
@@ -149,8 +188,10 @@ class Ledger:
         states: str,
         reason: str,
         now_ms: int,
+        *,
+        accepts_incomplete: bool = False,
     ) -> Campaign:
-        args = (_TOLD_AS[verb], to.value, f" {states} ", reason, now_ms)
+        args = (_TOLD_AS[verb], to.value, f" {states} ", reason, now_ms, int(accepts_incomplete))
         answer = await self._store.script("campaign_move", scripts.MOVE, campaign_id, *args)
         _check(answer, campaign_id, verb)
         return await self.get(campaign_id)
@@ -233,7 +274,7 @@ class Ledger:
         answer = await self._store.script("campaign_progress", scripts.PROGRESS, campaign_id)
         if not answer:
             raise UnknownCampaign(campaign_id)
-        flat, due, leased, open_rows, talking, next_due, dialled = answer
+        flat, due, leased, open_rows, talking, next_due, dialled, lists = answer
         held = dict(zip(flat[::2], flat[1::2], strict=True))
         fresh = int(held["total"]) - int(held["next"])
         outcomes = _counted(held, "ended:")
@@ -249,6 +290,7 @@ class Ledger:
             outcomes=outcomes,
             next_due_ms=0 if fresh else next_due_ms,
             dialled_last_minute=dialled,
+            incomplete=Incomplete(lists[0], lists[1], bool(lists[2])) if lists[1] else None,
         )
 
     async def rows(
@@ -331,6 +373,8 @@ def _check(answer: list[Any], campaign_id: CampaignId, verb: str) -> None:
         raise UnknownCampaign(campaign_id)
     if answer[0] in {"over", "wrong"}:
         raise CampaignStands(campaign_id, verb, answer[1])
+    if answer[0] == "incomplete":
+        raise CampaignIncomplete(campaign_id, answer[1], answer[2], bool(answer[3]))
 
 
 def _text(spec: CampaignSpec) -> str:

@@ -6,7 +6,8 @@ from typing import Final
 
 from services.dialer.campaigns.scripts import OF_CAMPAIGN
 
-# ARGV: prefix, id, created_ms, priority, cps, concurrency ('' for none), spec
+# ARGV: prefix, id, created_ms, priority, cps, concurrency ('' for none), spec, then of the list it
+# is made of: name ('' for none), rows, filling_ms
 CREATE: Final = (
     OF_CAMPAIGN
     + """
@@ -15,12 +16,27 @@ if redis.call('EXISTS', key('campaign', id)) == 1 then return 0 end
 redis.call('HSET', key('campaign', id), 'state', 'ready', 'created_ms', ARGV[3], 'priority',
            ARGV[4], 'cps', ARGV[5], 'concurrency', ARGV[6], 'spec', ARGV[7], 'total', 0, 'next', 0)
 redis.call('ZADD', D .. 'campaigns', ARGV[3], id)
+if ARGV[8] ~= '' then open_list(id, ARGV[8], ARGV[9], tonumber(ARGV[10])) end
 return 1
 """
 )
 
-# ARGV: prefix, id, batch, filling_ms (0: the last ones), rows_max, refused, then number, text of
-# each row. A batch that comes twice, as when its answer was lost, is answered alike.
+# ARGV: prefix, id, list, rows, filling_ms. Rows of a list are going to be added; begun again, it is
+# as if it had not been begun.
+OPEN_LIST: Final = (
+    OF_CAMPAIGN
+    + """
+local state = state_of(ARGV[2])
+if not state then return {'unknown'} end
+if state == 'finished' or state == 'cancelled' then return {'over', state} end
+open_list(ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]))
+return {'ok'}
+"""
+)
+
+# ARGV: prefix, id, batch, filling_ms (0: the last ones), rows_max, refused, list ('' for none),
+# then number, text of each row. A batch that comes twice, as when its answer was lost, is answered
+# alike.
 ADD_ROWS: Final = (
     OF_CAMPAIGN
     + """
@@ -32,26 +48,35 @@ if not held[1] then return {'unknown'} end
 if held[1] == 'finished' or held[1] == 'cancelled' then return {'over', held[1]} end
 local total, duplicates = num(held[2]), ''
 local first = total + 1
-if total + (#ARGV - 6) / 2 > tonumber(ARGV[5]) then return {'full'} end
-for i = 7, #ARGV, 2 do
+if total + (#ARGV - 7) / 2 > tonumber(ARGV[5]) then return {'full'} end
+for i = 8, #ARGV, 2 do
   if redis.call('SADD', key('numbers', id), ARGV[i]) == 1 then
     total = total + 1
     redis.call('HSET', key('rows', id), total, ARGV[i + 1])
   else
-    duplicates = duplicates .. ' ' .. ((i - 7) / 2)
+    duplicates = duplicates .. ' ' .. ((i - 8) / 2)
     count(id, 'duplicates', 1)
   end
 end
 count(id, 'refused', ARGV[6])
 local until_ms = tonumber(ARGV[4]) > 0 and now_ms + tonumber(ARGV[4]) or 0
 redis.call('HSET', key('campaign', id), 'total', total, 'filling_until', until_ms)
+local text = redis.call('HGET', key('lists', id), ARGV[7])
+if text and until_ms == 0 then
+  redis.call('HDEL', key('lists', id), ARGV[7])
+elseif text then
+  local list = cjson.decode(text)
+  list.done, list.til = list.done + (#ARGV - 7) / 2, until_ms
+  redis.call('HSET', key('lists', id), ARGV[7], cjson.encode(list))
+end
 local answer = {'ok', first, total - first + 1, duplicates}
 redis.call('SET', batch, cjson.encode(answer), 'PX', 60000)
 return answer
 """
 )
 
-# ARGV: prefix, id, verb, state wanted, states it may come from (' a b '), reason, wall_ms
+# ARGV: prefix, id, verb, state wanted, states it may come from (' a b '), reason, wall_ms, whether
+# rows that are missing may stay so ('1')
 MOVE: Final = (
     OF_CAMPAIGN
     + """
@@ -60,6 +85,11 @@ local held = fields(id, 'state', 'priority', 'total', 'next', 'started_ms')
 if not held[1] then return {'unknown'} end
 if held[1] == to then return {'same'} end
 if not string.find(ARGV[5], ' ' .. held[1] .. ' ', 1, true) then return {'wrong', held[1]} end
+if to == 'running' then
+  local left, rows, is_filling = missing(id)
+  if rows > 0 and ARGV[8] ~= '1' then return {'incomplete', left, rows, is_filling} end
+  redis.call('DEL', key('lists', id))
+end
 redis.call('HSET', key('campaign', id), 'state', to, 'reason', ARGV[6])
 if to == 'running' then
   redis.call('ZADD', D .. 'running', held[2], id)
@@ -107,7 +137,7 @@ if #held == 0 then return {} end
 local due = redis.call('ZRANGE', key('due', id), 0, 0, 'WITHSCORES')
 return {held, redis.call('ZCARD', key('due', id)), redis.call('ZCARD', key('leased', id)),
         redis.call('ZCARD', key('open', id)), talking(id), due[2] or '',
-        redis.call('ZCOUNT', key('grants', id), now_ms - 60000, '+inf')}
+        redis.call('ZCOUNT', key('grants', id), now_ms - 60000, '+inf'), {missing(id)}}
 """
 )
 
@@ -137,7 +167,7 @@ local state = state_of(id)
 if not state then return {'unknown'} end
 if state == 'running' or state == 'paused' or not is_at_rest(id) then return {'wrong', state} end
 for _, name in ipairs({'campaign', 'rows', 'told', 'numbers', 'due', 'leased', 'open', 'recent',
-                       'slots', 'grants'}) do
+                       'lists', 'slots', 'grants'}) do
   redis.call('UNLINK', key(name, id))
 end
 redis.call('ZREM', D .. 'campaigns', id)

@@ -259,6 +259,29 @@ class AddedRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedRows:
+    """A list that is going to be added: its name, and how many rows it has.
+
+    The name is made of what the list says, so that the same list sent again completes it.
+    """
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """Lists that are not wholly added: `missing` of their `rows`.
+
+    `is_being_added` False: whoever added them has died or failed, and nobody goes on.
+    """
+
+    missing: int
+    rows: int
+    is_being_added: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a campaign is. waiting + leased + open_rows + ended is its total.
 
@@ -277,6 +300,7 @@ class Progress:
     outcomes: Mapping[Outcome, int]
     next_due_ms: int | None
     dialled_last_minute: int
+    incomplete: Incomplete | None = None
 
 
 @dataclass(frozen=True, slots=True)

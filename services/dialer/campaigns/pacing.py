@@ -2,7 +2,9 @@
 
 The account's limits are Vobiz's: new calls per second, and calls at once, inbound ones too. A grant
 is asked for with the connection to Vobiz already there and is void soon after, so that the requests
-reach Vobiz as far apart as the grants were given.
+leave as far apart as the grants were given. It is looked at once more when only the last part of
+the request is left to be sent; what is late all the same, because the process stood still in that
+very moment, counts from when it was sent.
 """
 
 from __future__ import annotations
@@ -158,6 +160,15 @@ class Pacing:
     def is_good(self, grant: Grant) -> bool:
         """Whether a grant may still be used."""
         return time.monotonic() - grant.asked_s < self._rules.margin_s / 2
+
+    async def sent(
+        self, call_id: CallId, grant: Grant, campaign_id: CampaignId | None = None
+    ) -> None:
+        """The request of a granted call has gone out: one that is late counts from now on."""
+        if self.is_good(grant):
+            return
+        self._metrics.late_sends.inc()
+        await self._store.script("dial_sent", scripts.SENT, call_id, campaign_id or "")
 
     async def peek(self, campaign_id: CampaignId | None, *, needs_agent: bool) -> Grant:
         """Say what asking would come to, GO or WAIT, without taking anything."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.dialer.campaigns.holidays import NO_HOLIDAYS, Holidays
-from services.dialer.campaigns.model import Campaign, CampaignState, Progress, Row
+from services.dialer.campaigns.model import Campaign, CampaignState, Incomplete, Progress, Row
 from services.dialer.campaigns.windows import Calendar, parse_windows
 
 _MINUTE_S = 60.0
@@ -40,6 +40,7 @@ def progress_view(
         "tries": {outcome.value: count for outcome, count in progress.tries.items()},
         "next_due_at": _next_due(progress, now_utc),
         "dialled_per_minute": progress.dialled_last_minute,
+        "incomplete": _incomplete(progress.incomplete),
         "estimate_s": None if end is None else round((end - now_utc).total_seconds()),
     }
 
@@ -118,6 +119,16 @@ def estimated_end(
     if end is None or not progress.waiting or due_ms <= now_utc.timestamp() * 1000:
         return end
     return max(end, datetime.fromtimestamp(due_ms / 1000, UTC))
+
+
+def _incomplete(lists: Incomplete | None) -> dict[str, Any] | None:
+    if lists is None:
+        return None
+    return {
+        "missing": lists.missing,
+        "rows": lists.rows,
+        "is_being_added": lists.is_being_added,
+    }
 
 
 def _next_due(progress: Progress, now_utc: datetime) -> str | None:

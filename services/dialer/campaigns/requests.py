@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from services.dialer.calls.idempotency import Answered, Begun, Idempotency
 from services.dialer.campaigns.bodies import CampaignBody, CampaignPatch, OnBadRow, RowsBody
 from services.dialer.campaigns.holidays import NO_HOLIDAYS, Holidays
-from services.dialer.campaigns.intake import Intake, Reading
+from services.dialer.campaigns.intake import Digest, Intake, Reading
 from services.dialer.campaigns.ledger import Ledger, new_campaign_id
 from services.dialer.campaigns.model import (
     Campaign,
@@ -57,14 +57,6 @@ class CampaignRules:
     holidays: Holidays = NO_HOLIDAYS
     list_body: BodyBounds = field(default_factory=lambda: BodyBounds(LIST_MAX_BYTES))
     upload: UploadBounds = field(default_factory=UploadBounds)
-
-
-class Digest(Protocol):
-    """What hashlib makes."""
-
-    def update(self, data: bytes, /) -> None:
-        """Add a part."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +154,9 @@ class CampaignRequests:
         """Make a campaign of what was read; one that somebody began before is completed."""
         named = CampaignId(begun.call_id) if begun is not None else None
         try:
-            campaign = await self._ledger.create(spec, now_ms=self.now_ms, campaign_id=named)
+            campaign = await self._ledger.create(
+                spec, now_ms=self.now_ms, campaign_id=named, rows=read.expected
+            )
             campaign_id = campaign.campaign_id
             if campaign.state is CampaignState.READY:  # who started it had filled it
                 await self._fill_new(campaign, read, is_forgotten=begun is None)

@@ -52,6 +52,9 @@ _LIST = (
     *("too-many-uploads", "draining"),
 )
 _KNOWN = answer_of(200, CampaignView, CAMPAIGN, "The campaign.")
+_AcceptsIncomplete = Annotated[
+    bool, Query(description="go on though rows of a list were not added, and forget that")
+]
 
 
 def _options(
@@ -184,11 +187,17 @@ def _add_making(router: APIRouter, requests: CampaignRequests, ledger: Ledger, d
 
 def _add_moving(router: APIRouter, requests: CampaignRequests, ledger: Ledger, desk: Desk) -> None:
     may_write = desk.door.needs(Scope.CAMPAIGNS_WRITE)
-    said = _KNOWN | problems("unknown-campaign", "campaign-state")
+    refusals = ("unknown-campaign", "campaign-state")
+    said = _KNOWN | problems(*refusals)
+    said_of_going = _KNOWN | problems(*refusals, "campaign-incomplete")
 
-    @router.post("/{campaign_id}/start", dependencies=[may_write], responses=said)
-    async def start_campaign(campaign_id: _Id) -> dict[str, Any]:
-        await ledger.start(campaign_id, now_ms=requests.now_ms)
+    @router.post("/{campaign_id}/start", dependencies=[may_write], responses=said_of_going)
+    async def start_campaign(
+        campaign_id: _Id, accept_incomplete: _AcceptsIncomplete = False
+    ) -> dict[str, Any]:
+        await ledger.start(
+            campaign_id, now_ms=requests.now_ms, accepts_incomplete=accept_incomplete
+        )
         return await requests.view(campaign_id)
 
     @router.post("/{campaign_id}/pause", dependencies=[may_write], responses=said)
@@ -196,9 +205,13 @@ def _add_moving(router: APIRouter, requests: CampaignRequests, ledger: Ledger, d
         await ledger.pause(campaign_id, reason="asked", now_ms=requests.now_ms)
         return await requests.view(campaign_id)
 
-    @router.post("/{campaign_id}/resume", dependencies=[may_write], responses=said)
-    async def resume_campaign(campaign_id: _Id) -> dict[str, Any]:
-        await ledger.resume(campaign_id, now_ms=requests.now_ms)
+    @router.post("/{campaign_id}/resume", dependencies=[may_write], responses=said_of_going)
+    async def resume_campaign(
+        campaign_id: _Id, accept_incomplete: _AcceptsIncomplete = False
+    ) -> dict[str, Any]:
+        await ledger.resume(
+            campaign_id, now_ms=requests.now_ms, accepts_incomplete=accept_incomplete
+        )
         return await requests.view(campaign_id)
 
     @router.post("/{campaign_id}/cancel", dependencies=[may_write], responses=said)

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from services.dialer.calls.permit import note_sent
 from services.dialer.campaigns.claims import Claims
 from services.dialer.campaigns.ledger import Ledger
 from services.dialer.campaigns.model import Campaign, Row, RowPlace
@@ -138,6 +139,11 @@ class RowPermit:
     def is_good(self) -> bool:
         """Whether the grant is young enough."""
         return self._grant is not None and self._tools.pacing.is_good(self._grant)
+
+    async def sent(self, call_id: CallId) -> None:
+        """Have it counted from now on where it is late."""
+        if self._grant is not None:
+            await note_sent(self._tools.pacing, call_id, self._grant, self._place.campaign_id)
 
     async def accepted(self, call_id: CallId) -> None:
         """The row is placed; its call's end settles it, whether this is noted or not."""

@@ -12,10 +12,13 @@ after that waits, has no news, and costs its text alone.
     :dial:due:<id>             n by when they may be dialled: rows that wait and have news
     :dial:leased:<id>          n by end of lease              :dial:open:<id>  n by next look
     :dial:recent:<id>          newest outcomes of tries
+    :dial:lists:<id>           hash: each list that is not wholly added yet -> its rows, how many of
+                               them are done, until when more are to come
     :dial:of-call:<call>       "<campaign> <n>", while that call is the row's open one
     :dial:slots, :dial:slots:<id>    call ids by when their channel is free at the latest
     :dial:grants, :dial:grants:<id>  call ids by when they were granted
     :dial:asked                one-off calls by next look     :dial:hold, :dial:pace   after a 429
+    :dial:tied:<Vobiz's id>    the call that was found to be this one
 
 A row's news: s state, a attempts, c call id, o outcome, d due_ms, l lease, h history of
 [at_ms, outcome, call id]. Due times are the caller's wall clock, so that a test may hold its hands;
@@ -99,13 +102,33 @@ local function is_at_rest(id)
 end
 local function close_up(id)
   redis.call('ZREM', D .. 'running', id)
-  redis.call('UNLINK', key('numbers', id), key('recent', id))
+  redis.call('UNLINK', key('numbers', id), key('recent', id), key('lists', id))
+end
+local function open_list(id, name, rows, filling_ms)
+  local text = cjson.encode({rows = tonumber(rows), done = 0, til = now_ms + filling_ms})
+  redis.call('HSET', key('lists', id), name, text)
+end
+-- Rows of lists that are not wholly added, all rows of these, whether somebody is at it.
+local function missing(id)
+  local left, rows, latest = 0, 0, 0
+  for _, text in ipairs(redis.call('HVALS', key('lists', id))) do
+    local list = cjson.decode(text)
+    left, rows, latest = left + list.rows - list.done, rows + list.rows, math.max(latest, list.til)
+  end
+  return left, rows, latest > now_ms and 1 or 0
 end
 local function finish_if_done(id, wall_ms)
   if not is_at_rest(id) then return false end
   local held = fields(id, 'state', 'total', 'next', 'filling_until')
   if held[1] == 'running' then
-    if num(held[3]) < num(held[2]) or num(held[4]) > now_ms then return false end
+    local _, unfinished, is_filling = missing(id)
+    if num(held[3]) < num(held[2]) or num(held[4]) > now_ms or is_filling == 1 then return false end
+    if unfinished > 0 then
+      redis.call('HSET', key('campaign', id), 'state', 'paused', 'reason', 'incomplete_list')
+      redis.call('ZREM', D .. 'running', id)
+      tell(id, 'paused')
+      return false
+    end
     redis.call('HSET', key('campaign', id), 'state', 'finished', 'finished_ms', wall_ms)
     close_up(id)
     tell(id, 'finished')

@@ -118,16 +118,14 @@ class Settler:
         record = await self._bus.calls.get(call_id)
         if record is None or not record.state.is_final:
             return False
-        await self._on_ended(call_id, record)
+        await self._on_ended(record)
         return True
 
-    async def _on_ended(self, call_id: CallId, record: CallRecord | None = None) -> None:
-        place = await self._claims.place_of(call_id)
+    async def _on_ended(self, record: CallRecord) -> None:
+        place = await self._claims.place_of(record.call_id)
         if place is not None:
-            record = record or await self._bus.calls.get(call_id)
-            if record is not None and record.state.is_final:
-                await self.settle(place, call_id, outcome_of(record))
-        await self._claims.free(call_id)
+            await self.settle(place, record.call_id, outcome_of(record))
+        await self._claims.free(record.call_id, record.call_uuid or "")
         self._on_change()
 
     async def follow(self) -> None:
@@ -138,8 +136,9 @@ class Settler:
                     async for event in events:
                         if event.channel is Channel.CAMPAIGNS:
                             self._on_change()
-                        elif event.call_id is not None:
-                            await self._on_ended(event.call_id)
+                        elif event.call_id is not None and not await self.on_end(event.call_id):
+                            await self._claims.free(event.call_id)  # its record is gone already
+                            self._on_change()
             except BusUnavailable as exc:
                 _log.warning("settling_interrupted", error=str(exc))
             await asyncio.sleep(_RETRY_S)

@@ -7,6 +7,14 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 
+class IncompleteView(BaseModel):
+    """Lists of which not all rows were added."""
+
+    missing: int = Field(description="rows")
+    rows: int = Field(description="of these lists")
+    is_being_added: bool = Field(description="false: nobody goes on, send the list again")
+
+
 class CampaignView(BaseModel):
     """A campaign as it stands. waiting + dialling + in_call + ended is its total."""
 
@@ -36,6 +44,10 @@ class CampaignView(BaseModel):
     tries: dict[str, int] = Field(description="tries by what they came to")
     next_due_at: str | None
     dialled_per_minute: int
+    incomplete: IncompleteView | None = Field(
+        description="rows are missing, because whoever added a list failed or is still at it; null:"
+        " all are there"
+    )
     estimate_s: int | None = Field(description="seconds to its end at this rate; null: unknown")
 
 
@@ -133,6 +145,7 @@ CAMPAIGN: dict[str, Any] = {
     "tries": {"answered": 700, "no_answer": 900, "busy": 110},
     "next_due_at": "2026-11-26T09:30:00.000+00:00",
     "dialled_per_minute": 118,
+    "incomplete": None,
     "estimate_s": 88_100,
 }
 BAD_ROW: dict[str, Any] = {

@@ -35,6 +35,7 @@ _ROW_COLUMNS = (
     Column("due"),
     Column("call", is_whole=True, is_extra=True),
 )
+_GOING = ("start", "resume")
 _STATES = ("ready", "running", "paused", "finished", "cancelled")
 
 
@@ -48,8 +49,14 @@ def add_parser(subparsers: Subparsers) -> None:
         ("resume", "go on dialling"),
         ("cancel", "dial nobody further, for good"),
     ):
-        run = partial(act, verb=verb)
-        command(commands, verb, run, help_text).add_argument("campaign", metavar="ID")
+        moving = command(commands, verb, partial(act, verb=verb), help_text)
+        moving.add_argument("campaign", metavar="ID")
+        if verb in _GOING:
+            moving.add_argument(
+                "--accept-incomplete",
+                action="store_true",
+                help="though rows of a list were not added; they are not waited for any more",
+            )
     changing = command(commands, "change", change, "change a campaign's pace and rules")
     changing.add_argument("campaign", metavar="ID")
     add_change_options(changing)
@@ -87,6 +94,7 @@ def campaign_facts(campaign: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("state", campaign.get("state")),
         ("reason", campaign.get("reason")),
         ("rows", campaign.get("total")),
+        ("incomplete", campaign_watch.spell_incomplete(campaign.get("incomplete"))),
         ("waiting", campaign.get("waiting")),
         ("dialling", campaign.get("dialling")),
         ("in call", campaign.get("in_call")),
@@ -107,7 +115,10 @@ def campaign_facts(campaign: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 async def act(args: argparse.Namespace, session: Session, *, verb: str) -> int:
     """Start, pause, resume or cancel."""
-    campaign = await session.dialer.send("POST", campaign_path(args.campaign, verb))
+    action = verb
+    if verb in _GOING and args.accept_incomplete:
+        action = f"{verb}?accept_incomplete=true"
+    campaign = await session.dialer.send("POST", campaign_path(args.campaign, action))
     if session.screen.is_json:
         session.screen.document(campaign)
     session.screen.say(f"{campaign.get('name') or args.campaign}: {campaign.get('state')}.")

@@ -14,6 +14,7 @@ from services.dialer.problems import Problem, Refused
 M = TypeVar("M", bound=BaseModel)
 _MAX_FAULTS = 10
 _MAX_DETAIL_CHARS = 1000
+_MAX_FIELD_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,21 @@ async def read_model(request: Request, kind: type[M], bounds: BodyBounds) -> M:
 def bad_body(exc: ValidationError) -> Problem:
     """Return the problem of a body that a model does not take; its values are not repeated."""
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'body'}: {fault['msg']}"
+        (".".join(str(part) for part in fault["loc"]) or "body", fault["msg"])
         for fault in exc.errors(include_input=False, include_url=False, include_context=False)
     ]
-    detail = "; ".join(faults[:_MAX_FAULTS])[:_MAX_DETAIL_CHARS]
-    clean = detail.encode("utf-8", "replace").decode()
-    return Problem.of("invalid-request", clean)
+    detail = "; ".join(f"{field}: {said}" for field, said in faults[:_MAX_FAULTS])
+    first = faults[0][0] if faults else "body"
+    return Problem.of(
+        "invalid-request",
+        _sound(detail[:_MAX_DETAIL_CHARS]),
+        extra={"field": _sound(first[:_MAX_FIELD_CHARS])},
+    )
+
+
+def _sound(text: str) -> str:
+    """Return a text that can be sent: names of fields may be anything JSON can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 async def read_body(request: Request, bounds: BodyBounds) -> bytes:

@@ -34,7 +34,10 @@ TABLE_MAX_BYTES: Final = 268_435_456
 _TRANSFER_S = 600.0
 _PAUSE_S = 30.0
 _FIELDS = frozenset(
-    {"name", "agent", "from", "priority", "cps", "concurrency", "windows", "retry", "pause_rules"}
+    {
+        *("name", "agent", "from", "priority", "cps", "concurrency", "windows", "retry"),
+        *("pause_rules", "machine_detection"),
+    }
 )
 MOST_TRANSFERS: Final = 4
 TRANSFERS_FULL: Final = "Others upload or download just now. Try again in a minute."
@@ -166,9 +169,15 @@ async def remove_campaign(campaign_id: Id, dialer: Dialer) -> Response:
 
 
 @router.post("/{campaign_id}/{verb}", response_model=None)
-async def steer(campaign_id: Id, verb: Verb, dialer: Dialer) -> dict[str, Any]:
-    """Start, pause, resume or cancel it; return how it stands then."""
-    return await dialer.ask("POST", f"/v1/campaigns/{campaign_id}/{verb}")
+async def steer(
+    campaign_id: Id, verb: Verb, dialer: Dialer, accept_incomplete: bool = False
+) -> dict[str, Any]:
+    """Start, pause, resume or cancel it; return how it stands then.
+
+    With `accept_incomplete` it goes on though rows of a list are missing.
+    """
+    query = {"accept_incomplete": "true"} if accept_incomplete else None
+    return await dialer.ask("POST", f"/v1/campaigns/{campaign_id}/{verb}", query=query)
 
 
 @tables.post("/{campaign_id}/rows", response_model=None)

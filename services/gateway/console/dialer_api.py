@@ -23,7 +23,7 @@ _FILL_S = 300.0
 """Until the dialer has added the rows of a table it has read: it answers after that."""
 _AWAY = "The dialer does not answer."
 _PASSED_ON = frozenset({400, 402, 404, 408, 409, 413, 415, 422, 429, 503})
-_SHOWN = ("bad_rows", "refused", "line", "state")
+_SHOWN = ("bad_rows", "refused", "line", "state", "field")
 """Members of its problems that the page shows beside their words."""
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from services.dialer.campaigns.bodies import CampaignBody
+from services.dialer.campaigns.judge import PauseRules
+from services.dialer.campaigns.retry import RetryRules
 from tests.support.browser import serious_violations
 from tests.support.console_api import ConsoleApi
 from tests.support.console_campaigns import FINISHED, PAUSED, READY, RUNNING
@@ -154,6 +157,112 @@ def test_a_campaign_is_made_filled_and_started_and_its_bad_rows_are_told(
     expect(report.locator("tbody tr")).to_have_text(re.compile("^312.*too short"))
 
 
+def test_more_rules_begin_as_the_dialer_has_them_and_are_sent_where_they_differ(
+    page: Page, api: ConsoleApi
+) -> None:
+    show(page, api, "dial/new")
+    told = page.evaluate("async () => (await import('./static/campaign-rules.js')).DEFAULTS")
+    assert told == {
+        "priority": CampaignBody(name="x").priority,
+        "retry": RetryRules().to_json(),
+        "pause_rules": PauseRules().to_json(),
+    }
+    page.get_by_label("Name", exact=True).fill("Rules")
+    expect(page.get_by_label("Priority")).to_be_hidden()
+    page.get_by_text("More rules").click()
+    expect(page.get_by_label("Busy")).to_have_value("5, 15")
+    expect(page.get_by_label("Failed by a fault")).to_have_value("50")
+    page.get_by_label("Priority").fill("8")
+    page.get_by_label("Answering machines").select_option("hangup")
+    page.get_by_label("Calls to a number at most").fill("4")
+    page.get_by_label("Busy").fill("0.5, 10; 20")
+    page.get_by_label("Nobody answered").fill("")
+    page.get_by_label("Refused by the person").fill("1440")
+    page.get_by_label("Fewer answered than").fill("5")
+    page.get_by_label("Failed by a fault").fill("")
+    page.get_by_role("button", name="Make campaign").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rules")
+    sent = api.campaigns.sent[0][1]
+    assert (sent["priority"], sent["machine_detection"]) == (8, "hangup")
+    after_s = {"busy": [30, 600, 1200], "failed": [120, 600], "rejected": [86_400]}
+    assert sent["retry"] == {"max_attempts": 4, "after_s": after_s}
+    assert sent["pause_rules"] == {
+        "error_rate": None,
+        "answer_rate_min": 0.05,
+        "answer_rate_max": None,
+        "over_last": 50,
+    }
+    # The next form begins as the first did, its hours too.
+    show(page, api, "dial/new")
+    assert page.locator("#again-busy").input_value() == "5, 15"
+    assert page.locator("#campaign-since").input_value() == "09:00"
+
+
+@pytest.mark.parametrize(
+    ("field", "label"),
+    [
+        ("retry.max_attempts", "Calls to a number at most"),
+        ("retry.after_s", "Busy"),
+        ("pause_rules.answer_rate_min", "Fewer answered than"),
+        ("from", "Caller number"),
+        ("priority", "Priority"),
+    ],
+)
+def test_what_the_dialer_says_of_a_field_is_shown_at_that_field(
+    page: Page, api: ConsoleApi, field: str, label: str
+) -> None:
+    words = f"The order is not sound. {field}: can't be."
+    api.campaigns.refuses_new = {"problem": words, "field": field}
+    show(page, api, "dial/new")
+    page.get_by_label("Name", exact=True).fill("Bad")
+    page.get_by_role("button", name="Make campaign").click()
+    told = page.get_by_label(label)
+    expect(told).to_be_focused()
+    expect(told).to_have_attribute("aria-invalid", "true")
+    expect(told).to_have_accessible_description(words)
+    assert serious_violations(page) == []
+    api.campaigns.refuses_new = None
+    page.get_by_role("button", name="Make campaign").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Bad")
+
+
+def test_a_rule_that_can_not_be_read_is_said_at_its_field_and_not_sent(
+    page: Page, api: ConsoleApi
+) -> None:
+    show(page, api, "dial/new")
+    page.get_by_label("Name", exact=True).fill("Bad")
+    page.get_by_text("More rules").click()
+    page.get_by_label("No such number").fill("soon")
+    page.get_by_text("More rules").click()
+    page.get_by_role("button", name="Make campaign").click()
+    expect(page.get_by_label("No such number")).to_be_focused()
+    expect(page.locator("#again-invalid_number-problem")).to_contain_text("Write minutes")
+    page.get_by_label("No such number").fill("")
+    page.get_by_label("Priority").fill("12")  # which the browser itself refuses
+    page.get_by_text("More rules").click()
+    page.get_by_role("button", name="Make campaign").click()
+    expect(page.get_by_label("Priority")).to_be_focused()
+    assert api.campaigns.sent == []
+
+
+def test_a_campaign_that_lacks_rows_says_so_and_asks_before_it_goes_on_without_them(
+    page: Page, api: ConsoleApi
+) -> None:
+    lacks = {"missing": 350, "rows": 600, "is_being_added": False}
+    api.campaigns.known[READY] |= {"total": 250, "incomplete": lacks}
+    show(page, api, f"dial/{READY}")
+    expect(page.locator(".campaign")).to_contain_text("350 of 600 rows of a list are missing")
+    expect(page.locator(".campaign")).to_contain_text("Add the same table again.")
+    lever(page, "Start")
+    expect(page.get_by_role("dialog")).to_contain_text("Start with the 250 that are there")
+    answer(page, "Leave it")
+    assert api.campaigns.sent == []
+    lever(page, "Start")
+    answer(page, "Start")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert api.campaigns.sent == [("start", f"{READY} as it is")]
+
+
 def test_what_the_dialer_refuses_is_shown_on_the_page_of_the_campaign_that_was_made(
     page: Page, api: ConsoleApi
 ) -> None:
@@ -288,6 +397,11 @@ def test_no_view_of_campaigns_has_a_fault_of_accessibility_or_is_wider_than_its_
         page.wait_for_timeout(150)
         found[view] = serious_violations(page)
         widths[view] = page.evaluate("() => document.documentElement.scrollWidth")
+    show(page, api, "dial/new")
+    page.get_by_text("More rules").click()
+    page.get_by_label("Priority").wait_for()
+    found["more rules"] = serious_violations(page)
+    widths["more rules"] = page.evaluate("() => document.documentElement.scrollWidth")
     show(page, api, f"dial/{READY}")
     choose(page, "#more-numbers", TABLE)
     page.get_by_role("heading", name="The upload").wait_for()
@@ -319,6 +433,14 @@ def test_a_campaign_is_made_by_keyboard_alone(page: Page, api: ConsoleApi) -> No
         if ids[-1] == "submit":
             break
     assert {"campaign-agent", "day-sun", "campaign-always", "campaign-table"} <= set(ids)
+    assert "campaign-priority" not in ids  # shut away, until it is asked for
+    page.get_by_text("More rules").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Priority")).to_be_focused()
+    page.keyboard.type("7")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Answering machines")).to_be_focused()
     outline = page.evaluate(
         "() => { document.getElementById('campaign-table').focus();"
         " return getComputedStyle(document.querySelector('.drop')).outlineStyle; }"

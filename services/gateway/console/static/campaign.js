@@ -1,7 +1,7 @@
 // One campaign: how far it is, what its numbers came to, and the levers.
 
 import { get, post, remove } from "./api.js";
-import { OUTCOMES, outcomeBar, outcomeKey, pausedBecause, span, statePill } from "./campaigns.js";
+import { OUTCOMES, lacking, outcomeBar, outcomeKey, pausedBecause, span, statePill } from "./campaigns.js";
 import { announce, confirmed, count, figure, h, icon, when, words } from "./dom.js";
 import { Upload, reportCard, reports } from "./upload.js";
 
@@ -25,6 +25,7 @@ const LEVERS = {
     ask: ({ name }) => `Remove ${name} with all its numbers and results? The calls' own pages stay.`,
   },
 };
+const GOING = ["start", "resume"];
 const FIGURES = { ended: "Done", in_call: "In call", dialling: "Dialling", waiting: "Still to call", dialled_per_minute: "A minute", estimate: "Ends in", next: "Next at" };
 
 export class CampaignView {
@@ -33,6 +34,7 @@ export class CampaignView {
     this.heading = h("h1", { tabindex: "-1" });
     this.state = h("span", {});
     this.reason = h("p", { class: "problem" });
+    this.lacks = h("p", { class: "problem" });
     this.problem = h("p", { class: "problem", role: "alert" });
     this.levers = Object.keys(LEVERS).map((verb) => h("button", { type: "button", class: "plain", hidden: true, onclick: () => this.pull(verb) }, LEVERS[verb].label));
     this.drawn = h("div", {});
@@ -52,7 +54,7 @@ export class CampaignView {
         h("div", { class: "row wrap" }, this.levers),
       ),
       this.problem,
-      h("div", { class: "card" }, this.reason, this.drawn, h("dl", { class: "figures" }, Object.values(this.figures).map(({ row }) => row)), this.facts),
+      h("div", { class: "card" }, this.reason, this.lacks, this.drawn, h("dl", { class: "figures" }, Object.values(this.figures).map(({ row }) => row)), this.facts),
       this.report,
       this.rows.element,
       this.adding,
@@ -101,6 +103,7 @@ export class CampaignView {
     this.state.replaceChildren(statePill(state));
     this.reason.textContent = state === "paused" ? pausedBecause(reason) : "";
     this.reason.className = reason === "asked" ? "facts" : "problem";
+    this.lacks.textContent = lacking(campaign.incomplete);
     Object.values(LEVERS).forEach(({ states }, n) => (this.levers[n].hidden = !states.includes(state)));
     this.drawn.replaceChildren(outcomeBar(campaign), outcomeKey(campaign));
     const told = {
@@ -117,7 +120,9 @@ export class CampaignView {
   async pull(verb) {
     const { id, campaign } = this;
     const { ask, act, label } = LEVERS[verb];
-    if (ask && !(await confirmed(ask(campaign), act ?? label, "Leave it"))) return;
+    const isShort = GOING.includes(verb) && campaign.incomplete;
+    const question = isShort ? `${lacking(campaign.incomplete)} ${label} with the ${count(campaign.total)} that are there, and not wait for the others?` : ask?.(campaign);
+    if (question && !(await confirmed(question, act ?? label, "Leave it"))) return;
     this.problem.textContent = "";
     try {
       if (verb === "remove") {
@@ -125,7 +130,7 @@ export class CampaignView {
         location.hash = "#dial";
         return;
       }
-      this.draw(await post(`campaigns/${id}/${verb}`));
+      this.draw(await post(`campaigns/${id}/${verb}${isShort ? "?accept_incomplete=true" : ""}`));
       // The lever that was pulled is gone: the focus goes where its opposite is.
       (this.levers.find((lever) => !lever.hidden) ?? this.heading).focus();
     } catch (error) {

@@ -40,6 +40,7 @@ export function pausedBecause(reason) {
   if (what === "asked") return "Paused by hand.";
   if (what === "error_rate") return `It paused itself: ${percent} of its newest tries failed, by a fault of ours, of Vobiz or of a carrier.`;
   if (what === "answer_rate") return `It paused itself: ${percent} of its newest tries were answered, which is out of its bounds.`;
+  if (what === "incomplete_list") return "It paused itself: all its numbers were called, and rows of a list are missing.";
   if (what === "no_balance") return "It paused itself: the Vobiz account is empty. Top it up, then resume.";
   if (what === "unauthorized") return "It paused itself: Vobiz refuses the account's credentials.";
   return `It paused itself: ${words(reason)}.`;
@@ -72,6 +73,14 @@ export function outcomeKey({ outcomes = {} }) {
       .filter(([name]) => outcomes[name])
       .map(([name, kind]) => h("li", {}, h("i", { class: `dot out-${kind}`, "aria-hidden": "true" }), `${words(name)} `, h("b", {}, count(outcomes[name])))),
   );
+}
+
+/** What is missing of a campaign's lists, in words; empty where all is there. */
+export function lacking(incomplete) {
+  if (!incomplete) return "";
+  const { missing, rows, is_being_added: isUnderWay } = incomplete;
+  const lacks = `${count(missing)} of ${count(rows)} rows of a list are missing`;
+  return isUnderWay ? `${lacks}: they are being added just now.` : `${lacks}: whoever added them broke off. Add the same table again.`;
 }
 
 export const statePill = (state) => h("span", { class: "pill", "data-state": state }, words(state));

@@ -1,6 +1,7 @@
 // The form that makes a campaign: whom to call, who talks, at what pace and hours.
 
 import { post } from "./api.js";
+import { Rules } from "./campaign-rules.js";
 import { fillAgents } from "./dial.js";
 import { h } from "./dom.js";
 import { Upload, reports } from "./upload.js";
@@ -23,13 +24,16 @@ export class NewCampaignView {
     this.always = check("campaign-always", "At any time", false, () => this.showHours());
     this.strict = check("campaign-strict", "Refuse the whole table when a row is bad");
     this.starts = check("campaign-starts", "Begin to call at once");
+    this.fields = new Map();
+    const field = (name, label, input, unit) => this.field(name, label, input, unit);
+    this.rules = new Rules(field);
     this.upload = new Upload("campaign-table", (file) => (this.name.value ||= file.name.replace(/\.\w+$/, "")));
     this.hours = h(
       "div",
       {},
-      h("div", { class: "pair" }, field("From", this.since), field("Until", this.until)),
+      h("div", { class: "pair" }, field("windows.from", "From", this.since), field("windows.until", "Until", this.until)),
       h("div", { class: "checks", role: "group", "aria-label": "Days" }, this.days.map(({ element }) => element)),
-      field("By the clock", this.zone),
+      field("windows.zone", "By the clock", this.zone),
     );
     this.problem = h("p", { class: "problem", role: "alert" });
     this.button = h("button", { class: "primary" }, "Make campaign");
@@ -37,10 +41,11 @@ export class NewCampaignView {
       "form",
       { class: "card", onsubmit: (event) => this.make(event) },
       h("h1", {}, "New campaign"),
-      field("Name", this.name),
-      h("div", { class: "pair" }, field("Agent", this.agent), field("Caller number", this.from)),
-      h("div", { class: "pair" }, field("Calls a second", this.cps), field("Calls at once", this.atOnce)),
+      field("name", "Name", this.name),
+      h("div", { class: "pair" }, field("agent", "Agent", this.agent), field("from", "Caller number", this.from)),
+      h("div", { class: "pair" }, field("cps", "Calls a second", this.cps), field("concurrency", "Calls at once", this.atOnce)),
       h("fieldset", {}, h("legend", {}, "Calling hours"), this.hours, this.always.element),
+      this.rules.element,
       h("fieldset", {}, h("legend", {}, "Numbers"), this.upload.element, this.strict.element, this.starts.element),
       this.problem,
       this.button,
@@ -69,9 +74,44 @@ export class NewCampaignView {
     return zone ? { ...told, zone } : told;
   }
 
+  /** An input with its label, and room for what is wrong with it; `name` is the API's. */
+  field(name, label, input, unit) {
+    const problem = h("p", { class: "problem", id: `${input.id}-problem` });
+    this.fields.set(name, { input, problem });
+    return h("div", {}, h("label", { for: input.id }, label, unit ? h("small", {}, unit) : null), input, problem);
+  }
+
+  clearProblems() {
+    this.problem.textContent = "";
+    for (const { input, problem } of this.fields.values()) {
+      problem.textContent = "";
+      input.removeAttribute("aria-invalid");
+      input.removeAttribute("aria-describedby");
+    }
+  }
+
+  /** Show what is wrong at the field it is about, or at the nearest one; else at the form's end. */
+  tell({ message, more = {} }) {
+    const names = [...this.fields.keys()];
+    const parts = String(more.field ?? "").split(".");
+    const found = parts.map((_, n) => parts.slice(0, parts.length - n).join(".")).filter(Boolean);
+    const name = found.map((part) => names.find((known) => known === part || known.startsWith(`${part}.`))).find(Boolean);
+    const { input, problem } = this.fields.get(name) ?? {};
+    if (!input || this.hours.hidden && this.hours.contains(input)) {
+      this.problem.textContent = message;
+      return;
+    }
+    problem.textContent = message;
+    input.setAttribute("aria-invalid", "true");
+    input.setAttribute("aria-describedby", problem.id);
+    const rules = input.closest("details");
+    if (rules) rules.open = true;
+    input.focus(); // which is what a screen reader reads, problem and all
+  }
+
   async make(event) {
     event.preventDefault();
-    this.problem.textContent = "";
+    this.clearProblems();
     this.button.disabled = true;
     try {
       if (this.starts.box.checked && !this.upload.file) throw new Error("Choose a table of numbers first: there is nobody to call yet.");
@@ -81,7 +121,7 @@ export class NewCampaignView {
       this.showHours();
       location.hash = `#dial/${id}`;
     } catch (error) {
-      this.problem.textContent = error.message;
+      this.tell(error);
     }
     this.button.disabled = false;
   }
@@ -94,6 +134,7 @@ export class NewCampaignView {
       cps: this.cps.value ? Number(this.cps.value) : null,
       concurrency: this.atOnce.value ? Number(this.atOnce.value) : null,
       windows: this.windows(),
+      ...this.rules.wanted(),
     };
   }
 
@@ -104,10 +145,6 @@ export class NewCampaignView {
     if (!this.starts.box.checked || problem || !added) return;
     await post(`campaigns/${id}/start`).catch((error) => reports.set(id, { ...reports.get(id), problem: `It was not started. ${error.message}` }));
   }
-}
-
-function field(label, input) {
-  return h("div", {}, h("label", { for: input.id }, label), input);
 }
 
 function check(id, label, isOn = false, onchange = () => {}) {

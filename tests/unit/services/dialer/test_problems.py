@@ -6,7 +6,12 @@ import ast
 from pathlib import Path
 
 import services.dialer
-from services.dialer.errors import CampaignFull, CampaignStands, UnknownCampaign
+from services.dialer.errors import (
+    CampaignFull,
+    CampaignIncomplete,
+    CampaignStands,
+    UnknownCampaign,
+)
 from services.dialer.problems import KINDS, problem_of
 from shared.vobiz.errors import Verdict, VobizFailure
 
@@ -46,6 +51,15 @@ def test_what_is_wrong_with_a_campaign_is_told() -> None:
     full = problem_of(CampaignFull("c-1", 1000))
     assert (full.status, full.kind) == (409, "campaign-full")
     assert "1000" in full.detail
+    for is_being_added, words in ((True, "just now"), (False, "send the list again")):
+        lacks = problem_of(CampaignIncomplete("c-1", 350, 600, is_being_added))
+        assert (lacks.status, lacks.kind, lacks.extra) == (
+            409,
+            "campaign-incomplete",
+            {"missing": 350, "rows": 600, "is_being_added": is_being_added},
+        )
+        assert "350 of 600 rows" in lacks.detail
+        assert words in lacks.detail
 
 
 def _kinds_in(path: Path) -> set[str]:

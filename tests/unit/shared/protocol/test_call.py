@@ -53,6 +53,18 @@ def test_entering_a_state_sets_its_time_unless_told(state: CallState, name: str)
     assert getattr(told, name) == "earlier"
 
 
+def test_what_was_concluded_from_a_call_s_absence_is_void_once_it_is_named() -> None:
+    gone = CallChange(CALL, CallState.FAILED, {"error": "never had"}, only_unnamed=True)
+    for known in (None, CallChange(CALL, CallState.RINGING)):
+        before = merge_change(None, known, now_iso=NOW)[0] if known is not None else None
+        record, changed, final = merge_change(before, gone, now_iso=NOW)
+        assert (record.state, record.error, changed, final) == (
+            *(CallState.FAILED, "never had", True, True),
+        )
+    named, _, _ = merge_change(None, CallChange(CALL, None, {"call_uuid": "u"}), now_iso=NOW)
+    assert merge_change(named, gone, now_iso=NOW) == (named, False, False)
+
+
 def test_reason_that_came_first_stays() -> None:
     first = CallChange(CALL, None, {"end_reason": EndReason.AGENT_HUNG_UP})
     record, _, _ = merge_change(None, first, now_iso=NOW)

@@ -79,7 +79,9 @@ async def test_figures_follow_calls_that_began_before_and_after() -> None:
 class NoVobiz:
     """A CallControl that nobody should ask."""
 
-    async def make_call(self, body: object, *, before_sending: object = None) -> str | None:
+    async def make_call(
+        self, body: object, *, before_sending: object = None, after_sending: object = None
+    ) -> str | None:
         raise AssertionError(body)
 
     async def hang_up(self, call_uuid: str) -> HangupOutcome:

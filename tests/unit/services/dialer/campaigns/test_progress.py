@@ -15,6 +15,7 @@ from services.dialer.campaigns.model import (
     CampaignId,
     CampaignSpec,
     CampaignState,
+    Incomplete,
     Progress,
     Row,
     RowState,
@@ -27,6 +28,7 @@ from services.dialer.campaigns.views import (
     ROW,
     BadRowView,
     CampaignView,
+    IncompleteView,
     RowView,
 )
 from services.dialer.numbers.e164 import NumberCheck
@@ -73,6 +75,14 @@ def test_the_documents_show_what_is_told() -> None:
     row = Row(1, "+918000000002")
     assert set(row_view(row)) == set(ROW) == set(RowView.model_fields)
     assert set(BAD_ROW) == set(BadRowView.model_fields)
+
+
+def test_a_list_that_was_not_wholly_added_is_told() -> None:
+    assert progress_view(progress(), NOON)["incomplete"] is None
+    lacks = {"missing": 350, "rows": 600, "is_being_added": False}
+    told = progress_view(progress(incomplete=Incomplete(350, 600, False)), NOON)
+    assert told["incomplete"] == lacks
+    assert set(lacks) == set(IncompleteView.model_fields)
 
 
 def test_an_end_is_estimated_by_the_last_minute_and_the_tries_a_row_takes() -> None:

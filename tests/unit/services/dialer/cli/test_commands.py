@@ -347,6 +347,30 @@ async def test_a_campaign_is_moved(dialer: ScriptedDialer, run: Run, verb: str) 
     assert (ran.status, ran.out) == (0, "Renewals, November: running.\n")
 
 
+async def test_a_campaign_that_lacks_rows_says_so_and_goes_on_where_that_is_accepted(
+    dialer: ScriptedDialer, run: Run
+) -> None:
+    base = f"/v1/campaigns/{CAMPAIGN['id']}"
+    lacks = {"missing": 350, "rows": 600, "is_being_added": False}
+    paused = {"state": "paused", "reason": "incomplete_list", "incomplete": lacks}
+    dialer.on(f"GET {base}", CAMPAIGN | paused, CAMPAIGN | paused | {"state": "cancelled"})
+    words = "350 of 600 rows of a list are missing: send the list again"
+    assert words in (await run("campaign", "show", CAMPAIGN["id"])).out
+    dialer.on(f"GET {base}", CAMPAIGN | paused, CAMPAIGN | {"state": "cancelled"})
+    watched = await run("campaign", "watch", CAMPAIGN["id"], "--every-s", "0.1")
+    assert "paused: 350 rows missing\n" in watched.out
+    lacks["is_being_added"] = True
+    dialer.on(f"GET {base}", CAMPAIGN | {"incomplete": lacks}, CAMPAIGN | {"state": "cancelled"})
+    watched = await run("campaign", "watch", CAMPAIGN["id"], "--every-s", "0.1")
+    assert "left, 350 rows missing\n" in watched.out
+    dialer.on(f"GET {base}", CAMPAIGN | {"incomplete": lacks})
+    assert "and are being added" in (await run("campaign", "show", CAMPAIGN["id"])).out
+    for verb in ("start", "resume"):
+        dialer.on(f"POST {base}/{verb}", CAMPAIGN)
+        await run("campaign", verb, CAMPAIGN["id"], "--accept-incomplete")
+        assert dialer.asked[-1].query == {"accept_incomplete": "true"}
+
+
 async def test_a_campaigns_pace_is_changed(dialer: ScriptedDialer, run: Run) -> None:
     dialer.on(f"PATCH /v1/campaigns/{CAMPAIGN['id']}", CAMPAIGN)
     ran = await run("campaign", "change", CAMPAIGN["id"], "--cps", "0.5", "--any-time")

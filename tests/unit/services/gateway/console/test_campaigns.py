@@ -92,6 +92,29 @@ async def test_the_dialers_problems_become_the_pages_words(
     assert (answer.status_code, answer.json()) == (passed_on, {"problem": words})
 
 
+async def test_the_field_that_a_problem_is_about_reaches_the_page(console: Console) -> None:
+    problem = {"title": "The order is not sound", "field": "retry.max_attempts", "type": "urn:x"}
+    asked = with_neighbours(console, {"/v1/campaigns": said(problem, 422)})
+    rules = {"machine_detection": "hangup", "priority": 8, "retry": {"max_attempts": 99}}
+    answer = await console.post(API, {"name": "x", **rules, "pause_rules": {"error_rate": None}})
+    assert (answer.status_code, answer.json()["field"]) == (422, "retry.max_attempts")
+    sent = json.loads(asked[0].content)
+    assert sent == {"name": "x", **rules, "pause_rules": {"error_rate": None}}
+
+
+async def test_a_campaign_goes_on_without_rows_that_are_missing_where_that_is_said(
+    console: Console,
+) -> None:
+    asked = with_neighbours(console, {f"{ONE}/start": said(KNOWN)})
+    for query in ("", "?accept_incomplete=true", "?accept_incomplete=false"):
+        assert (await console.post(f"{API}/{ID}/start{query}", {})).status_code == 200
+    assert [dict(request.url.params) for request in asked] == [
+        {},
+        {"accept_incomplete": "true"},
+        {},
+    ]
+
+
 @pytest.mark.parametrize("answer", [httpx.Response(200, text="?"), said([1])])
 async def test_an_answer_of_the_dialer_that_can_not_be_read_is_a_problem(
     console: Console, answer: httpx.Response
