@@ -31,7 +31,12 @@ LANES = (
         (
             *("containers/", "system/console/", "system/test_local_run", "system/test_dialer"),
             *("system/test_campaign_", "system/test_simulator_cli", "system/test_simulator_rest"),
-            *("system/test_redis_sets", "system/test_standins", "system/test_bus_metrics"),
+            *(
+                "system/test_redis_sets",
+                "system/test_reconciler",
+                "system/test_standins",
+                "system/test_bus_metrics",
+            ),
         ),
     ),
     Lane(
