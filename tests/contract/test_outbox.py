@@ -192,13 +192,13 @@ class OutboxContract:
         self, kept: Boxes
     ) -> None:
         calls = kept.bus.calls
-        await calls.apply(CallChange(CALL, CallState.IN_PROGRESS, retention_s=0.2))
-        await asyncio.sleep(0.12)
+        await calls.apply(CallChange(CALL, CallState.IN_PROGRESS, retention_s=0.6))
+        await asyncio.sleep(0.35)
         applied = await calls.apply(CallChange(CALL, CallState.COMPLETED))
-        assert applied.record.retention_s == 0.2
-        await asyncio.sleep(0.12)
+        assert applied.record.retention_s == 0.6
+        await asyncio.sleep(0.35)
         assert await calls.get(CALL) is not None
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.35)
         assert await calls.get(CALL) is None
 
 

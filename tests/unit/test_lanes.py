@@ -20,6 +20,8 @@ TESTS = Path(__file__).resolve().parents[1]
         ("system/test_campaigns.py", "clock"),
         ("system/test_campaign_dialling.py", "stacks"),
         ("system/test_dialer_openapi.py", "rules"),
+        ("system/console/test_console.py", "clock"),
+        ("contract/test_outbox.py", "stacks"),
         ("containers/test_compose.py", "stacks"),
         ("something/new/test_it.py", "clock"),
     ],

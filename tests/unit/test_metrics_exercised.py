@@ -28,7 +28,6 @@ RECORDING = "unit/services/agent/recording/test_writer.py"
 IN_SHORT = {
     "voice_agent_clear_timeouts_total": (ACCOUNT, '"clear_timeouts_total"'),
     "voice_agent_fillers_total": (ACCOUNT, '"fillers_total"'),
-    "voice_agent_providers_exhausted_total": (ACCOUNT, '"providers_exhausted_total"'),
     "voice_agent_speculations_total": (ACCOUNT, '"speculations_total"'),
     "voice_agent_tool_calls_total": (ACCOUNT, '"tool_calls_total"'),
     "voice_agent_recording_block_seconds_count": (
