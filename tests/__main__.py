@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from tempfile import TemporaryDirectory
 
 from tests.support.lanes import LANES, Lane
 
@@ -91,13 +92,15 @@ def main() -> int:
     if sys.stdout.isatty():
         arguments.insert(0, "--color=yes")
     printing = threading.Lock()
-    runs = [LaneRun(lane, arguments, printing) for lane in LANES]
     statuses: list[int] = []
-    while len(statuses) < len(runs):
-        try:
-            statuses.append(runs[len(statuses)].wait())
-        except KeyboardInterrupt:
-            continue
+    with TemporaryDirectory(prefix="parley-tests-") as machine:
+        arguments.insert(0, f"--machine={machine}")
+        runs = [LaneRun(lane, arguments, printing) for lane in LANES]
+        while len(statuses) < len(runs):
+            try:
+                statuses.append(runs[len(statuses)].wait())
+            except KeyboardInterrupt:
+                continue
     told = merged_summary((run.last_line for run in runs), time.monotonic() - began_s)
     sys.stdout.write(f"{told}\n")
     return merged_status(statuses)

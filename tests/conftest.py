@@ -7,7 +7,7 @@ import gc
 import inspect
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from shared.runtime.settings import ServiceSettings
 from tests.support.browser import why_no_browser
 from tests.support.engine import why_no_engine
 from tests.support.lanes import LANES, lane_of
+from tests.support.machine import Machine
 
 # Nothing is left to reap when each container is stopped by the fixture that started it.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -46,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=[lane.name for lane in LANES],
         help="only tests that run in this lane, one of those of `python -m tests`",
     )
+    parser.addoption(
+        "--machine",
+        type=Path,
+        help="a folder by which lanes give way to a test that is to be alone",
+    )
 
 
 def _is_elsewhere(path: Path, config: pytest.Config) -> bool:
@@ -68,6 +74,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if soaks:
             config.hook.pytest_deselected(items=soaks)
             items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Before a test's time is counted, others give way to it, or it to them."""
+    folder = item.config.getoption("--machine")
+    if folder is None:
+        return (yield)
+    with Machine(folder).held(is_alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def _why_no_kubectl() -> str | None:

@@ -73,7 +73,9 @@ class ProcessPlatform:
             say("already running")
             self._adopt()
             return
-        self.down()  # what a crash left of a former run
+        _, was_asked = self._take_down()  # what a crash left of a former run
+        if was_asked:
+            raise StopAsked
         agent_replicas(self._environment)  # refused before anything is installed
         self._python = self._install()
         for name in ("logs", "redis", "calls"):
@@ -238,34 +240,45 @@ class ProcessPlatform:
 
         A stop signal while calls finish cuts them.
         """
+        did_run, _ = self._take_down()
+        return did_run
+
+    def _take_down(self) -> tuple[bool, bool]:
+        """Return whether anything ran, and whether a stop signal came meanwhile."""
         self._adopt()
         alive = [process for process in self._running if not self._has_ended(process)]
         # Redis last and alone: the others write their farewells to it.
+        was_asked = False
         for group in (
             [process for process in alive if process.name != "redis"],
             [process for process in alive if process.name == "redis"],
         ):
-            self._stop(group)
+            if group:
+                was_asked |= self._stop(group)
         self._running.clear()
         self._states.forget()
-        return bool(alive)
+        return bool(alive), was_asked
 
-    def _stop(self, processes: Sequence[Running]) -> None:
-        self._signal(processes, signal.SIGTERM)
+    def _stop(self, processes: Sequence[Running]) -> bool:
+        """Return whether a stop signal came before all had ended."""
+        was_asked = False
         try:
+            self._signal(processes, signal.SIGTERM)
             if self._all_end(processes, self._drain_s()):
-                return
+                return False
             complain("calls did not finish in time: cutting them")
         except StopAsked:
+            was_asked = True
             complain("asked again: cutting calls in progress")
         self._signal(processes, signal.SIGTERM)  # the second one means: at once
         if self._all_end(processes, _CUT_GRACE_S):
-            return
+            return was_asked
         for process in processes:
             if not self._has_ended(process):
                 complain(f"{process.name} did not stop by itself and is killed")
         self._signal(processes, signal.SIGKILL)
         self._all_end(processes, _CUT_GRACE_S)
+        return was_asked
 
     def _drain_s(self) -> float:
         given = [

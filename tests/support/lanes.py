@@ -2,6 +2,7 @@
 
 Most tests wait, for a call to be played or a process to start, while some measure. So a run has
 three lanes at once: what measures time comes first on the processor, the others take what is left.
+A test marked `alone` has it all to itself (machine.py).
 """
 
 from __future__ import annotations

@@ -168,6 +168,7 @@ def check(stage: CampaignStage, scale: Scale, campaign_id: str, keeper: Keeper) 
     }
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(200)
 def test_a_campaign_is_done_to_the_letter_while_its_dialers_are_killed(
     tmp_path: Path, redis_server: RedisServer

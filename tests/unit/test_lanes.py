@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.__main__ import merged_status, merged_summary
 from tests.support.lanes import LANES, lane_of
+from tests.support.machine import Machine
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -53,3 +56,33 @@ def test_counts_of_all_lanes_are_told_as_one_run() -> None:
 )
 def test_any_lane_that_fails_fails_the_run(statuses: list[int], wanted: int) -> None:
     assert merged_status(statuses) == wanted
+
+
+def test_a_test_that_is_alone_waits_for_all_others_and_they_for_it(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    seen: list[str] = []
+
+    def hold(name: str, *, is_alone: bool) -> None:
+        with machine.held(is_alone=is_alone):
+            seen.append(f"{name} begins")
+            time.sleep(0.1)
+            seen.append(f"{name} ends")
+
+    threads = []
+    for name in ("first", "alone", "later"):
+        is_alone = name == "alone"
+        threads.append(threading.Thread(target=hold, args=(name,), kwargs={"is_alone": is_alone}))
+        threads[-1].start()
+        time.sleep(0.03)
+    for thread in threads:
+        thread.join()
+    assert seen == [f"{name} {what}" for name in ("first", "alone", "later") for what in _BOTH]
+
+
+def test_tests_that_are_not_alone_share_the_machine(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    with machine.held(is_alone=False), machine.held(is_alone=False):
+        pass
+
+
+_BOTH = ("begins", "ends")

@@ -96,6 +96,7 @@ def record_of(crew: Crew, call_id: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.alone
 def test_somebody_talks_to_the_agent_from_the_page_and_interrupts_it(
     crew: Crew, page: Page
 ) -> None:
