@@ -26,4 +26,8 @@ class Machine:
             fcntl.flock(turnstile, fcntl.LOCK_EX)
             fcntl.flock(machine, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
             fcntl.flock(turnstile, fcntl.LOCK_UN)
-            yield
+            try:
+                yield
+            finally:
+                # Closing is not enough where a test has left a copy of the open file behind.
+                fcntl.flock(machine, fcntl.LOCK_UN)

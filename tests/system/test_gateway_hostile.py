@@ -424,6 +424,8 @@ def _tcp_sockets_here() -> list[tuple[int, bool]]:
     found = []
     for name in os.listdir("/proc/self/fd"):
         try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
             with socket.socket(fileno=os.dup(int(name))) as peek:
                 peek.getpeername()
                 nodelay = peek.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,21 @@ def test_a_test_that_is_alone_waits_for_all_others_and_they_for_it(tmp_path: Pat
     for thread in threads:
         thread.join()
     assert seen == [f"{name} {what}" for name in ("first", "alone", "later") for what in _BOTH]
+
+
+def test_a_copy_that_a_test_leaves_of_every_open_file_holds_nothing(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    copies: list[int] = []
+    with machine.held(is_alone=False):
+        for number in range(3, 64):
+            with suppress(OSError):
+                copies.append(os.dup(number))
+    try:
+        with machine.held(is_alone=True):
+            pass
+    finally:
+        for copy in copies:
+            os.close(copy)
 
 
 def test_tests_that_are_not_alone_share_the_machine(tmp_path: Path) -> None:
