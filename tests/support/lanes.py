@@ -32,7 +32,7 @@ LANES = (
         (
             *("containers/", "system/console/", "system/test_local_run", "system/test_dialer"),
             *("system/test_campaign_", "system/test_simulator_cli", "system/test_simulator_rest"),
-            *("system/test_redis_sets", "system/test_reconciler", "system/test_standins"),
+            *("system/test_reconciler", "system/test_standins"),
             *("system/test_bus_metrics", "contract/test_bus", "contract/test_cache"),
             *("contract/test_outbox", "contract/test_pool", "contract/test_sessions"),
             *("system/test_simulator_verbs", "system/test_gateway_process"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def _outcome(tmp_path: Path, body: str, *arguments: str, of: str = "pytest") -> str:
     test = tmp_path / "test_inner.py"
     test.write_text("import asyncio, pytest, socket\n" + body)
-    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.conftest", "--rootdir", str(ROOT)]
+    options = ["-q", "-p", "tests.conftest", "--rootdir", str(tmp_path)]
     run = subprocess.run(
-        [sys.executable, "-m", of, *options, "-c", "pyproject.toml", *arguments, str(test)],
+        [sys.executable, "-m", of, *options, "-c", str(ROOT / "pyproject.toml"), *arguments, test],
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=110,
         check=False,
     )
     return run.stdout + run.stderr + f"exit {run.returncode}"
@@ -77,8 +79,34 @@ def test_skipped(): pass
 
 def test_a_run_of_all_lanes_fails_where_one_does_and_shows_why(tmp_path: Path) -> None:
     said = _outcome(tmp_path, "def test_broken(): assert 1 == 2", of="tests")
+    assert said.count("\nE   assert 1 == 2\n") == 2, "it is run once more, alone"
     assert "\nFAILED " in said
-    assert "\nE   assert 1 == 2\n" in said
-    assert "= 1 failed in " in said.splitlines()[-2]
+    assert "passed only alone" not in said
+    assert "= 1 failed in " in said
     assert said.endswith("exit 1")
-    assert _outcome(tmp_path, "def test_fine(): pass", of="tests").endswith("exit 0")
+
+
+def test_what_fails_beside_others_and_passes_alone_is_named(tmp_path: Path) -> None:
+    mark = tmp_path / "was-here"
+    body = f"""
+from pathlib import Path
+def test_shy():
+    mark = Path({str(mark)!r})
+    was_here = mark.exists()
+    mark.touch()
+    assert was_here
+"""
+    said = _outcome(tmp_path, body, of="tests")
+    assert "\npassed only alone: " in said
+    assert "test_shy" in said.split("passed only alone: ")[1]
+    assert said.endswith("exit 0")
+
+
+def test_where_many_fail_none_is_tried_again(tmp_path: Path) -> None:
+    body = """
+@pytest.mark.parametrize("number", range(6))
+def test_broken(number): assert False
+"""
+    said = _outcome(tmp_path, body, of="tests")
+    assert "again, alone" not in said
+    assert said.endswith("exit 1")
