@@ -93,12 +93,18 @@ def merged_status(statuses: Iterable[int]) -> int:
     return max(map(abs, told)) if told else _NOTHING_COLLECTED
 
 
-def merged_summary(lines: Iterable[str], took_s: float) -> str:
-    """Return the last lines of several runs as the one of all, in pytest's words."""
+def merged_summary(lines: Iterable[str], took_s: float, *, passed_alone: int = 0) -> str:
+    """Return the last lines of several runs as the one of all, in pytest's words.
+
+    Where so many `passed_alone`, they are all that had failed.
+    """
     counts = Counter[str]()
     for line in lines:
         for count, what in _COUNT.findall(line):
             counts[what] += int(count)
+    if passed_alone:
+        counts["failed"] = counts["error"] = 0
+        counts["passed"] += passed_alone
     order = [*_TOLD_FIRST, *sorted(counts.keys() - set(_TOLD_FIRST))]
     told = ", ".join(f"{counts[what]} {what}" for what in order if counts[what])
     return f" {told or 'no tests ran'} in {took_s:.2f}s ".center(80, "=")
@@ -131,11 +137,12 @@ def main() -> int:
             except KeyboardInterrupt:
                 continue
         failed = [name for run in runs for name in run.failed()]
-    status = merged_status(statuses)
+    status, passed_alone = merged_status(statuses), 0
     options = [argument for argument in arguments if argument.startswith("--strict-skips")]
     if status == _FAILED and 0 < len(failed) <= _AGAIN_MOST and has_passed_alone(failed, options):
-        status = 0
-    told = merged_summary((run.last_line for run in runs), time.monotonic() - began_s)
+        status, passed_alone = 0, len(failed)
+    lines, took_s = (run.last_line for run in runs), time.monotonic() - began_s
+    told = merged_summary(lines, took_s, passed_alone=passed_alone)
     sys.stdout.write(f"{told}\n")
     return status
 

@@ -238,6 +238,7 @@ def test_the_record_says_that_the_call_was_recorded(crew: Crew, talks: dict[str,
     assert "stopped" not in record["recording"]
 
 
+@pytest.mark.alone
 def test_the_calls_page_tells_of_the_silence_after_barging_in_that_the_handset_heard(
     crew: Crew, talks: dict[str, Recorded]
 ) -> None:

@@ -49,6 +49,8 @@ def test_counts_of_all_lanes_are_told_as_one_run() -> None:
     ]
     told = merged_summary(lines, 3.5)
     assert told.strip("= ") == "1 failed, 1 error, 100 passed, 1 skipped, 2 deselected in 3.50s"
+    told = merged_summary(lines, 3.5, passed_alone=2)
+    assert told.strip("= ") == "102 passed, 1 skipped, 2 deselected in 3.50s"
     assert merged_summary(["no tests ran in 0.1s"], 1.0).strip("= ") == "no tests ran in 1.00s"
 
 
