@@ -43,6 +43,7 @@ class LaneRun:
         self._printing = printing
         self.last_line = ""
         """Of what was printed, but for empty ones: pytest's count of what came of all."""
+        self.has_unexcused_skip = False
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", f"--lane={lane.name}", f"--machine={folder}"),
@@ -73,6 +74,7 @@ class LaneRun:
         summary: list[str] = []
         for line in stdout:
             self.last_line = line.strip() or self.last_line
+            self.has_unexcused_skip |= line.startswith("--strict-skips: ")
             is_summary = line.startswith(_RULED) and "test session starts" not in line
             if summary or is_summary:
                 summary.append(line)
@@ -139,7 +141,8 @@ def main() -> int:
         failed = [name for run in runs for name in run.failed()]
     status, passed_alone = merged_status(statuses), 0
     options = [argument for argument in arguments if argument.startswith("--strict-skips")]
-    if status == _FAILED and 0 < len(failed) <= _AGAIN_MOST and has_passed_alone(failed, options):
+    is_by_failures = status == _FAILED and not any(run.has_unexcused_skip for run in runs)
+    if is_by_failures and 0 < len(failed) <= _AGAIN_MOST and has_passed_alone(failed, options):
         status, passed_alone = 0, len(failed)
     lines, took_s = (run.last_line for run in runs), time.monotonic() - began_s
     told = merged_summary(lines, took_s, passed_alone=passed_alone)

@@ -110,3 +110,15 @@ def test_broken(number): assert False
     said = _outcome(tmp_path, body, of="tests")
     assert "again, alone" not in said
     assert said.endswith("exit 1")
+
+
+def test_a_skip_fails_a_strict_run_of_lanes_whatever_else_passes_alone(tmp_path: Path) -> None:
+    body = """
+@pytest.mark.skip(reason="because")
+def test_skipped(): pass
+def test_broken(): assert False
+"""
+    said = _outcome(tmp_path, body, "--strict-skips", of="tests")
+    assert "test_skipped was skipped" in said
+    assert "again, alone" not in said
+    assert said.endswith("exit 1")
